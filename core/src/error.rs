@@ -178,6 +178,11 @@ impl Error {
         }))
     }
 
+    /// For bindings: an argument of their host's has a type or form that never reaches the core.
+    pub fn invalid_argument(what: impl Into<String>) -> Error {
+        Error::argument(what)
+    }
+
     /// An option of the client is wrong.
     pub(crate) fn configuration(what: impl Into<String>) -> Error {
         Error::new(ErrorCode::InvalidConfiguration, Stage::Configuration, what)

@@ -31,6 +31,7 @@ pub enum Preset {
 const ATLAS: &str = "https://cloud.mongodb.com";
 /// The version Atlas's own clients ask for; the server picks the newest of each resource not after it.
 const ATLAS_ACCEPT: &str = "application/vnd.atlas.2025-03-12+json";
+const PLAIN_ACCEPT: &str = "application/json";
 const MOST_ATTEMPTS: u64 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,20 +94,19 @@ impl Settings {
         if !matches!(preset, Preset::Plain) {
             config.fill_from(environment.options()?);
         }
-        let accept;
-        match preset {
-            Preset::Plain => accept = "application/json",
+        let accept = match preset {
+            Preset::Plain => PLAIN_ACCEPT,
             Preset::Keycloak { server_url, realm } => {
                 fill_in_keycloak(&mut config, server_url, realm)?;
-                accept = "application/json";
+                PLAIN_ACCEPT
             }
-            Preset::FromEnvironment if !environment.names_atlas()? => accept = "application/json",
+            Preset::FromEnvironment if !environment.names_atlas()? => PLAIN_ACCEPT,
             Preset::Atlas | Preset::FromEnvironment => {
                 config.fill_from(environment.atlas_options()?);
                 fill_in_atlas(&mut config)?;
-                accept = ATLAS_ACCEPT;
+                ATLAS_ACCEPT
             }
-        }
+        };
         check(config, accept)
     }
 }
@@ -195,7 +195,7 @@ fn check(config: Config, preset_accept: &str) -> Result<Settings> {
             .with_next_step("Give token_url, or use a preset that knows it: atlas or keycloak."));
     }
     let token_url = url("token_url", token_url)?;
-    let base_origin = base_url.as_deref().map(|text| base(text, &url)).transpose()?;
+    let base_origin = base_url.as_deref().map(|text| base(text, url)).transpose()?;
     let allowed_origins = allowed_origins
         .iter()
         .flatten()

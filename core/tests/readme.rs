@@ -26,7 +26,13 @@ fn options_table() -> String {
 fn errors_table() -> String {
     let mut table = String::from("| | name | what it means | what to do |\n|---|---|---|---|\n| 0 | ok | | |\n");
     for code in ErrorCode::ALL {
-        table.push_str(&format!("| {} | {} | {} | {} |\n", code.number(), code.name(), code.meaning(), code.next_step()));
+        table.push_str(&format!(
+            "| {} | {} | {} | {} |\n",
+            code.number(),
+            code.name(),
+            code.meaning(),
+            code.next_step()
+        ));
     }
     table
 }

@@ -109,8 +109,12 @@ impl<'a> Run<'a> {
         for (name, text) in &scenario.files {
             std::fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"))?;
         }
-        let space = sandbox.space(&scenario.sandbox, deadline)?;
         let mut variables = Variables::default();
+        variables.set("ca_file", ca_file.display().to_string());
+        variables.set("dir", folder.display().to_string());
+        variables.set("client_id", ATLAS_CLIENT.0);
+        variables.set("client_secret", ATLAS_CLIENT.1);
+        let space = sandbox.space(&variables.value(&scenario.sandbox)?, deadline)?;
         variables.set(
             "base",
             if scenario.tls {
@@ -119,15 +123,11 @@ impl<'a> Run<'a> {
                 &space.http
             },
         );
-        variables.set("http", &space.http);
-        variables.set("https", &space.https);
-        for (name, origin) in [("http_port", &space.http), ("https_port", &space.https)] {
-            variables.set(name, origin.rsplit(':').next().unwrap_or_default());
+        for (name, origin) in [("http", &space.http), ("https", &space.https)] {
+            variables.set(name, origin);
+            let port = origin.rsplit(':').next().unwrap_or_default();
+            variables.set(&format!("{name}_port"), port);
         }
-        variables.set("ca_file", ca_file.display().to_string());
-        variables.set("dir", folder.display().to_string());
-        variables.set("client_id", ATLAS_CLIENT.0);
-        variables.set("client_secret", ATLAS_CLIENT.1);
         let driver = Driver::start(command_line, folder)?;
         Ok(Self {
             scenario,

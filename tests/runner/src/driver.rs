@@ -14,14 +14,7 @@ use std::time::{Duration, Instant};
 const STDERR_LIMIT: usize = 16 * 1024;
 
 /// Fields of answers that are numbers; everything else is text.
-const NUMBERS: [&str; 6] = [
-    "code",
-    "status",
-    "attempts",
-    "retry_after_ms",
-    "expires_in_ms",
-    "elapsed_ms",
-];
+const NUMBERS: [&str; 6] = ["code", "status", "attempts", "retry_after_ms", "expires_in_ms", "elapsed_ms"];
 
 /// A running driver, killed on drop if it still runs.
 #[derive(Debug)]
@@ -49,9 +42,7 @@ impl Driver {
         let mut words = command_line.split_whitespace();
         let program = words.next().ok_or("the driver's command line is empty")?;
         let mut command = Command::new(program);
-        command
-            .args(words)
-            .env("XDG_CACHE_HOME", folder.join("cache"));
+        command.args(words).env("XDG_CACHE_HOME", folder.join("cache"));
         for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
             command.env_remove(name).env_remove(name.to_uppercase());
         }
@@ -76,22 +67,14 @@ impl Driver {
         let stderr_reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-                let mut kept = kept
-                    .lock()
-                    .expect("nothing panics while it holds this lock");
+                let mut kept = kept.lock().expect("nothing panics while it holds this lock");
                 kept.extend_from_slice(&buffer[..length]);
                 let excess = kept.len().saturating_sub(STDERR_LIMIT);
                 kept.drain(..excess);
             }
         });
         let stdin = process.stdin.take();
-        Ok(Self {
-            process,
-            stdin,
-            answers,
-            stderr,
-            stderr_reader: Some(stderr_reader),
-        })
+        Ok(Self { process, stdin, answers, stderr, stderr_reader: Some(stderr_reader) })
     }
 
     /// Sends a command and waits for its answer. Fields that are `key=value` come encoded from [`line::pair`].
@@ -101,26 +84,18 @@ impl Driver {
         // One write, because an unbuffered pipe would otherwise show the driver half a line.
         stdin
             .write_all(format!("{command}\n").as_bytes())
-            .map_err(|error| {
-                format!("the driver takes no more commands ({error}); the next one was {command:?}")
-            })?;
-        match self
-            .answers
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
+            .map_err(|error| format!("the driver takes no more commands ({error}); the next one was {command:?}"))?;
+        match self.answers.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(answer) => read_answer(&answer).ok_or_else(|| {
                 format!(
                     "the answer to {command:?} is not a line of the protocol: {:?}",
                     String::from_utf8_lossy(&answer)
                 )
             }),
-            Err(RecvTimeoutError::Timeout) => Err(format!(
-                "time limit reached, awaiting the answer to {command:?}"
-            )),
-            Err(RecvTimeoutError::Disconnected) => Err(format!(
-                "the driver ended ({}) instead of answering {command:?}",
-                self.status()
-            )),
+            Err(RecvTimeoutError::Timeout) => Err(format!("time limit reached, awaiting the answer to {command:?}")),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(format!("the driver ended ({}) instead of answering {command:?}", self.status()))
+            }
         }
     }
 
@@ -143,10 +118,7 @@ impl Driver {
         if let Some(reader) = self.stderr_reader.take() {
             let _ = reader.join();
         }
-        let kept = self
-            .stderr
-            .lock()
-            .expect("nothing panics while it holds this lock");
+        let kept = self.stderr.lock().expect("nothing panics while it holds this lock");
         String::from_utf8_lossy(&kept).into_owned()
     }
 
@@ -162,9 +134,7 @@ impl Driver {
         loop {
             match self.process.try_wait() {
                 Ok(Some(status)) => return Some(status),
-                Ok(None) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(2))
-                }
+                Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
                 Ok(None) | Err(_) => return None,
             }
         }
@@ -218,8 +188,7 @@ fn read_answer(bytes: &[u8]) -> Option<Answer> {
     if !headers.is_empty() {
         fields.insert("headers".to_owned(), headers.into());
     }
-    matches!(outcome.as_str(), "ok" | "error" | "broken" | "foreign")
-        .then_some(Answer { outcome, fields })
+    matches!(outcome.as_str(), "ok" | "error" | "broken" | "foreign").then_some(Answer { outcome, fields })
 }
 
 #[cfg(test)]

@@ -38,13 +38,13 @@ pub fn check(pattern: &Value) -> Result<(), String> {
 /// Compares a value with its pattern; `None` stands for an absent value. The error names the place and both sides.
 pub fn compare(place: &str, pattern: &Value, actual: Option<&Value>) -> Result<(), String> {
     match pattern {
-        Value::Object(members) if members.keys().any(|key| key.starts_with('$')) => members
-            .iter()
-            .try_for_each(|(matcher, wanted)| apply(place, matcher, wanted, actual)),
+        Value::Object(members) if members.keys().any(|key| key.starts_with('$')) => {
+            members.iter().try_for_each(|(matcher, wanted)| apply(place, matcher, wanted, actual))
+        }
         Value::Object(members) => match actual {
-            Some(Value::Object(found)) => members.iter().try_for_each(|(key, wanted)| {
-                compare(&format!("{place}.{key}"), wanted, found.get(key))
-            }),
+            Some(Value::Object(found)) => {
+                members.iter().try_for_each(|(key, wanted)| compare(&format!("{place}.{key}"), wanted, found.get(key)))
+            }
             _ => mismatch(place, pattern, actual),
         },
         Value::Array(items) => match actual {
@@ -52,9 +52,7 @@ pub fn compare(place: &str, pattern: &Value, actual: Option<&Value>) -> Result<(
                 .iter()
                 .zip(found)
                 .enumerate()
-                .try_for_each(|(index, (wanted, found))| {
-                    compare(&format!("{place}[{index}]"), wanted, Some(found))
-                }),
+                .try_for_each(|(index, (wanted, found))| compare(&format!("{place}[{index}]"), wanted, Some(found))),
             _ => mismatch(place, pattern, actual),
         },
         Value::Null if actual.is_none() => Ok(()),
@@ -72,11 +70,7 @@ fn apply(place: &str, matcher: &str, wanted: &Value, actual: Option<&Value>) -> 
     let fits = match matcher {
         "$present" => actual.is_some_and(|value| !value.is_null()),
         "$not" => compare(place, wanted, actual).is_err(),
-        "$any_of" => wanted
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|one| compare(place, one, actual).is_ok()),
+        "$any_of" => wanted.as_array().into_iter().flatten().any(|one| compare(place, one, actual).is_ok()),
         "$at_least" => number(actual) >= number(Some(wanted)) && number(actual).is_some(),
         "$at_most" => number(actual) <= number(Some(wanted)) && number(actual).is_some(),
         "$contains" => match actual {
@@ -89,27 +83,19 @@ fn apply(place: &str, matcher: &str, wanted: &Value, actual: Option<&Value>) -> 
                 Some(Value::Array(items)) => Some(items.len()),
                 _ => None,
             };
-            return compare(
-                &format!("length of {place}"),
-                wanted,
-                length.map(Value::from).as_ref(),
-            );
+            return compare(&format!("length of {place}"), wanted, length.map(Value::from).as_ref());
         }
         "$includes" => match actual {
-            Some(Value::Array(found)) => wanted.as_array().into_iter().flatten().all(|one| {
-                found
-                    .iter()
-                    .any(|item| compare(place, one, Some(item)).is_ok())
-            }),
+            Some(Value::Array(found)) => wanted
+                .as_array()
+                .into_iter()
+                .flatten()
+                .all(|one| found.iter().any(|item| compare(place, one, Some(item)).is_ok())),
             _ => false,
         },
         _ => return Err(format!("unknown matcher {matcher}")),
     };
-    if fits {
-        Ok(())
-    } else {
-        mismatch(place, &serde_json::json!({ matcher: wanted }), actual)
-    }
+    if fits { Ok(()) } else { mismatch(place, &serde_json::json!({ matcher: wanted }), actual) }
 }
 
 fn number(value: Option<&Value>) -> Option<f64> {
@@ -119,23 +105,16 @@ fn number(value: Option<&Value>) -> Option<f64> {
 fn texts(value: &Value) -> Result<Vec<&str>, String> {
     match value {
         Value::String(text) => Ok(vec![text]),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| {
-                item.as_str()
-                    .ok_or_else(|| "$contains wants texts".to_owned())
-            })
-            .collect(),
+        Value::Array(items) => {
+            items.iter().map(|item| item.as_str().ok_or_else(|| "$contains wants texts".to_owned())).collect()
+        }
         _ => Err("$contains wants texts".to_owned()),
     }
 }
 
 fn mismatch(place: &str, pattern: &Value, actual: Option<&Value>) -> Result<(), String> {
     let actual = actual.map_or_else(|| "nothing".to_owned(), |value| shorten(&value.to_string()));
-    Err(format!(
-        "{place}: expected {}, got {actual}",
-        shorten(&pattern.to_string())
-    ))
+    Err(format!("{place}: expected {}, got {actual}", shorten(&pattern.to_string())))
 }
 
 /// Cuts a text for people at a length a terminal can bear.
@@ -177,10 +156,7 @@ mod tests {
         assert!(fits(json!({"$at_least": 1, "$at_most": 3}), json!(2)));
         assert!(!fits(json!({"$at_least": 1, "$at_most": 3}), json!(4)));
         assert!(!fits(json!({"$at_most": 3}), json!("2")));
-        assert!(fits(
-            json!({"$includes": [{"a": 1}]}),
-            json!([{"b": 1}, {"a": 1}])
-        ));
+        assert!(fits(json!({"$includes": [{"a": 1}]}), json!([{"b": 1}, {"a": 1}])));
         assert!(!fits(json!({"$includes": [{"a": 2}]}), json!([{"a": 1}])));
         assert!(fits(json!({"$not": {"$contains": "x"}}), json!("abc")));
         assert!(fits(json!({"$length": {"$at_least": 3}}), json!("abc")));

@@ -61,10 +61,7 @@ mod tests {
     fn a_pair_is_split_at_its_own_equals_sign() {
         let field = pair("query.a=b", "c=%d");
         assert_eq!(field, "query.a%3Db=c%3D%25d");
-        assert_eq!(
-            split_pair(&field),
-            Some(("query.a=b".to_owned(), b"c=%d".to_vec()))
-        );
+        assert_eq!(split_pair(&field), Some(("query.a=b".to_owned(), b"c=%d".to_vec())));
     }
 
     #[test]

@@ -58,10 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn arguments() -> Result<Option<Arguments>, String> {
-    let beside = std::env::current_exe()
-        .ok()
-        .and_then(|path| path.parent().map(Path::to_owned))
-        .unwrap_or_default();
+    let beside = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
     let mut arguments = Arguments {
         drivers: BTreeMap::new(),
         languages: Vec::new(),
@@ -78,17 +75,11 @@ fn arguments() -> Result<Option<Arguments>, String> {
         match word.as_str() {
             "--driver" => {
                 let value = value()?;
-                let (language, command) = value
-                    .split_once('=')
-                    .ok_or("--driver wants LANGUAGE=COMMAND")?;
-                arguments
-                    .drivers
-                    .insert(known_language(language)?, command.to_owned());
+                let (language, command) = value.split_once('=').ok_or("--driver wants LANGUAGE=COMMAND")?;
+                arguments.drivers.insert(known_language(language)?, command.to_owned());
             }
             "--language" => arguments.languages.push(known_language(&value()?)?),
-            "--only" => arguments
-                .only
-                .push(value()?.parse().map_err(|_| "--only wants a number")?),
+            "--only" => arguments.only.push(value()?.parse().map_err(|_| "--only wants a number")?),
             "--list" => arguments.list = true,
             "--jobs" => arguments.jobs = value()?.parse().map_err(|_| "--jobs wants a number")?,
             "--scenarios" => arguments.scenarios = value()?.into(),
@@ -103,33 +94,21 @@ fn arguments() -> Result<Option<Arguments>, String> {
 
 fn known_language(language: &str) -> Result<String, String> {
     let known = LANGUAGES.contains(&language).then(|| language.to_owned());
-    known.ok_or_else(|| {
-        format!(
-            "unknown language {language}; they are {}",
-            LANGUAGES.join(", ")
-        )
-    })
+    known.ok_or_else(|| format!("unknown language {language}; they are {}", LANGUAGES.join(", ")))
 }
 
 /// Runs what was asked for; true if nothing failed.
 fn all(arguments: &Arguments) -> Result<bool, String> {
     let mut scenarios = read_folder(&arguments.scenarios)?;
-    if let Some(number) = arguments
-        .only
-        .iter()
-        .find(|number| scenarios.iter().all(|scenario| scenario.number != **number))
+    if let Some(number) =
+        arguments.only.iter().find(|number| scenarios.iter().all(|scenario| scenario.number != **number))
     {
         return Err(format!("there is no scenario {number}"));
     }
-    scenarios
-        .retain(|scenario| arguments.only.is_empty() || arguments.only.contains(&scenario.number));
+    scenarios.retain(|scenario| arguments.only.is_empty() || arguments.only.contains(&scenario.number));
     if arguments.list {
         for scenario in &scenarios {
-            let languages = if scenario.why.is_none() {
-                "all".to_owned()
-            } else {
-                scenario.languages.join(",")
-            };
+            let languages = if scenario.why.is_none() { "all".to_owned() } else { scenario.languages.join(",") };
             println!("{} [{languages}] {}", scenario.name, scenario.about);
         }
         return Ok(true);
@@ -137,22 +116,15 @@ fn all(arguments: &Arguments) -> Result<bool, String> {
     if arguments.drivers.is_empty() {
         return Err("no --driver was given".to_owned());
     }
-    if let Some(language) = arguments
-        .languages
-        .iter()
-        .find(|language| !arguments.drivers.contains_key(*language))
-    {
-        return Err(format!(
-            "--language {language} has no --driver {language}=…"
-        ));
+    if let Some(language) = arguments.languages.iter().find(|language| !arguments.drivers.contains_key(*language)) {
+        return Err(format!("--language {language} has no --driver {language}=…"));
     }
     let folder = Folder::create()?;
     let ca_file = folder.0.join("ca.pem");
     let sandbox = Sandbox::start(&arguments.sandbox, &ca_file)?;
     let mut total = Counts::default();
     for language in LANGUAGES {
-        let wanted =
-            arguments.languages.is_empty() || arguments.languages.iter().any(|one| one == language);
+        let wanted = arguments.languages.is_empty() || arguments.languages.iter().any(|one| one == language);
         let Some(command) = arguments.drivers.get(language).filter(|_| wanted) else {
             continue;
         };
@@ -170,10 +142,7 @@ fn all(arguments: &Arguments) -> Result<bool, String> {
         total.failed += counts.failed;
         total.skipped += counts.skipped;
     }
-    println!(
-        "{} passed, {} failed, {} skipped",
-        total.passed, total.failed, total.skipped
-    );
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
     Ok(total.failed == 0)
 }
 
@@ -194,9 +163,7 @@ fn one_language(
                 while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let speaks = scenario.languages.iter().any(|one| one == language);
                     let result = speaks.then(|| work(scenario));
-                    sender
-                        .send((scenario.number, result))
-                        .expect("the receiver outlives this scope");
+                    sender.send((scenario.number, result)).expect("the receiver outlives this scope");
                 }
             });
         }
@@ -226,11 +193,7 @@ fn tell(
     match result {
         None => {
             counts.skipped += 1;
-            println!(
-                "skipped {language} {}: {}",
-                scenario.name,
-                scenario.why.as_deref().unwrap_or_default()
-            );
+            println!("skipped {language} {}: {}", scenario.name, scenario.why.as_deref().unwrap_or_default());
         }
         Some(Ok(())) => {
             counts.passed += 1;
@@ -246,10 +209,7 @@ fn tell(
             }
             println!("  {}", failure.what);
             if !failure.stderr.is_empty() {
-                println!(
-                    "  driver's standard error:\n    {}",
-                    failure.stderr.trim_end().replace('\n', "\n    ")
-                );
+                println!("  driver's standard error:\n    {}", failure.stderr.trim_end().replace('\n', "\n    "));
             }
             if !failure.report.is_empty() {
                 println!("  sandbox: {}", failure.report);

@@ -12,10 +12,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The sandbox's default Atlas client.
-const ATLAS_CLIENT: (&str, &str) = (
-    "mdb_sa_id_0123456789abcdef01234567",
-    "mdb_sa_sk_sandboxsandboxsandboxsandboxsandbox",
-);
+const ATLAS_CLIENT: (&str, &str) =
+    ("mdb_sa_id_0123456789abcdef01234567", "mdb_sa_sk_sandboxsandboxsandboxsandboxsandbox");
 /// The sandbox's default Keycloak client, in realm `demo`.
 const KEYCLOAK_CLIENT: (&str, &str) = ("app", "app-secret-app-secret-app-secret");
 
@@ -60,23 +58,8 @@ pub fn run(
     folder: &Path,
 ) -> Result<(), Box<Failure>> {
     let deadline = Instant::now() + scenario.time_limit;
-    let mut run = Run::prepare(
-        scenario,
-        language,
-        command_line,
-        sandbox,
-        ca_file,
-        folder,
-        deadline,
-    )
-    .map_err(|what| {
-        Box::new(Failure {
-            step: None,
-            what,
-            stderr: String::new(),
-            report: String::new(),
-        })
-    })?;
+    let mut run = Run::prepare(scenario, language, command_line, sandbox, ca_file, folder, deadline)
+        .map_err(|what| Box::new(Failure { step: None, what, stderr: String::new(), report: String::new() }))?;
     let (step, what) = match run.steps() {
         Ok(()) => match run.driver.quit(deadline).and_then(|()| run.check_stderr()) {
             Ok(()) => return Ok(()),
@@ -84,16 +67,9 @@ pub fn run(
         },
         Err((step, what)) => (Some(step), what),
     };
-    let report = run
-        .space
-        .report(Instant::now() + Duration::from_secs(5))
-        .map_or_else(|error| error, |report| outline(&report));
-    Err(Box::new(Failure {
-        step,
-        what,
-        stderr: run.driver.stderr(),
-        report,
-    }))
+    let report =
+        run.space.report(Instant::now() + Duration::from_secs(5)).map_or_else(|error| error, |report| outline(&report));
+    Err(Box::new(Failure { step, what, stderr: run.driver.stderr(), report }))
 }
 
 impl<'a> Run<'a> {
@@ -115,14 +91,7 @@ impl<'a> Run<'a> {
         variables.set("client_id", ATLAS_CLIENT.0);
         variables.set("client_secret", ATLAS_CLIENT.1);
         let space = sandbox.space(&variables.value(&scenario.sandbox)?, deadline)?;
-        variables.set(
-            "base",
-            if scenario.tls {
-                &space.https
-            } else {
-                &space.http
-            },
-        );
+        variables.set("base", if scenario.tls { &space.https } else { &space.http });
         for (name, origin) in [("http", &space.http), ("https", &space.https)] {
             variables.set(name, origin);
             let port = origin.rsplit(':').next().unwrap_or_default();
@@ -144,72 +113,47 @@ impl<'a> Run<'a> {
 
     fn steps(&mut self) -> Result<(), ((usize, String), String)> {
         let scenario = self.scenario;
-        scenario.steps.iter().try_for_each(|step| {
-            self.step(&step.action)
-                .map_err(|what| ((step.number, step.text.clone()), what))
-        })
+        scenario
+            .steps
+            .iter()
+            .try_for_each(|step| self.step(&step.action).map_err(|what| ((step.number, step.text.clone()), what)))
     }
 
     fn step(&mut self, action: &'a Action) -> Result<(), String> {
         match action {
-            Action::Client {
-                id,
-                constructor,
-                options,
-                env,
-                expect,
-            } => {
+            Action::Client { id, constructor, options, env, expect } => {
                 let command = self.client(id, constructor, options, env)?;
                 let answer = self.ask(&command)?;
                 self.judge(&answer, expect)
             }
-            Action::Call {
-                call,
-                start: Start::AndWait(expect),
-            } => {
+            Action::Call { call, start: Start::AndWait(expect) } => {
                 self.unnamed += 1;
                 let name = format!("unnamed.{}", self.unnamed);
                 self.start(&name, call)?;
                 let answer = self.ask(&["wait".to_owned(), name])?;
                 self.judge(&answer, expect)
             }
-            Action::Call {
-                call,
-                start: Start::As(name, count),
-            } => {
+            Action::Call { call, start: Start::As(name, count) } => {
                 self.calls.insert(name, *count);
                 (0..*count).try_for_each(|index| self.start(&numbered(name, index), call))
             }
             Action::Wait { call, same, expect } => self.wait(call, same, expect),
             Action::Cancel { call } => {
                 let count = self.calls[call.as_str()];
-                (0..count).try_for_each(|index| {
-                    self.ask_ok(&[
-                        "cancel".to_owned(),
-                        encode(numbered(call, index).as_bytes()),
-                    ])
-                })
+                (0..count)
+                    .try_for_each(|index| self.ask_ok(&["cancel".to_owned(), encode(numbered(call, index).as_bytes())]))
             }
-            Action::InvalidateToken {
-                client,
-                token,
-                expect,
-            } => {
+            Action::InvalidateToken { client, token, expect } => {
                 let token = self.variables.text(token)?;
-                let answer = self.ask(&[
-                    "invalidate_token".to_owned(),
-                    encode(client.as_bytes()),
-                    encode(token.as_bytes()),
-                ])?;
+                let answer =
+                    self.ask(&["invalidate_token".to_owned(), encode(client.as_bytes()), encode(token.as_bytes())])?;
                 self.judge(&answer, expect)
             }
             Action::Stats { client, expect } => {
                 let mut answer = self.ask(&["stats".to_owned(), encode(client.as_bytes())])?;
                 for value in answer.fields.values_mut() {
                     let number = value.as_str().and_then(|text| text.parse::<u64>().ok());
-                    *value = number
-                        .map(Value::from)
-                        .ok_or_else(|| format!("a counter is {value}"))?;
+                    *value = number.map(Value::from).ok_or_else(|| format!("a counter is {value}"))?;
                 }
                 self.judge(&answer, expect)
             }
@@ -218,40 +162,20 @@ impl<'a> Run<'a> {
                 self.check_secrets("describe", &answer.fields)?;
                 self.judge(&answer, expect)
             }
-            Action::Close { client } => {
-                self.ask_ok(&["close".to_owned(), encode(client.as_bytes())])
-            }
-            Action::Advance {
-                ms,
-                library,
-                sandbox,
-            } => {
+            Action::Close { client } => self.ask_ok(&["close".to_owned(), encode(client.as_bytes())]),
+            Action::Advance { ms, library, sandbox } => {
                 if *sandbox {
-                    self.space
-                        .command("advance", &json!({"ms": ms}), self.deadline)?;
+                    self.space.command("advance", &json!({"ms": ms}), self.deadline)?;
                 }
-                if *library {
-                    self.ask_ok(&["advance".to_owned(), ms.to_string()])
-                } else {
-                    Ok(())
-                }
+                if *library { self.ask_ok(&["advance".to_owned(), ms.to_string()]) } else { Ok(()) }
             }
             Action::Await { counters } => self.space.wait(counters, self.deadline),
-            Action::Release { hold } => {
-                self.space
-                    .command("release", &json!({"hold": hold}), self.deadline)
-            }
-            Action::Settings { settings } => self
-                .space
-                .change(&self.variables.value(settings)?, self.deadline),
+            Action::Release { hold } => self.space.command("release", &json!({"hold": hold}), self.deadline),
+            Action::Settings { settings } => self.space.change(&self.variables.value(settings)?, self.deadline),
             Action::Command { name } => self.space.command(name, &json!({}), self.deadline),
             Action::ExpectSandbox { report } => {
                 let pattern = self.variables.value(report)?;
-                compare(
-                    "sandbox",
-                    &pattern,
-                    Some(&self.space.report(self.deadline)?),
-                )
+                compare("sandbox", &pattern, Some(&self.space.report(self.deadline)?))
             }
         }
     }
@@ -265,11 +189,7 @@ impl<'a> Run<'a> {
         env: &[(String, String)],
     ) -> Result<Vec<String>, String> {
         let base = self.variables.text("${base}")?;
-        let (client_id, client_secret) = if constructor == "keycloak" {
-            KEYCLOAK_CLIENT
-        } else {
-            ATLAS_CLIENT
-        };
+        let (client_id, client_secret) = if constructor == "keycloak" { KEYCLOAK_CLIENT } else { ATLAS_CLIENT };
         let mut options = match constructor {
             "atlas" => json!({"base_url": base}),
             "plain" => json!({"base_url": base, "token_url": format!("{base}/api/oauth/token")}),
@@ -288,11 +208,7 @@ impl<'a> Run<'a> {
             options[name.split('!').next().unwrap_or_default()] = Value::Null;
             options[name] = self.variables.value(value)?;
         }
-        let mut command = vec![
-            "client".to_owned(),
-            encode(id.as_bytes()),
-            pair("constructor", constructor),
-        ];
+        let mut command = vec!["client".to_owned(), encode(id.as_bytes()), pair("constructor", constructor)];
         for (name, value) in env {
             let value = self.variables.text(value)?;
             if name.ends_with("_SECRET") {
@@ -301,10 +217,8 @@ impl<'a> Run<'a> {
             command.push(pair(&format!("env.{name}"), &value));
         }
         for (name, value) in options.as_object().into_iter().flatten() {
-            if let (true, Some(secret)) = (
-                name.starts_with("client_secret") && !name.contains("_file"),
-                value.as_str(),
-            ) {
+            if let (true, Some(secret)) = (name.starts_with("client_secret") && !name.contains("_file"), value.as_str())
+            {
                 self.secrets.push(secret.to_owned());
             }
             push_option(&mut command, name, value)?;
@@ -313,11 +227,7 @@ impl<'a> Run<'a> {
     }
 
     fn start(&mut self, name: &str, call: &Call) -> Result<(), String> {
-        let mut command = vec![
-            call.kind.to_owned(),
-            encode(name.as_bytes()),
-            encode(call.client.as_bytes()),
-        ];
+        let mut command = vec![call.kind.to_owned(), encode(name.as_bytes()), encode(call.client.as_bytes())];
         if let Some((method, url)) = &call.target {
             command.push(encode(self.variables.text(method)?.as_bytes()));
             command.push(encode(self.variables.text(url)?.as_bytes()));
@@ -339,21 +249,13 @@ impl<'a> Run<'a> {
         for index in 0..self.calls[call] {
             let name = numbered(call, index);
             let answer = self.ask(&["wait".to_owned(), encode(name.as_bytes())])?;
-            self.judge(&answer, expect)
-                .map_err(|error| format!("call {name}: {error}"))?;
+            self.judge(&answer, expect).map_err(|error| format!("call {name}: {error}"))?;
             if let Some(first) = &first {
                 for field in same {
-                    compare(
-                        &format!("call {name}: {field}"),
-                        &first.fields[field],
-                        answer.fields.get(field),
-                    )?;
+                    compare(&format!("call {name}: {field}"), &first.fields[field], answer.fields.get(field))?;
                 }
             } else {
-                if let Some(field) = same
-                    .iter()
-                    .find(|field| !answer.fields.contains_key(*field))
-                {
+                if let Some(field) = same.iter().find(|field| !answer.fields.contains_key(*field)) {
                     return Err(format!("call {name} has no {field}"));
                 }
                 first = Some(answer);
@@ -366,10 +268,7 @@ impl<'a> Run<'a> {
         let answer = self.driver.ask(command, self.deadline)?;
         match answer.outcome.as_str() {
             "ok" | "error" => Ok(answer),
-            outcome => Err(format!(
-                "the driver answers {outcome} {}",
-                Value::Object(answer.fields)
-            )),
+            outcome => Err(format!("the driver answers {outcome} {}", Value::Object(answer.fields))),
         }
     }
 
@@ -380,13 +279,7 @@ impl<'a> Run<'a> {
 
     fn judge(&mut self, answer: &Answer, expect: &Expect) -> Result<(), String> {
         let fields = &answer.fields;
-        let got = || {
-            format!(
-                "{} {}",
-                answer.outcome,
-                shorten(&Value::Object(fields.clone()).to_string())
-            )
-        };
+        let got = || format!("{} {}", answer.outcome, shorten(&Value::Object(fields.clone()).to_string()));
         match &expect.error {
             None if answer.outcome != "ok" => return Err(format!("expected ok, got {}", got())),
             None => {}
@@ -397,19 +290,11 @@ impl<'a> Run<'a> {
                 if !right {
                     return Err(format!("expected error {code} {name}, got {}", got()));
                 }
-                compare(
-                    "message",
-                    &json!({"$length": {"$at_least": 1}}),
-                    fields.get("message"),
-                )?;
+                compare("message", &json!({"$length": {"$at_least": 1}}), fields.get("message"))?;
                 self.check_secrets("the error", fields)?;
             }
         }
-        let only = expect
-            .only
-            .iter()
-            .filter(|(language, _)| language == self.language)
-            .flat_map(|(_, fields)| fields);
+        let only = expect.only.iter().filter(|(language, _)| language == self.language).flat_map(|(_, fields)| fields);
         for (field, pattern) in expect.fields.iter().chain(only) {
             compare(field, &self.variables.value(pattern)?, fields.get(field))
                 .map_err(|error| format!("{error}, in {}", got()))?;
@@ -418,24 +303,14 @@ impl<'a> Run<'a> {
             self.secrets.push(token.to_owned());
         }
         for (field, variable) in &expect.save {
-            let value = fields
-                .get(field)
-                .ok_or_else(|| format!("there is no {field} to save in {}", got()))?;
-            self.variables.set(
-                variable,
-                value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned),
-            );
+            let value = fields.get(field).ok_or_else(|| format!("there is no {field} to save in {}", got()))?;
+            self.variables.set(variable, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
         Ok(())
     }
 
     fn check_secrets(&self, place: &str, fields: &Map<String, Value>) -> Result<(), String> {
-        fields
-            .values()
-            .filter_map(Value::as_str)
-            .try_for_each(|text| self.check_leak(place, text))
+        fields.values().filter_map(Value::as_str).try_for_each(|text| self.check_leak(place, text))
     }
 
     fn check_stderr(&mut self) -> Result<(), String> {
@@ -444,15 +319,9 @@ impl<'a> Run<'a> {
     }
 
     fn check_leak(&self, place: &str, text: &str) -> Result<(), String> {
-        let leaked = self
-            .secrets
-            .iter()
-            .any(|secret| secret.len() >= SHORTEST_SECRET && text.contains(secret.as_str()));
-        if leaked {
-            Err(format!("{place} shows a secret: {}", shorten(text)))
-        } else {
-            Ok(())
-        }
+        let leaked =
+            self.secrets.iter().any(|secret| secret.len() >= SHORTEST_SECRET && text.contains(secret.as_str()));
+        if leaked { Err(format!("{place} shows a secret: {}", shorten(text))) } else { Ok(()) }
     }
 }
 
@@ -466,9 +335,7 @@ fn push_option(command: &mut Vec<String>, name: &str, value: &Value) -> Result<(
     match value {
         Value::Null => {}
         // The value of a bytes option need not be UTF-8, so scenarios write it percent-encoded.
-        Value::String(text) if name.ends_with("!bytes") => {
-            command.push(format!("{}={text}", encode(name.as_bytes())))
-        }
+        Value::String(text) if name.ends_with("!bytes") => command.push(format!("{}={text}", encode(name.as_bytes()))),
         Value::String(text) => command.push(pair(name, text)),
         Value::Bool(_) | Value::Number(_) => command.push(pair(name, &value.to_string())),
         Value::Array(items) => {
@@ -493,10 +360,7 @@ fn push_option(command: &mut Vec<String>, name: &str, value: &Value) -> Result<(
 /// A sandbox report for people: the counters, then one line a request.
 fn outline(report: &Value) -> String {
     let mut report = report.clone();
-    let log = report
-        .as_object_mut()
-        .and_then(|members| members.shift_remove("log"))
-        .unwrap_or_default();
+    let log = report.as_object_mut().and_then(|members| members.shift_remove("log")).unwrap_or_default();
     let mut text = report.to_string();
     for entry in log.as_array().into_iter().flatten() {
         text.push_str(&format!("\n    {}", shorten(&entry.to_string())));

@@ -34,20 +34,14 @@ impl Sandbox {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|error| {
-                format!("the sandbox {} does not start: {error}", program.display())
-            })?;
+            .map_err(|error| format!("the sandbox {} does not start: {error}", program.display()))?;
         let stdout = process.stdout.take().expect("the output is piped");
         let mut line = String::new();
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .map_err(|error| format!("the sandbox says nothing: {error}"))?;
-        let ready: Value = serde_json::from_str(&line)
-            .map_err(|error| format!("the sandbox says {line:?}: {error}"))?;
-        let admin = ready["admin"]
-            .as_str()
-            .and_then(|url| url.strip_prefix("http://"))
-            .and_then(|url| url.parse().ok());
+        BufReader::new(stdout).read_line(&mut line).map_err(|error| format!("the sandbox says nothing: {error}"))?;
+        let ready: Value =
+            serde_json::from_str(&line).map_err(|error| format!("the sandbox says {line:?}: {error}"))?;
+        let admin =
+            ready["admin"].as_str().and_then(|url| url.strip_prefix("http://")).and_then(|url| url.parse().ok());
         let admin = admin.ok_or_else(|| format!("the sandbox gives no admin address: {line}"))?;
         Ok(Self { process, admin })
     }
@@ -57,12 +51,7 @@ impl Sandbox {
         let (status, answer) = exchange(self.admin, "POST", "/spaces", settings, deadline)?;
         let text = |key: &str| answer[key].as_str().map(str::to_owned);
         match (status, text("space"), text("http"), text("https")) {
-            (200, Some(name), Some(http), Some(https)) => Ok(Space {
-                admin: self.admin,
-                name,
-                http,
-                https,
-            }),
+            (200, Some(name), Some(http), Some(https)) => Ok(Space { admin: self.admin, name, http, https }),
             _ => Err(format!("the sandbox refuses the space: {status} {answer}")),
         }
     }
@@ -92,10 +81,7 @@ impl Space {
         for entry in report["log"].as_array_mut().into_iter().flatten() {
             let mut headers = serde_json::Map::new();
             for header in entry["headers"].as_array().into_iter().flatten() {
-                let (name, value) = (
-                    header[0].as_str().unwrap_or_default(),
-                    header[1].as_str().unwrap_or_default(),
-                );
+                let (name, value) = (header[0].as_str().unwrap_or_default(), header[1].as_str().unwrap_or_default());
                 let joined = match headers.get(name).and_then(Value::as_str) {
                     Some(earlier) => format!("{earlier}, {value}"),
                     None => value.to_owned(),
@@ -114,8 +100,7 @@ impl Space {
 
     /// Gives one of the commands `release`, `advance`, `reset_connections`, `close_connections`, `revoke_tokens`.
     pub fn command(&self, name: &str, arguments: &Value, deadline: Instant) -> Result<(), String> {
-        self.call("POST", &format!("/{name}"), arguments, deadline)
-            .map(drop)
+        self.call("POST", &format!("/{name}"), arguments, deadline).map(drop)
     }
 
     /// Waits until the counters are reached.
@@ -127,20 +112,12 @@ impl Space {
         self.call("POST", "/wait", &arguments, deadline).map(drop)
     }
 
-    fn call(
-        &self,
-        method: &str,
-        command: &str,
-        body: &Value,
-        deadline: Instant,
-    ) -> Result<Value, String> {
+    fn call(&self, method: &str, command: &str, body: &Value, deadline: Instant) -> Result<Value, String> {
         let path = format!("/spaces/{}{command}", self.name);
         match exchange(self.admin, method, &path, body, deadline)? {
             (200..=299, answer) => Ok(answer),
             (408, _) => Err(format!("the sandbox waited in vain for {body}")),
-            (status, answer) => Err(format!(
-                "the sandbox refuses {method} {path} {body}: {status} {answer}"
-            )),
+            (status, answer) => Err(format!("the sandbox refuses {method} {path} {body}: {status} {answer}")),
         }
     }
 }
@@ -148,13 +125,7 @@ impl Space {
 impl Drop for Space {
     fn drop(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(5);
-        if let Err(error) = exchange(
-            self.admin,
-            "DELETE",
-            &format!("/spaces/{}", self.name),
-            &Value::Null,
-            deadline,
-        ) {
+        if let Err(error) = exchange(self.admin, "DELETE", &format!("/spaces/{}", self.name), &Value::Null, deadline) {
             eprintln!("the space {} was not deleted: {error}", self.name);
         }
     }
@@ -162,9 +133,7 @@ impl Drop for Space {
 
 /// What is left of a time limit, never zero, because a socket refuses a zero timeout.
 fn remaining(deadline: Instant) -> Duration {
-    deadline
-        .saturating_duration_since(Instant::now())
-        .max(Duration::from_millis(1))
+    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
 }
 
 /// One request on a connection of its own, read to its end.
@@ -177,14 +146,8 @@ fn exchange(
 ) -> Result<(u16, Value), String> {
     let failed = |error: std::io::Error| format!("{method} {path} of the sandbox: {error}");
     let mut stream = TcpStream::connect_timeout(&admin, remaining(deadline)).map_err(failed)?;
-    stream
-        .set_read_timeout(Some(remaining(deadline)))
-        .map_err(failed)?;
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
+    stream.set_read_timeout(Some(remaining(deadline))).map_err(failed)?;
+    let body = if body.is_null() { String::new() } else { body.to_string() };
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -193,21 +156,9 @@ fn exchange(
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(failed)?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| format!("the sandbox answers {answer:?}"))?;
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("the sandbox answers {answer:?}"))?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| format!("the sandbox answers {head:?}"))?;
-    let body = if body.trim().is_empty() {
-        Ok(Value::Null)
-    } else {
-        serde_json::from_str(body)
-    };
-    Ok((
-        status,
-        body.map_err(|error| format!("the sandbox answers {answer:?}: {error}"))?,
-    ))
+    let body = if body.trim().is_empty() { Ok(Value::Null) } else { serde_json::from_str(body) };
+    Ok((status, body.map_err(|error| format!("the sandbox answers {answer:?}: {error}"))?))
 }

@@ -53,74 +53,27 @@ pub struct Step {
 
 /// What a step does.
 #[derive(Debug)]
-#[allow(
-    missing_docs,
-    reason = "the fields are the keys of tests/scenarios/README.md"
-)]
+#[allow(missing_docs, reason = "the fields are the keys of tests/scenarios/README.md")]
 pub enum Action {
-    Client {
-        id: String,
-        constructor: String,
-        options: Map<String, Value>,
-        env: Vec<(String, String)>,
-        expect: Expect,
-    },
-    Call {
-        call: Call,
-        start: Start,
-    },
-    Wait {
-        call: String,
-        same: Vec<String>,
-        expect: Expect,
-    },
-    Cancel {
-        call: String,
-    },
-    InvalidateToken {
-        client: String,
-        token: String,
-        expect: Expect,
-    },
-    Stats {
-        client: String,
-        expect: Expect,
-    },
-    Describe {
-        client: String,
-        expect: Expect,
-    },
-    Close {
-        client: String,
-    },
-    Advance {
-        ms: u64,
-        library: bool,
-        sandbox: bool,
-    },
-    Await {
-        counters: Value,
-    },
-    Release {
-        hold: String,
-    },
-    Settings {
-        settings: Value,
-    },
-    Command {
-        name: &'static str,
-    },
-    ExpectSandbox {
-        report: Value,
-    },
+    Client { id: String, constructor: String, options: Map<String, Value>, env: Vec<(String, String)>, expect: Expect },
+    Call { call: Call, start: Start },
+    Wait { call: String, same: Vec<String>, expect: Expect },
+    Cancel { call: String },
+    InvalidateToken { client: String, token: String, expect: Expect },
+    Stats { client: String, expect: Expect },
+    Describe { client: String, expect: Expect },
+    Close { client: String },
+    Advance { ms: u64, library: bool, sandbox: bool },
+    Await { counters: Value },
+    Release { hold: String },
+    Settings { settings: Value },
+    Command { name: &'static str },
+    ExpectSandbox { report: Value },
 }
 
 /// A call of the library that a driver runs on a thread of its own.
 #[derive(Debug)]
-#[allow(
-    missing_docs,
-    reason = "the fields are the keys of tests/scenarios/README.md"
-)]
+#[allow(missing_docs, reason = "the fields are the keys of tests/scenarios/README.md")]
 pub struct Call {
     pub kind: &'static str,
     pub client: String,
@@ -152,76 +105,40 @@ pub struct Expect {
 }
 
 const TOKEN_FIELDS: &[&str] = &["token", "elapsed_ms"];
-const TOKEN_INFO_FIELDS: &[&str] = &[
-    "token",
-    "token_type",
-    "scope",
-    "expires_in_ms",
-    "elapsed_ms",
-];
-const REQUEST_FIELDS: &[&str] = &[
-    "status",
-    "attempts",
-    "body",
-    "json",
-    "headers",
-    "elapsed_ms",
-];
-const ERROR_FIELDS: &[&str] = &[
-    "message",
-    "stage",
-    "status",
-    "oauth_error",
-    "oauth_error_description",
-    "retry_after_ms",
-    "class",
-    "elapsed_ms",
-];
+const TOKEN_INFO_FIELDS: &[&str] = &["token", "token_type", "scope", "expires_in_ms", "elapsed_ms"];
+const REQUEST_FIELDS: &[&str] = &["status", "attempts", "body", "json", "headers", "elapsed_ms"];
+const ERROR_FIELDS: &[&str] =
+    &["message", "stage", "status", "oauth_error", "oauth_error_description", "retry_after_ms", "class", "elapsed_ms"];
 
 /// Reads every scenario of a folder, in the order of their numbers.
 pub fn read_folder(folder: &Path) -> Result<Vec<Scenario>, String> {
-    let entries =
-        std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut scenarios = Vec::new();
     for entry in entries {
-        let path = entry
-            .map_err(|error| format!("{}: {error}", folder.display()))?
-            .path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
-        {
+        let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
             scenarios.push(read_file(&path)?);
         }
     }
     scenarios.sort_by_key(|scenario| scenario.number);
     for pair in scenarios.windows(2) {
         if pair[0].number == pair[1].number {
-            return Err(format!(
-                "{} and {} have one number",
-                pair[0].name, pair[1].name
-            ));
+            return Err(format!("{} and {} have one number", pair[0].name, pair[1].name));
         }
     }
     Ok(scenarios)
 }
 
 fn read_file(path: &Path) -> Result<Scenario, String> {
-    let name = path
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .ok_or("a file name is not UTF-8")?
-        .to_owned();
+    let name = path.file_stem().and_then(|stem| stem.to_str()).ok_or("a file name is not UTF-8")?.to_owned();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
     parse(&name, &text).map_err(|error| format!("{name}: {error}"))
 }
 
 /// Reads one scenario; `name` is its file name without `.json`.
 pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
-    let number = name
-        .split_once('-')
-        .and_then(|(number, _)| number.parse().ok())
-        .ok_or("a file is named NN-name.json")?;
+    let number =
+        name.split_once('-').and_then(|(number, _)| number.parse().ok()).ok_or("a file is named NN-name.json")?;
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let mut fields = Fields::of("the scenario", value)?;
     let about = fields.text("about")?;
@@ -231,24 +148,15 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
         }
     }
     let languages = fields.optional_texts("languages")?;
-    if let Some(unknown) = languages
-        .iter()
-        .find(|language| !LANGUAGES.contains(&language.as_str()))
-    {
+    if let Some(unknown) = languages.iter().find(|language| !LANGUAGES.contains(&language.as_str())) {
         return Err(format!("unknown language {unknown}"));
     }
     let why = fields.optional_text("why")?;
     if languages.is_empty() != why.is_none() {
         return Err("\"languages\" and \"why\" come together".to_owned());
     }
-    let languages = if languages.is_empty() {
-        LANGUAGES.map(str::to_owned).to_vec()
-    } else {
-        languages
-    };
-    let time_limit = fields
-        .optional_number("time_limit_ms")?
-        .map_or(TIME_LIMIT, Duration::from_millis);
+    let languages = if languages.is_empty() { LANGUAGES.map(str::to_owned).to_vec() } else { languages };
+    let time_limit = fields.optional_number("time_limit_ms")?.map_or(TIME_LIMIT, Duration::from_millis);
     let sandbox = fields.optional_object("sandbox")?;
     let tls = fields.optional_flag("tls")?;
     let files = fields.optional_text_map("files")?;
@@ -262,11 +170,7 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
         .map(|(index, value)| {
             let text = value.to_string();
             let action = action(value).map_err(|error| format!("step {}: {error}", index + 1))?;
-            Ok(Step {
-                number: index + 1,
-                text,
-                action,
-            })
+            Ok(Step { number: index + 1, text, action })
         })
         .collect::<Result<Vec<_>, String>>()?;
     check_names(&steps)?;
@@ -291,9 +195,7 @@ fn action(value: Value) -> Result<Action, String> {
     let action = match verb {
         "client" => Action::Client {
             id: fields.text(verb)?,
-            constructor: fields
-                .optional_text("constructor")?
-                .unwrap_or_else(|| "atlas".to_owned()),
+            constructor: fields.optional_text("constructor")?.unwrap_or_else(|| "atlas".to_owned()),
             options: fields.optional_object("options")?,
             env: fields.optional_text_map("env")?,
             expect: expect(&mut fields, &[])?,
@@ -304,67 +206,34 @@ fn action(value: Value) -> Result<Action, String> {
         "wait" => Action::Wait {
             call: fields.text(verb)?,
             same: fields.optional_texts("same")?,
-            expect: expect(
-                &mut fields,
-                &[TOKEN_FIELDS, TOKEN_INFO_FIELDS, REQUEST_FIELDS].concat(),
-            )?,
+            expect: expect(&mut fields, &[TOKEN_FIELDS, TOKEN_INFO_FIELDS, REQUEST_FIELDS].concat())?,
         },
-        "cancel" => Action::Cancel {
-            call: fields.text(verb)?,
-        },
+        "cancel" => Action::Cancel { call: fields.text(verb)? },
         "invalidate_token" => Action::InvalidateToken {
             client: fields.text(verb)?,
             token: fields.text("token")?,
             expect: expect(&mut fields, &["result"])?,
         },
-        "stats" => Action::Stats {
-            client: fields.text(verb)?,
-            expect: any_field_expect(&mut fields)?,
-        },
-        "describe" => Action::Describe {
-            client: fields.text(verb)?,
-            expect: expect(&mut fields, &["text"])?,
-        },
-        "close" => Action::Close {
-            client: fields.text(verb)?,
-        },
+        "stats" => Action::Stats { client: fields.text(verb)?, expect: any_field_expect(&mut fields)? },
+        "describe" => Action::Describe { client: fields.text(verb)?, expect: expect(&mut fields, &["text"])? },
+        "close" => Action::Close { client: fields.text(verb)? },
         "advance_ms" => {
             let ms = fields.optional_number(verb)?.unwrap_or_default();
             match fields.optional_text("only")?.as_deref() {
-                None => Action::Advance {
-                    ms,
-                    library: true,
-                    sandbox: true,
-                },
-                Some("library") => Action::Advance {
-                    ms,
-                    library: true,
-                    sandbox: false,
-                },
-                Some("sandbox") => Action::Advance {
-                    ms,
-                    library: false,
-                    sandbox: true,
-                },
+                None => Action::Advance { ms, library: true, sandbox: true },
+                Some("library") => Action::Advance { ms, library: true, sandbox: false },
+                Some("sandbox") => Action::Advance { ms, library: false, sandbox: true },
                 Some(other) => return Err(format!("\"only\" is library or sandbox, not {other}")),
             }
         }
-        "await" => Action::Await {
-            counters: Value::Object(fields.optional_object(verb)?),
-        },
-        "release" => Action::Release {
-            hold: fields.text(verb)?,
-        },
-        "settings" => Action::Settings {
-            settings: Value::Object(fields.optional_object(verb)?),
-        },
+        "await" => Action::Await { counters: Value::Object(fields.optional_object(verb)?) },
+        "release" => Action::Release { hold: fields.text(verb)? },
+        "settings" => Action::Settings { settings: Value::Object(fields.optional_object(verb)?) },
         "sandbox" => {
             let name = fields.text(verb)?;
             let known = ["reset_connections", "close_connections", "revoke_tokens"];
-            let name = known
-                .into_iter()
-                .find(|known| *known == name)
-                .ok_or(format!("unknown sandbox command {name}"))?;
+            let name =
+                known.into_iter().find(|known| *known == name).ok_or(format!("unknown sandbox command {name}"))?;
             Action::Command { name }
         }
         "expect_sandbox" => {
@@ -381,34 +250,16 @@ fn action(value: Value) -> Result<Action, String> {
 fn call(fields: &mut Fields, kind: &'static str, known: &[&str]) -> Result<Action, String> {
     let client = fields.text(kind)?;
     let target = if kind == "request" {
-        Some((
-            fields
-                .optional_text("method")?
-                .unwrap_or_else(|| "GET".to_owned()),
-            fields.text("url")?,
-        ))
+        Some((fields.optional_text("method")?.unwrap_or_else(|| "GET".to_owned()), fields.text("url")?))
     } else {
         None
     };
     let options = fields.optional_object("options")?;
     let start = match fields.optional_text("start")? {
-        Some(name) => Start::As(
-            name,
-            fields
-                .optional_number("count")?
-                .map_or(1, |count| count as usize),
-        ),
+        Some(name) => Start::As(name, fields.optional_number("count")?.map_or(1, |count| count as usize)),
         None => Start::AndWait(expect(fields, known)?),
     };
-    Ok(Action::Call {
-        call: Call {
-            kind,
-            client,
-            target,
-            options,
-        },
-        start,
-    })
+    Ok(Action::Call { call: Call { kind, client, target, options }, start })
 }
 
 fn expect(fields: &mut Fields, known: &[&str]) -> Result<Expect, String> {
@@ -416,9 +267,7 @@ fn expect(fields: &mut Fields, known: &[&str]) -> Result<Expect, String> {
     let error = match members.shift_remove("error") {
         None => None,
         Some(Value::String(text)) => {
-            let parts = text
-                .split_once(' ')
-                .and_then(|(code, name)| Some((code.parse().ok()?, name.to_owned())));
+            let parts = text.split_once(' ').and_then(|(code, name)| Some((code.parse().ok()?, name.to_owned())));
             Some(parts.ok_or("\"error\" is written like \"20 timeout\"")?)
         }
         Some(_) => return Err("\"error\" is written like \"20 timeout\"".to_owned()),
@@ -428,10 +277,7 @@ fn expect(fields: &mut Fields, known: &[&str]) -> Result<Expect, String> {
         None => Vec::new(),
         Some(value) => fields::text_map("save", value)?,
     };
-    if let Some((unknown, _)) = save
-        .iter()
-        .find(|(field, _)| !known.contains(&field.as_str()))
-    {
+    if let Some((unknown, _)) = save.iter().find(|(field, _)| !known.contains(&field.as_str())) {
         return Err(format!("\"save\" of an unknown field {unknown}"));
     }
     let mut only = Vec::new();
@@ -443,22 +289,14 @@ fn expect(fields: &mut Fields, known: &[&str]) -> Result<Expect, String> {
             only.push((language.to_owned(), patterns(members, known)?));
         }
     }
-    Ok(Expect {
-        error,
-        fields: patterns(members, known)?,
-        only,
-        save,
-    })
+    Ok(Expect { error, fields: patterns(members, known)?, only, save })
 }
 
 fn any_field_expect(fields: &mut Fields) -> Result<Expect, String> {
     let members = fields.optional_object("expect")?;
     let known: Vec<String> = members.keys().cloned().collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    Ok(Expect {
-        fields: patterns(members, &known)?,
-        ..Expect::default()
-    })
+    Ok(Expect { fields: patterns(members, &known)?, ..Expect::default() })
 }
 
 fn patterns(members: Map<String, Value>, known: &[&str]) -> Result<Vec<(String, Value)>, String> {
@@ -514,9 +352,7 @@ fn check_names(steps: &[Step]) -> Result<(), String> {
             return Err(format!("step {}: unknown call {call}", step.number));
         }
     }
-    open.first().map_or(Ok(()), |call| {
-        Err(format!("nothing waits for the call {call}"))
-    })
+    open.first().map_or(Ok(()), |call| Err(format!("nothing waits for the call {call}")))
 }
 
 #[cfg(test)]
@@ -536,43 +372,18 @@ mod tests {
 
     #[test]
     fn slips_of_the_pen_are_refused() {
-        let step =
-            |step: &str| format!(r#"{{"about": "x", "steps": [{{"client": "a"}}, {step}]}}"#);
+        let step = |step: &str| format!(r#"{{"about": "x", "steps": [{{"client": "a"}}, {step}]}}"#);
         for (text, reason) in [
-            (
-                r#"{"about": "x", "steps": [], "tsl": true}"#.to_owned(),
-                "tsl",
-            ),
-            (
-                r#"{"about": "x", "steps": [], "languages": ["c"]}"#.to_owned(),
-                "why",
-            ),
-            (
-                r#"{"about": "x", "steps": [], "promises": ["P16"]}"#.to_owned(),
-                "P16",
-            ),
+            (r#"{"about": "x", "steps": [], "tsl": true}"#.to_owned(), "tsl"),
+            (r#"{"about": "x", "steps": [], "languages": ["c"]}"#.to_owned(), "why"),
+            (r#"{"about": "x", "steps": [], "promises": ["P16"]}"#.to_owned(), "P16"),
             (step(r#"{"get_token": "b"}"#), "unknown client b"),
             (step(r#"{"get_token": "a", "exepct": {}}"#), "exepct"),
-            (
-                step(r#"{"get_token": "a", "expect": {"tokne": "x"}}"#),
-                "tokne",
-            ),
-            (
-                step(r#"{"get_token": "a", "expect": {"token": {"$contain": "x"}}}"#),
-                "$contain",
-            ),
-            (
-                step(r#"{"get_token": "a", "expect": {"error": "timeout"}}"#),
-                "20 timeout",
-            ),
-            (
-                step(r#"{"get_token": "a", "expect": {"error": "20 timeout", "token": "x"}}"#),
-                "token",
-            ),
-            (
-                step(r#"{"get_token": "a", "start": "t", "expect": {}}"#),
-                "expect",
-            ),
+            (step(r#"{"get_token": "a", "expect": {"tokne": "x"}}"#), "tokne"),
+            (step(r#"{"get_token": "a", "expect": {"token": {"$contain": "x"}}}"#), "$contain"),
+            (step(r#"{"get_token": "a", "expect": {"error": "timeout"}}"#), "20 timeout"),
+            (step(r#"{"get_token": "a", "expect": {"error": "20 timeout", "token": "x"}}"#), "token"),
+            (step(r#"{"get_token": "a", "start": "t", "expect": {}}"#), "expect"),
             (step(r#"{"get_token": "a", "start": "t"}"#), "nothing waits"),
             (step(r#"{"wait": "t"}"#), "unknown call t"),
             (step(r#"{"sandbox": "explode"}"#), "explode"),

@@ -18,13 +18,8 @@ impl Variables {
         let mut result = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) = after
-                .split_once('}')
-                .ok_or_else(|| format!("{text:?} has a ${{ without its }}"))?;
-            let value = self
-                .0
-                .get(name)
-                .ok_or_else(|| format!("unknown variable ${{{name}}} in {text:?}"))?;
+            let (name, after) = after.split_once('}').ok_or_else(|| format!("{text:?} has a ${{ without its }}"))?;
+            let value = self.0.get(name).ok_or_else(|| format!("unknown variable ${{{name}}} in {text:?}"))?;
             result.push_str(before);
             result.push_str(value);
             rest = after;
@@ -37,17 +32,14 @@ impl Variables {
     pub fn value(&self, value: &Value) -> Result<Value, String> {
         Ok(match value {
             Value::String(text) => Value::String(self.text(text)?),
-            Value::Array(items) => items
-                .iter()
-                .map(|item| self.value(item))
-                .collect::<Result<Vec<_>, _>>()?
-                .into(),
-            Value::Object(members) => Value::Object(
-                members
-                    .iter()
-                    .map(|(key, item)| Ok((key.clone(), self.value(item)?)))
-                    .collect::<Result<_, String>>()?,
-            ),
+            Value::Array(items) => items.iter().map(|item| self.value(item)).collect::<Result<Vec<_>, _>>()?.into(),
+            Value::Object(members) => {
+                Value::Object(members.iter().map(|(key, item)| Ok((key.clone(), self.value(item)?))).collect::<Result<
+                    _,
+                    String,
+                >>(
+                )?)
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         })
     }
@@ -63,8 +55,7 @@ mod tests {
         let mut variables = Variables::default();
         variables.set("base", "http://127.0.0.1:1");
         let value = json!({"${base}": ["${base}/a", 1, {"b": "x${base}"}]});
-        let expected =
-            json!({"${base}": ["http://127.0.0.1:1/a", 1, {"b": "xhttp://127.0.0.1:1"}]});
+        let expected = json!({"${base}": ["http://127.0.0.1:1/a", 1, {"b": "xhttp://127.0.0.1:1"}]});
         assert_eq!(variables.value(&value), Ok(expected));
         assert!(variables.text("${bse}").is_err());
         assert!(variables.text("${base").is_err());

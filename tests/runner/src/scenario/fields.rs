@@ -36,9 +36,7 @@ impl Fields {
 
     /// The one member that says what a step does; a second one is left over, and so an error.
     pub(super) fn verb(&self) -> Result<&'static str, String> {
-        let verb = VERBS
-            .into_iter()
-            .find(|verb| self.members.contains_key(*verb));
+        let verb = VERBS.into_iter().find(|verb| self.members.contains_key(*verb));
         verb.ok_or_else(|| format!("{} does nothing that is known", self.what))
     }
 
@@ -47,8 +45,7 @@ impl Fields {
     }
 
     pub(super) fn text(&mut self, key: &str) -> Result<String, String> {
-        self.optional_text(key)?
-            .ok_or_else(|| format!("{key:?} is missing in {}", self.what))
+        self.optional_text(key)?.ok_or_else(|| format!("{key:?} is missing in {}", self.what))
     }
 
     pub(super) fn optional_text(&mut self, key: &str) -> Result<Option<String>, String> {
@@ -63,10 +60,9 @@ impl Fields {
         let wrong = || format!("{key:?} is a list of texts");
         match self.take(key) {
             None => Ok(Vec::new()),
-            Some(Value::Array(items)) => items
-                .into_iter()
-                .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
-                .collect(),
+            Some(Value::Array(items)) => {
+                items.into_iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+            }
             Some(_) => Err(wrong()),
         }
     }
@@ -74,19 +70,14 @@ impl Fields {
     pub(super) fn optional_number(&mut self, key: &str) -> Result<Option<u64>, String> {
         match self.take(key) {
             None => Ok(None),
-            Some(value) => value
-                .as_u64()
-                .map(Some)
-                .ok_or_else(|| format!("{key:?} is a whole number, not {value}")),
+            Some(value) => value.as_u64().map(Some).ok_or_else(|| format!("{key:?} is a whole number, not {value}")),
         }
     }
 
     pub(super) fn optional_flag(&mut self, key: &str) -> Result<bool, String> {
         match self.take(key) {
             None => Ok(false),
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| format!("{key:?} is true or false, not {value}")),
+            Some(value) => value.as_bool().ok_or_else(|| format!("{key:?} is true or false, not {value}")),
         }
     }
 
@@ -99,8 +90,7 @@ impl Fields {
     }
 
     pub(super) fn optional_text_map(&mut self, key: &str) -> Result<Vec<(String, String)>, String> {
-        self.take(key)
-            .map_or(Ok(Vec::new()), |value| text_map(key, value))
+        self.take(key).map_or(Ok(Vec::new()), |value| text_map(key, value))
     }
 
     pub(super) fn end(self) -> Result<(), String> {
@@ -116,8 +106,5 @@ pub(super) fn text_map(key: &str, value: Value) -> Result<Vec<(String, String)>,
     let Value::Object(members) = value else {
         return Err(wrong());
     };
-    members
-        .into_iter()
-        .map(|(name, value)| Ok((name, value.as_str().ok_or_else(wrong)?.to_owned())))
-        .collect()
+    members.into_iter().map(|(name, value)| Ok((name, value.as_str().ok_or_else(wrong)?.to_owned()))).collect()
 }

@@ -5,9 +5,8 @@ use serde_json::{Map, Number, Value};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How much of a driver's standard error is kept.
@@ -23,7 +22,8 @@ pub struct Driver {
     stdin: Option<ChildStdin>,
     answers: Receiver<Vec<u8>>,
     stderr: Arc<Mutex<Vec<u8>>>,
-    stderr_reader: Option<JoinHandle<()>>,
+    /// Disconnected once standard error has ended.
+    stderr_end: Receiver<()>,
 }
 
 /// One answer.
@@ -64,7 +64,9 @@ impl Driver {
         let mut pipe = process.stderr.take().expect("the standard error is piped");
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&stderr);
-        let stderr_reader = std::thread::spawn(move || {
+        let (stderr_open, stderr_end) = channel();
+        std::thread::spawn(move || {
+            let _stderr_open: Sender<()> = stderr_open;
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
                 let mut kept = kept.lock().expect("nothing panics while it holds this lock");
@@ -74,7 +76,7 @@ impl Driver {
             }
         });
         let stdin = process.stdin.take();
-        Ok(Self { process, stdin, answers, stderr, stderr_reader: Some(stderr_reader) })
+        Ok(Self { process, stdin, answers, stderr, stderr_end })
     }
 
     /// Sends a command and waits for its answer. Fields that are `key=value` come encoded from [`line::pair`].
@@ -115,9 +117,8 @@ impl Driver {
     /// The driver's standard error, whole once the process has ended.
     pub fn stderr(&mut self) -> String {
         self.kill();
-        if let Some(reader) = self.stderr_reader.take() {
-            let _ = reader.join();
-        }
+        // A process that the driver left behind may hold the pipe open for ever.
+        let _ = self.stderr_end.recv_timeout(Duration::from_secs(1));
         let kept = self.stderr.lock().expect("nothing panics while it holds this lock");
         String::from_utf8_lossy(&kept).into_owned()
     }

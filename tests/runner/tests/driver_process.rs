@@ -57,3 +57,12 @@ fn a_driver_that_ends_badly_fails() {
     assert!(error.contains("exit status: 1"), "{error}");
     driver("well", "read line; echo ok").quit(later()).expect("it ends well");
 }
+
+#[test]
+fn a_child_left_behind_by_a_driver_is_not_waited_for() {
+    let mut driver = driver("child", "sleep 15 & read line; echo ok");
+    driver.quit(later()).expect("the driver itself ends");
+    let start = Instant::now();
+    driver.stderr();
+    assert!(start.elapsed() < Duration::from_secs(10), "it was waited for");
+}

@@ -177,7 +177,7 @@ fn read_answer(bytes: &[u8]) -> Option<Answer> {
                 fields.insert("json".to_owned(), json);
             }
             let value = if NUMBERS.contains(&key.as_str()) {
-                Value::Number(Number::from_f64(value.parse().ok()?)?)
+                number(&value)?
             } else if key == "result" {
                 Value::Bool(value.parse().ok()?)
             } else {
@@ -192,6 +192,11 @@ fn read_answer(bytes: &[u8]) -> Option<Answer> {
     matches!(outcome.as_str(), "ok" | "error" | "broken" | "foreign").then_some(Answer { outcome, fields })
 }
 
+fn number(text: &str) -> Option<Value> {
+    let whole = text.parse::<u64>().ok().map(Number::from);
+    whole.or_else(|| Number::from_f64(text.parse().ok()?)).map(Value::Number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +207,7 @@ mod tests {
         let line = b"ok\tstatus=200\telapsed_ms=1.5\tbody=%7B%22a%22:1%7D\theader.a=1\theader.a=2\theader.b=x%3D";
         let answer = read_answer(line).expect("the line is sound");
         assert_eq!(answer.outcome, "ok");
-        let expected = json!({"status": 200.0, "elapsed_ms": 1.5, "json": {"a": 1}, "body": "{\"a\":1}", "headers": {"a": "1, 2", "b": "x="}});
+        let expected = json!({"status": 200, "elapsed_ms": 1.5, "json": {"a": 1}, "body": "{\"a\":1}", "headers": {"a": "1, 2", "b": "x="}});
         assert_eq!(Value::Object(answer.fields), expected);
         assert!(read_answer(b"okay").is_none());
         assert!(read_answer(b"ok\tx").is_none());

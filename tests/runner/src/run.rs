@@ -285,7 +285,7 @@ impl<'a> Run<'a> {
             None => {}
             Some((code, name)) => {
                 let right = answer.outcome == "error"
-                    && fields.get("code") == Some(&json!(f64::from(*code)))
+                    && fields.get("code") == Some(&json!(code))
                     && fields.get("name") == Some(&json!(name));
                 if !right {
                     return Err(format!("expected error {code} {name}, got {}", got()));
@@ -357,13 +357,25 @@ fn push_option(command: &mut Vec<String>, name: &str, value: &Value) -> Result<(
     Ok(())
 }
 
-/// A sandbox report for people: the counters, then one line a request.
+/// A sandbox report for people: the counters, then one line a request, without headers and token texts.
 fn outline(report: &Value) -> String {
     let mut report = report.clone();
     let log = report.as_object_mut().and_then(|members| members.shift_remove("log")).unwrap_or_default();
     let mut text = report.to_string();
     for entry in log.as_array().into_iter().flatten() {
-        text.push_str(&format!("\n    {}", shorten(&entry.to_string())));
+        let word = |key: &str| entry[key].as_str().unwrap_or_default();
+        text.push_str(&format!(
+            "\n    {} on connection {}{}: {} {} {} {} -> {}, token {}",
+            entry["n"],
+            entry["connection"],
+            if entry["tls"] == true { " (tls)" } else { "" },
+            word("method"),
+            word("path"),
+            word("query"),
+            shorten(word("body")),
+            entry["status"],
+            entry["token"],
+        ));
     }
     text
 }

@@ -55,5 +55,5 @@ impl Answer {
 }
 
 pub(crate) fn of_stats(stats: &Stats) -> Answer {
-    stats.iter().fold(Answer::ok(), |answer, (name, count)| answer.with(name, count))
+    stats.entries().into_iter().fold(Answer::ok(), |answer, (name, count)| answer.with(name, count))
 }

@@ -2,7 +2,7 @@
 
 use crate::Broken;
 use crate::fields::{Fields, milliseconds, not_expressible, number, text};
-use svctoken::{Client, ClientBuilder, Error};
+use svctoken::{Client, ClientBuilder, Environment, Error};
 
 /// Options given in several fields.
 #[derive(Default)]
@@ -30,12 +30,12 @@ pub(crate) fn make(mut fields: Fields) -> Result<Result<Client, Error>, Broken> 
             },
         }
     }
-    builder = set_gathered(builder, gathered);
-    replace_environment(&environment);
+    // These and no others, as if the process had been started with them.
+    builder = set_gathered(builder, gathered).environment(Environment::from_pairs(environment));
     Ok(match constructor.as_str() {
         "plain" => builder.build(),
         "atlas" => builder.atlas(),
-        "keycloak" => builder.keycloak(&server_url, &realm),
+        "keycloak" => builder.keycloak(server_url, realm),
         "from_env" => builder.from_env(),
         _ => return Err(Broken(format!("unknown constructor {constructor}"))),
     })
@@ -96,20 +96,4 @@ fn set_gathered(mut builder: ClientBuilder, gathered: Gathered) -> ClientBuilder
         builder = builder.headers(headers);
     }
     builder
-}
-
-fn replace_environment(given: &[(String, String)]) {
-    let old: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
-    for name in old {
-        if name.to_str().is_some_and(|name| name.starts_with("SVCTOKEN_") || name.starts_with("MONGODB_ATLAS_")) {
-            // SAFETY: only a getenv in C on another thread could be harmed. The library reads the environment in
-            // constructors alone, which run on this thread, and scenarios with variables make clients while no call
-            // runs, so that no name look-up of the C library is under way either.
-            unsafe { std::env::remove_var(name) };
-        }
-    }
-    for (name, value) in given {
-        // SAFETY: as above.
-        unsafe { std::env::set_var(name, value) };
-    }
 }

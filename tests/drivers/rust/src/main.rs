@@ -80,8 +80,7 @@ impl Driver {
                 Ok(Answer::ok().with("result", dropped))
             }
             "advance" => {
-                let ms = fields.word()?.parse().map_err(|_| Broken("advance wants milliseconds".to_owned()))?;
-                svctoken::testing::advance_clock(ms);
+                svctoken::testing::advance_clock(fields::milliseconds(&fields.word()?)?);
                 Ok(Answer::ok())
             }
             "stats" => {
@@ -89,8 +88,7 @@ impl Driver {
                 Ok(answer::of_stats(&stats))
             }
             "close" => {
-                let id = fields.word()?;
-                self.clients.remove(&id).ok_or_else(|| Broken(format!("unknown client {id}")))?;
+                self.client(&fields.word()?)?.close();
                 Ok(Answer::ok())
             }
             "describe" => {

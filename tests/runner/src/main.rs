@@ -14,7 +14,7 @@ svctoken-runner --driver LANGUAGE=COMMAND… [option…]
   --driver rust=PATH     a driver's command line, split at spaces; repeat it for each language
   --language rust        run only this language; repeatable
   --only 07              run only this scenario; repeatable
-  --list                 print number, name, languages and purpose of every scenario, and run nothing
+  --list                 print name, languages, promises and purpose of every scenario, and run nothing
   --jobs 4               how many scenarios run at once
   --scenarios FOLDER     default tests/scenarios
   --sandbox PATH         default svctoken-sandbox beside this program
@@ -109,7 +109,8 @@ fn all(arguments: &Arguments) -> Result<bool, String> {
     if arguments.list {
         for scenario in &scenarios {
             let languages = if scenario.why.is_none() { "all".to_owned() } else { scenario.languages.join(",") };
-            println!("{} [{languages}] {}", scenario.name, scenario.about);
+            let promises = scenario.promises.join(" ");
+            println!("{} [{languages}] [{promises}] {}", scenario.name, scenario.about);
         }
         return Ok(true);
     }

@@ -24,6 +24,8 @@ pub struct Scenario {
     pub name: String,
     /// What a user relies on.
     pub about: String,
+    /// The promises it stands for, such as `P3`.
+    pub promises: Vec<String>,
     /// The languages that can show it; all unless told.
     pub languages: Vec<String>,
     /// Why not all languages.
@@ -142,8 +144,9 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let mut fields = Fields::of("the scenario", value)?;
     let about = fields.text("about")?;
-    for promise in fields.optional_texts("promises")? {
-        if !(1..=15).any(|number| promise == format!("P{number}")) {
+    let promises = fields.optional_texts("promises")?;
+    for promise in &promises {
+        if !(1..=15).any(|number| *promise == format!("P{number}")) {
             return Err(format!("unknown promise {promise}"));
         }
     }
@@ -178,6 +181,7 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
         number,
         name: name.to_owned(),
         about,
+        promises,
         languages,
         why,
         time_limit,

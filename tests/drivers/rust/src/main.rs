@@ -27,7 +27,8 @@ fn main() -> std::io::Result<()> {
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let quit = line == "quit";
-        let answer = if quit { Answer::ok() } else { driver.answer(&line).unwrap_or_else(|Broken(why)| Answer::broken(&why)) };
+        let answer =
+            if quit { Answer::ok() } else { driver.answer(&line).unwrap_or_else(|Broken(why)| Answer::broken(&why)) };
         stdout.write_all(answer.line().as_bytes())?;
         stdout.flush()?;
         if quit {

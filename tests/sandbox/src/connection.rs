@@ -151,9 +151,10 @@ fn respond(space: &Space, wire: &mut Wire, connection: u64, tls: bool, request: 
         return Err(space.stall(&sender.wire.peer));
     }
     let truncated = action.content_length.is_some_and(|claimed| claimed > body_length);
-    let says_close = response.headers.iter().any(|(name, value)| {
-        name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
-    });
+    let says_close = response
+        .headers
+        .iter()
+        .any(|(name, value)| name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close"));
     if action.close.is_some() || action.http_1_0 || truncated || says_close || request.wants_close {
         return Err(Ending::Close);
     }
@@ -195,9 +196,7 @@ fn head(space: &Space, request: &Request, action: &Action, response: &Response) 
 /// The status that raw bytes begin with; 0 when they are no HTTP answer.
 fn raw_status(raw: &[u8]) -> u16 {
     let status = raw.strip_prefix(b"HTTP/1.1 ").or(raw.strip_prefix(b"HTTP/1.0 "));
-    status
-        .and_then(|rest| str::from_utf8(rest.get(..3)?).ok()?.parse().ok())
-        .unwrap_or(0)
+    status.and_then(|rest| str::from_utf8(rest.get(..3)?).ok()?.parse().ok()).unwrap_or(0)
 }
 
 /// Writes an answer in segments, or byte by byte.

@@ -31,6 +31,7 @@ pub(crate) fn accept(space: &Arc<Space>, stream: TcpStream, tls: bool) {
         // Out of the books first: a reset is sent when the last holder of the socket drops it.
         served.unregister(number);
         wire.end(ending);
+        served.count_closed();
     });
     if spawned.is_err() {
         space.unregister(number);

@@ -31,6 +31,7 @@ pub(crate) fn accept(space: &Arc<Space>, stream: TcpStream, tls: bool) {
         // Out of the books first: a reset is sent when the last holder of the socket drops it.
         served.unregister(number);
         wire.end(ending);
+        served.count_closed();
     });
     if spawned.is_err() {
         space.unregister(number);
@@ -179,11 +180,15 @@ fn head(space: &Space, request: &Request, action: &Action, response: &Response) 
     }
     let framed = response.has_header("content-length") || response.has_header("transfer-encoding");
     let bodiless_status = !response.may_have_body("GET");
+    let chunked = is_chunked(action) && !bodiless_status;
     if let Some(claimed) = action.content_length {
         line("Content-Length", &claimed.to_string());
-    } else if is_chunked(action) && !bodiless_status {
+    }
+    if chunked {
         line("Transfer-Encoding", "chunked");
-    } else if !framed && !bodiless_status && !action.http_1_0 {
+    }
+    let framed = framed || chunked || action.content_length.is_some() || bodiless_status || action.http_1_0;
+    if !framed {
         line("Content-Length", &response.body.len().to_string());
     }
     if request.wants_close && !response.has_header("connection") {

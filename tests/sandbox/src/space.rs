@@ -19,6 +19,9 @@ use crate::tls::Identities;
 /// How soon a waiting connection sees that its client has left.
 const HANG_UP_SLICE: Duration = Duration::from_millis(50);
 
+/// No wait is longer, so that a deadline can always be computed.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
 /// Servers of one test, made by [`Sandbox::create_space`](crate::Sandbox::create_space). They serve until
 /// [`delete`](Space::delete), or until the sandbox is dropped. Every method may be called from any thread.
 pub struct Space {
@@ -108,12 +111,12 @@ impl Space {
     }
 
     /// Blocks until every counter named in `until` (as in the report; `held` is an object of gates) has reached its
-    /// number, for at most `timeout`.
+    /// number, for at most `timeout` (a day at most).
     ///
     /// # Errors
     /// A counter that no report has; at once.
     pub fn wait(&self, until: &Map<String, Value>, timeout: Duration) -> Result<Waited, UnknownCounter> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         let mut state = self.lock();
         loop {
             if reached(&state, until)? {
@@ -133,7 +136,7 @@ impl Space {
         self.changed.notify_all();
     }
 
-    /// Moves the space's clock (token life, per-minute limit, `Date`) forward.
+    /// Moves the space's clock (token life, per-minute limit, `Date`) forward, by a hundred years in all at most.
     pub fn advance(&self, by: Duration) {
         self.lock().advance(by);
         self.changed.notify_all();
@@ -205,6 +208,12 @@ impl Space {
         self.changed.notify_all();
     }
 
+    /// Counts a connection whose FIN or RST has left.
+    pub(crate) fn count_closed(&self) {
+        self.lock().counters.closed_connections += 1;
+        self.changed.notify_all();
+    }
+
     pub(crate) fn admit(&self, connection: u64, tls: bool, request: &Request) -> Admitted<'_> {
         let (number, action) = self.lock().admit(connection, tls, request);
         self.changed.notify_all();
@@ -218,7 +227,7 @@ impl Space {
 
     /// Lets time pass on a connection.
     pub(crate) fn pause(&self, peer: &Peer, duration: Duration) -> Result<(), Ending> {
-        let deadline = Instant::now() + duration;
+        let deadline = Instant::now() + duration.min(LONGEST_WAIT);
         self.wait_on(peer, self.lock(), Some(deadline), |_| false).map(drop)
     }
 

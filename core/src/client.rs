@@ -1,0 +1,233 @@
+//! The client: what a program holds.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::config::environment::Environment;
+use crate::config::identity::Identity;
+use crate::config::preset::{Preset, Settings};
+use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::event::{RequestCounters, Stats};
+use crate::fork::{Owned, PerProcess};
+use crate::http::{HttpClient, Network};
+use crate::request::RequestBuilder;
+use crate::token::{Minting, Slot, Token};
+use crate::wait::{CallOptions, Wait};
+
+/// Gets tokens and makes requests with them.
+///
+/// Clones are cheap and share everything. A client may be used from any number of threads at once, and in a forked
+/// child, which gets connections of its own. Clients with the same options share one token in a process.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    settings: Arc<Settings>,
+    network: Arc<Network>,
+    slot: Arc<Slot>,
+    http: PerProcess<HttpClient>,
+    counters: RequestCounters,
+    closed: AtomicBool,
+}
+
+/// Options for a client; ended by [`build`](ClientBuilder::build), [`atlas`](ClientBuilder::atlas),
+/// [`keycloak`](ClientBuilder::keycloak) or [`from_env`](ClientBuilder::from_env).
+#[derive(Clone, Default)]
+#[must_use = "a builder makes no client until it is ended"]
+pub struct ClientBuilder {
+    pub(crate) config: Config,
+    environment: Environment,
+}
+
+impl ClientBuilder {
+    /// Without any option.
+    pub fn new() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// Options set by name, as bindings do.
+    pub fn from_config(config: Config) -> ClientBuilder {
+        ClientBuilder { config, environment: Environment::process() }
+    }
+
+    /// Reads environment variables from there instead of the process.
+    pub fn environment(mut self, environment: Environment) -> ClientBuilder {
+        self.environment = environment;
+        self
+    }
+
+    /// Ends with what was given: the environment is not read.
+    pub fn build(self) -> Result<Client> {
+        self.preset(&Preset::Plain)
+    }
+
+    /// Ends as a client of MongoDB Atlas; see [`Client::atlas`].
+    pub fn atlas(self) -> Result<Client> {
+        self.preset(&Preset::Atlas)
+    }
+
+    /// Ends as a client of a Keycloak realm. `base_url` is the API, and by default the Keycloak server itself.
+    pub fn keycloak(self, server_url: impl Into<String>, realm: impl Into<String>) -> Result<Client> {
+        self.preset(&Preset::Keycloak { server_url: server_url.into(), realm: realm.into() })
+    }
+
+    /// Ends with what the environment says beside what was given; see [`Client::from_env`].
+    pub fn from_env(self) -> Result<Client> {
+        self.preset(&Preset::FromEnvironment)
+    }
+
+    /// Ends as a client of that kind.
+    ///
+    /// Fails with `invalid_configuration` or `credential_unavailable`, naming the option. No network is used.
+    pub fn preset(self, preset: &Preset) -> Result<Client> {
+        let settings = Settings::resolve(preset, self.config, &self.environment)?;
+        let network = Network::from_settings(&settings)?;
+        let slot = Slot::of(Identity::of(&settings));
+        Ok(Client(Arc::new(Inner {
+            settings: Arc::new(settings),
+            network,
+            slot,
+            http: PerProcess::new(),
+            counters: RequestCounters::default(),
+            closed: AtomicBool::new(false),
+        })))
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClientBuilder").field(&self.config).finish()
+    }
+}
+
+impl Client {
+    /// Options first.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    /// A client of MongoDB Atlas, from `MONGODB_ATLAS_CLIENT_ID`, `MONGODB_ATLAS_CLIENT_SECRET` and, where it is not
+    /// `https://cloud.mongodb.com`, `MONGODB_ATLAS_BASE_URL`; `SVCTOKEN_*` wins over these.
+    pub fn atlas() -> Result<Client> {
+        Client::builder().atlas()
+    }
+
+    /// A client from the environment alone: `SVCTOKEN_` and an option's name in upper case, times in seconds. If
+    /// `MONGODB_ATLAS_CLIENT_ID` is set, as [`Client::atlas`].
+    pub fn from_env() -> Result<Client> {
+        Client::builder().from_env()
+    }
+
+    /// The access token: from memory while it is fresh, requested where it is not.
+    ///
+    /// Blocks only when a token is to be waited for, at most for the client's `timeout`.
+    pub fn get_token(&self) -> Result<Token> {
+        match self.fresh_token() {
+            Some(token) => Ok(token),
+            None => self.get_token_with(&CallOptions::default()),
+        }
+    }
+
+    /// As [`get_token`](Client::get_token), with a timeout and a cancel of its own.
+    pub fn get_token_with(&self, options: &CallOptions) -> Result<Token> {
+        self.check_open()?;
+        if options.timeout == Some(Duration::ZERO) {
+            return Err(Error::argument("timeout must be above zero"));
+        }
+        match self.fresh_token() {
+            Some(token) => Ok(token),
+            None => self.0.slot.get(&self.minting(), &Wait::for_call(options, self.0.settings.timeout)),
+        }
+    }
+
+    /// The token if it is in memory and fresh; never blocks. About as cheap as reading the clock.
+    pub fn fresh_token(&self) -> Option<Token> {
+        if self.0.closed.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.0.slot.fresh()
+    }
+
+    /// Says that a server refused this token with a 401, for those who send it themselves.
+    ///
+    /// True if it was the current token: it will be replaced by the next call that needs one. False if another has
+    /// taken its place already, and then nothing happens.
+    pub fn invalidate_token(&self, token: &str) -> bool {
+        self.0.slot.condemn(token)
+    }
+
+    /// A request with the token: `path_or_url` is a path on `base_url`'s origin, or a URL of it or of one of
+    /// `allowed_origins`.
+    pub fn request<'a>(
+        &'a self,
+        method: impl Into<Cow<'a, str>>,
+        path_or_url: impl Into<Cow<'a, str>>,
+    ) -> RequestBuilder<'a> {
+        RequestBuilder::new(self, method.into(), path_or_url.into())
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.0.slot.counters, &self.0.counters)
+    }
+
+    /// Refuses further calls of this client and its clones with `closed`. Calls in progress end as they would; the
+    /// token stays for other clients.
+    pub fn close(&self) {
+        self.0.closed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.0.closed.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorCode::Closed, Stage::Argument, "the client was closed"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn http(&self) -> Arc<Owned<HttpClient>> {
+        self.0.http.get(|| HttpClient::new(&self.0.network))
+    }
+
+    /// A token for a request.
+    pub(crate) fn token(&self, wait: &Wait) -> Result<Token> {
+        match self.0.slot.fresh() {
+            Some(token) => Ok(token),
+            None => self.0.slot.get(&self.minting(), wait),
+        }
+    }
+
+    pub(crate) fn condemn(&self, token: &str) {
+        self.0.slot.condemn(token);
+    }
+
+    pub(crate) fn count_request(&self) {
+        self.0.counters.request();
+    }
+
+    pub(crate) fn count_resend(&self) {
+        self.0.counters.resend();
+    }
+
+    fn minting(&self) -> Minting {
+        Minting { settings: self.0.settings.clone(), http: self.http() }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = &self.0.settings;
+        f.debug_struct("Client")
+            .field("client_id", &settings.credential.client_id)
+            .field("token_url", &settings.token_url.to_string())
+            .field("base_url", &settings.base_origin.as_ref().map(ToString::to_string))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,57 @@
+//! Time as the core sees it: the boot clock, which counts suspend and which no wall clock step moves, plus one
+//! process-wide offset that only tests move.
+
+use std::ops::Add;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use rustix::time::{ClockId, clock_gettime};
+
+static TEST_OFFSET_NS: AtomicI64 = AtomicI64::new(0);
+
+/// A moment on the boot clock, in nanoseconds since the machine's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BootTime(u64);
+
+impl BootTime {
+    pub(crate) const ZERO: BootTime = BootTime(0);
+
+    /// The time from `earlier` to `self`, zero if `earlier` is later.
+    pub(crate) fn since(self, earlier: BootTime) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for BootTime {
+    type Output = BootTime;
+
+    fn add(self, duration: Duration) -> BootTime {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        BootTime(self.0.saturating_add(nanoseconds))
+    }
+}
+
+/// The clock that goes on while the machine sleeps.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SLEEPING_AWARE: ClockId = ClockId::Boottime;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const SLEEPING_AWARE: ClockId = ClockId::Monotonic;
+
+/// The boot clock now.
+pub(crate) fn now() -> BootTime {
+    let time = clock_gettime(SLEEPING_AWARE);
+    let nanoseconds = time.tv_sec as i64 * 1_000_000_000 + time.tv_nsec as i64;
+    BootTime(nanoseconds.saturating_add(TEST_OFFSET_NS.load(Ordering::Relaxed)) as u64)
+}
+
+/// The wall clock, moved by the same offset; only for what is told to people.
+pub(crate) fn wall() -> SystemTime {
+    let offset = TEST_OFFSET_NS.load(Ordering::Relaxed);
+    SystemTime::now() + Duration::from_nanos(u64::try_from(offset).unwrap_or(0))
+}
+
+/// Moves both clocks forward.
+pub(crate) fn advance(by: Duration) {
+    let nanoseconds = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
+    TEST_OFFSET_NS.fetch_add(nanoseconds, Ordering::Relaxed);
+}

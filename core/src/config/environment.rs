@@ -1,0 +1,166 @@
+//! The environment, read once, when a client is made.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+use crate::config::{Config, OPTIONS, OptionKind, Value};
+use crate::error::{Error, Result};
+
+/// Where environment variables are read from.
+///
+/// A binding hands in its host's view: a Node worker's `process.env`, say, is not the process's.
+#[derive(Clone, Default)]
+pub struct Environment(Source);
+
+#[derive(Clone, Default)]
+enum Source {
+    #[default]
+    Process,
+    Given(HashMap<String, String>),
+}
+
+impl Environment {
+    /// The process's own.
+    pub fn process() -> Environment {
+        Environment(Source::Process)
+    }
+
+    /// The given variables and no others.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Environment {
+        let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Environment(Source::Given(pairs.collect()))
+    }
+
+    /// The variable's value; an empty one counts as not set, as in a shell's `${NAME:-}`.
+    fn get(&self, name: &str) -> Result<Option<String>> {
+        let value = match &self.0 {
+            Source::Process => std::env::var_os(name)
+                .map(OsString::into_string)
+                .transpose()
+                .map_err(|_| Error::configuration(format!("the environment variable {name} is not UTF-8")))?,
+            Source::Given(pairs) => pairs.get(name).cloned(),
+        };
+        Ok(value.filter(|value| !value.is_empty()))
+    }
+
+    /// Every option set by `SVCTOKEN_` and its name.
+    pub(crate) fn options(&self) -> Result<Config> {
+        let mut config = Config::default();
+        for row in OPTIONS {
+            let name = format!("SVCTOKEN_{}", row.name.to_ascii_uppercase());
+            if let Some(text) = self.get(&name)? {
+                let value = read(row.kind, &text);
+                config.set(row.name, value).map_err(|error| error.while_doing(&format!("reading {name}")))?;
+            }
+        }
+        Ok(config)
+    }
+
+    /// Atlas's own names, as its command line tool and Terraform provider read them.
+    pub(crate) fn atlas_options(&self) -> Result<Config> {
+        let mut config = Config::default();
+        for (name, option) in ATLAS_NAMES {
+            if let Some(text) = self.get(name)? {
+                config.set(option, Value::Text(text))?;
+            }
+        }
+        Ok(config)
+    }
+
+    /// Whether the environment speaks of Atlas.
+    pub(crate) fn names_atlas(&self) -> Result<bool> {
+        Ok(self.get("MONGODB_ATLAS_CLIENT_ID")?.is_some())
+    }
+}
+
+const ATLAS_NAMES: [(&str, &str); 3] = [
+    ("MONGODB_ATLAS_CLIENT_ID", "client_id"),
+    ("MONGODB_ATLAS_CLIENT_SECRET", "client_secret"),
+    ("MONGODB_ATLAS_BASE_URL", "base_url"),
+];
+
+/// An environment variable's text as a value of the option's kind; what cannot be read becomes `Other`, so that
+/// `Config::set` makes the error.
+fn read(kind: OptionKind, text: &str) -> Value {
+    let number = || text.trim().parse::<f64>();
+    match kind {
+        OptionKind::Text | OptionKind::Secret => Value::Text(text.into()),
+        OptionKind::Duration => number().map_or_else(|_| unreadable(text), |s| Value::Milliseconds(s * 1000.0)),
+        OptionKind::Count => number().map_or_else(|_| unreadable(text), Value::Number),
+        OptionKind::Flag => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Value::Flag(true),
+            "false" | "0" | "no" | "off" => Value::Flag(false),
+            _ => unreadable(text),
+        },
+        OptionKind::List => {
+            let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
+            Value::List(parts.map(Into::into).collect())
+        }
+        OptionKind::Pairs => Value::Pairs(
+            text.split('&')
+                .filter(|pair| !pair.is_empty())
+                .map(|pair| {
+                    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                    (form_decode(name), form_decode(value))
+                })
+                .collect(),
+        ),
+    }
+}
+
+fn unreadable(text: &str) -> Value {
+    Value::Other(format!("{text:?}"))
+}
+
+fn form_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let escaped = bytes.get(i + 1..i + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        match (bytes[i], escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+            (b'%', Some(byte)) => {
+                decoded.push(byte);
+                i += 2;
+            }
+            (b'+', _) => decoded.push(b' '),
+            (byte, _) => decoded.push(byte),
+        }
+        i += 1;
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn every_kind_of_option_is_read_from_text() {
+        let environment = Environment::from_pairs([
+            ("SVCTOKEN_CLIENT_ID", "me"),
+            ("SVCTOKEN_TIMEOUT", "1.5"),
+            ("SVCTOKEN_MAX_ATTEMPTS", "2"),
+            ("SVCTOKEN_ALLOW_HTTP", "true"),
+            ("SVCTOKEN_ALLOWED_ORIGINS", "https://a.example, https://b.example"),
+            ("SVCTOKEN_EXTRA_PARAMS", "a=b+c&d=%26"),
+            ("SVCTOKEN_SCOPE", ""),
+        ]);
+        let config = environment.options().expect("readable");
+        assert_eq!(config.client_id.as_deref(), Some("me"));
+        assert_eq!(config.timeout, Some(Duration::from_millis(1500)));
+        assert_eq!(config.max_attempts, Some(2));
+        assert_eq!(config.allow_http, Some(true));
+        assert_eq!(config.allowed_origins.expect("set").len(), 2);
+        assert_eq!(config.extra_params.expect("set"), [("a".into(), "b c".into()), ("d".into(), "&".into())]);
+        assert_eq!(config.scope, None);
+    }
+
+    #[test]
+    fn an_unreadable_variable_is_named() {
+        let environment = Environment::from_pairs([("SVCTOKEN_TIMEOUT", "soon")]);
+        let error = environment.options().expect_err("no number");
+        assert!(error.what().contains("SVCTOKEN_TIMEOUT") && error.what().contains("soon"), "{error}");
+    }
+}

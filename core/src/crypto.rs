@@ -1,0 +1,21 @@
+//! What the core asks of ring, in one place.
+
+use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
+
+/// SHA-256 of `data`.
+pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, data).as_ref());
+    hash
+}
+
+/// A random number in 0.0 ≤ x < 1.0, for jitter.
+pub(crate) fn random_fraction() -> f64 {
+    let mut bytes = [0; 8];
+    // Without randomness the middle is as good a jitter as any.
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        return 0.5;
+    }
+    (u64::from_le_bytes(bytes) >> 11) as f64 / (1u64 << 53) as f64
+}

@@ -1,0 +1,84 @@
+//! Counters: what a client and the tokens it shares have cost so far.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($(#[$doc:meta])* $struct:ident { $($(#[$field_doc:meta])+ $field:ident by $method:ident,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub(crate) struct $struct { $($field: AtomicU64,)+ }
+
+        impl $struct {
+            $($(#[$field_doc])+ pub(crate) fn $method(&self) { self.$field.fetch_add(1, Ordering::Relaxed); })+
+        }
+    };
+}
+
+counters! {
+    /// Of one identity in this process.
+    TokenCounters {
+        /// A token request was sent.
+        token_requests by token_request,
+        /// A token came.
+        tokens_received by token_received,
+        /// A flight ended without a token.
+        failed_refreshes by failed_refresh,
+        /// A token was refused by an API and condemned.
+        condemned_tokens by condemned_token,
+    }
+}
+
+counters! {
+    /// Of one client.
+    RequestCounters {
+        /// A call of `request` began.
+        requests by request,
+        /// A request was sent again with another token, or with the same one after a pause.
+        resends by resend,
+    }
+}
+
+/// What a client has done so far. Token counters are of the identity, shared by all its clients in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Token requests sent, retries included.
+    pub token_requests: u64,
+    /// Tokens received.
+    pub tokens_received: u64,
+    /// Refreshes that failed after all their attempts.
+    pub failed_refreshes: u64,
+    /// Tokens condemned because an API refused them.
+    pub condemned_tokens: u64,
+    /// Calls of `request`.
+    pub requests: u64,
+    /// Requests sent again after a 401.
+    pub resends: u64,
+}
+
+impl Stats {
+    pub(crate) fn of(tokens: &TokenCounters, requests: &RequestCounters) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            token_requests: read(&tokens.token_requests),
+            tokens_received: read(&tokens.tokens_received),
+            failed_refreshes: read(&tokens.failed_refreshes),
+            condemned_tokens: read(&tokens.condemned_tokens),
+            requests: read(&requests.requests),
+            resends: read(&requests.resends),
+        }
+    }
+
+    /// Names and values, for bindings.
+    pub fn entries(&self) -> [(&'static str, u64); 6] {
+        let Stats { token_requests, tokens_received, failed_refreshes, condemned_tokens, requests, resends } = *self;
+        [
+            ("token_requests", token_requests),
+            ("tokens_received", tokens_received),
+            ("failed_refreshes", failed_refreshes),
+            ("condemned_tokens", condemned_tokens),
+            ("requests", requests),
+            ("resends", resends),
+        ]
+    }
+}

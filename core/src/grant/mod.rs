@@ -1,0 +1,259 @@
+//! The client credentials grant (RFC 6749 section 4.4) as pure functions: a request is built and an answer is read
+//! over bytes, and nothing here touches a socket or a clock.
+
+pub(crate) mod client_authentication;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::config::preset::Settings;
+use crate::config::url::form_encode;
+use crate::error::{Error, ErrorCode, Stage};
+use crate::secret::Secret;
+
+/// The token request's own parts; the URL is the settings'.
+pub(crate) struct TokenRequest {
+    pub(crate) authorization: Option<Secret>,
+    pub(crate) body: Secret,
+}
+
+impl TokenRequest {
+    pub(crate) fn build(settings: &Settings) -> TokenRequest {
+        let mut form = String::from("grant_type=client_credentials");
+        let mut add = |name: &str, value: &str| {
+            form.push('&');
+            form_encode(name, &mut form);
+            form.push('=');
+            form_encode(value, &mut form);
+        };
+        if let Some(scope) = &settings.scope {
+            add("scope", scope);
+        }
+        if let Some(audience) = &settings.audience {
+            add("audience", audience);
+        }
+        for resource in &settings.resource {
+            add("resource", resource);
+        }
+        for (name, value) in &settings.extra_params {
+            add(name, value);
+        }
+        client_authentication::add_to(settings, form)
+    }
+}
+
+/// An answer as this module needs it.
+pub(crate) struct TokenAnswer<'a> {
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+    /// From Retry-After.
+    pub(crate) retry_after: Option<Duration>,
+    /// The answer has a Location and a status that asks to follow it.
+    pub(crate) redirects_to: Option<&'a str>,
+}
+
+/// A token as granted.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) access_token: Secret,
+    pub(crate) scope: Option<String>,
+    pub(crate) lifetime: Lifetime,
+}
+
+/// What `expires_in` said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Lifetime {
+    Lasts(Duration),
+    /// Zero, negative or unreadable: good for those who wait for it now, and for nobody later.
+    Unusable,
+}
+
+/// The four classes of failure, by what is to be done about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureClass {
+    /// The credential: no use trying it again soon.
+    Refused,
+    /// The request or the set-up: no use trying again until somebody changes it.
+    Wrong,
+    /// Too many living tokens: waits for one to end.
+    Limit,
+    /// The network or the server: may go away by itself.
+    Transient,
+}
+
+/// Why a token request brought no token.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) class: FailureClass,
+    pub(crate) error: Error,
+}
+
+/// RFC 6749 leaves open what a missing `expires_in` means; five minutes is what a cautious server would choose.
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(300);
+const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+const LONGEST_TOKEN: usize = 16 * 1024;
+const LONGEST_DESCRIPTION: usize = 300;
+
+/// Reads the token endpoint's answer (RFC 6749 sections 5.1 and 5.2), in Atlas's format too, whose `error` is a number.
+pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &Settings) -> Result<Granted, Failure> {
+    let json: Option<Value> = serde_json::from_slice(answer.body).ok();
+    let success = (200..300).contains(&answer.status);
+    if success
+        && let Some(json) = &json
+        && json.get("access_token").is_some_and(|token| !token.is_null())
+    {
+        return read_granted(json).map_err(|what| bad_answer(answer, what, FailureClass::Wrong));
+    }
+    let (oauth_error, description) = json.as_ref().map(|json| read_error(json, settings)).unwrap_or_default();
+    if success && oauth_error.is_none() {
+        let what = match json {
+            Some(_) => "the answer holds no access_token",
+            None => "the answer is not JSON; a gateway may have answered in the server's place",
+        };
+        return Err(bad_answer(answer, what.into(), FailureClass::Transient));
+    }
+    Err(refusal(answer, oauth_error, description, settings))
+}
+
+fn read_granted(json: &Value) -> Result<Granted, String> {
+    match json.get("token_type") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(name)) if name.eq_ignore_ascii_case("bearer") => {}
+        Some(other) => return Err(format!("the token_type is {other}, and only Bearer is understood")),
+    }
+    let token = match json.get("access_token") {
+        Some(Value::String(token)) => token,
+        _ => return Err("the access_token is not a text".into()),
+    };
+    if token.len() > LONGEST_TOKEN {
+        return Err(format!("the access_token has {} characters, more than {LONGEST_TOKEN}", token.len()));
+    }
+    if !is_b64token(token) {
+        return Err(
+            "the access_token is empty or has characters that no header can carry (RFC 6750 section 2.1)".into()
+        );
+    }
+    Ok(Granted {
+        access_token: Secret::new(token.clone()),
+        scope: json.get("scope").and_then(Value::as_str).map(Into::into),
+        lifetime: read_lifetime(json.get("expires_in")),
+    })
+}
+
+/// RFC 6750 section 2.1: letters, digits and `-._~+/`, then any number of `=`.
+fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty() && body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
+}
+
+/// An integer, a float or a text of one.
+fn read_lifetime(expires_in: Option<&Value>) -> Lifetime {
+    let seconds = match expires_in {
+        None | Some(Value::Null) => return Lifetime::Lasts(ASSUMED_LIFETIME),
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        Some(_) => None,
+    };
+    match seconds {
+        Some(seconds) if seconds > 0.0 => {
+            Lifetime::Lasts(Duration::from_secs_f64(seconds.min(LONGEST_LIFETIME.as_secs_f64())))
+        }
+        _ => Lifetime::Unusable,
+    }
+}
+
+/// The error code and the description of an error body in either format.
+fn read_error(json: &Value, settings: &Settings) -> (Option<String>, Option<String>) {
+    let text = |name: &str| json.get(name).and_then(Value::as_str).map(|text| tidy(text, settings));
+    match json.get("error") {
+        Some(Value::String(code)) => (Some(tidy(code, settings)), text("error_description")),
+        // Atlas's API format, which its token endpoint uses for a 429.
+        Some(Value::Number(_)) => (text("errorCode"), text("detail").or_else(|| text("reason"))),
+        _ => (None, None),
+    }
+}
+
+/// A server's text as it may be shown: one line, not long, and without our own secret, should the server repeat it.
+fn tidy(text: &str, settings: &Settings) -> String {
+    let credential = &settings.credential;
+    let mut text = text.replace(credential.client_secret.reveal(), "[secret]");
+    text.retain(|c| !c.is_control());
+    match text.char_indices().nth(LONGEST_DESCRIPTION) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn bad_answer(answer: &TokenAnswer<'_>, what: String, class: FailureClass) -> Failure {
+    let error = Error::new(ErrorCode::BadTokenAnswer, Stage::TokenAnswer, format!("{what} (status {})", answer.status));
+    Failure { class, error: error.with_status(answer.status).with_retry_after(answer.retry_after) }
+}
+
+fn refusal(
+    answer: &TokenAnswer<'_>,
+    oauth_error: Option<String>,
+    description: Option<String>,
+    settings: &Settings,
+) -> Failure {
+    let code_word = oauth_error.as_deref().unwrap_or_default();
+    let (code, class) = classify(answer, code_word, description.as_deref().unwrap_or_default());
+    let mut what = format!("the token endpoint answered {}", answer.status);
+    if let Some(code_word) = &oauth_error {
+        what.push_str(&format!(" {code_word}"));
+    }
+    if let Some(description) = &description {
+        what.push_str(&format!(": {}", description.trim_end_matches('.')));
+    }
+    if let Some(location) = answer.redirects_to {
+        what.push_str(&format!(", a redirect to {}", tidy(location, settings)));
+    }
+    let mut error = Error::new(code, Stage::TokenAnswer, what)
+        .with_status(answer.status)
+        .with_oauth(oauth_error, description)
+        .with_retry_after(answer.retry_after);
+    if let Some(next_step) = next_step(code, answer, settings) {
+        error = error.with_next_step(next_step);
+    }
+    Failure { class, error }
+}
+
+fn classify(answer: &TokenAnswer<'_>, code_word: &str, description: &str) -> (ErrorCode, FailureClass) {
+    use ErrorCode::{AccessDenied, ClientRefused, OauthError, RateLimited, ServerUnavailable, TokenLimit};
+    use FailureClass::{Limit, Refused, Transient, Wrong};
+    let says = |words: &str| description.to_ascii_lowercase().contains(words);
+    match (answer.status, code_word) {
+        (429, _) | (_, "rate_limited" | "RATE_LIMITED") => (RateLimited, Transient),
+        (408 | 425 | 500..=599, _) | (_, "server_error" | "temporarily_unavailable") => (ServerUnavailable, Transient),
+        (401, _) | (_, "invalid_client" | "unauthorized_client") => (ClientRefused, Refused),
+        (403, _) if says("token limit") => (TokenLimit, Limit),
+        (_, "access_denied") => (AccessDenied, Wrong),
+        // A wrong secret, as some servers say it.
+        (403, "") if answer.body.is_empty() => (ClientRefused, Refused),
+        _ => (OauthError, Wrong),
+    }
+}
+
+/// What this error's case asks for, beyond its code's general advice.
+fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &Settings) -> Option<String> {
+    match code {
+        ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(format!(
+            "Check client_id and client_secret; they hold characters that servers read in two ways: this server may \
+             want auth_encoding={}.",
+            match settings.auth_encoding {
+                crate::config::preset::AuthEncoding::Form => "raw",
+                crate::config::preset::AuthEncoding::Raw => "form",
+            }
+        )),
+        ErrorCode::OauthError if answer.status == 404 => {
+            Some("Check token_url (for Keycloak: server_url and realm): there is nothing at this address.".into())
+        }
+        ErrorCode::OauthError if answer.redirects_to.is_some() => {
+            Some("Give the final address as token_url: a secret does not follow redirects.".into())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

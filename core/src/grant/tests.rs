@@ -1,0 +1,129 @@
+use super::*;
+use crate::ClientBuilder;
+use crate::config::environment::Environment;
+use crate::config::preset::Preset;
+
+fn settings(builder: ClientBuilder) -> Settings {
+    let builder = builder.token_url("https://a.example/token");
+    Settings::resolve(&Preset::Plain, builder.config, &Environment::from_pairs::<&str, &str>([])).expect("valid")
+}
+
+fn plain() -> ClientBuilder {
+    ClientBuilder::new().client_id("id").client_secret("s3cret-s3cret")
+}
+
+fn read(status: u16, body: &str) -> Result<Granted, Failure> {
+    let answer = TokenAnswer { status, body: body.as_bytes(), retry_after: None, redirects_to: None };
+    read_answer(&answer, &settings(plain()))
+}
+
+#[test]
+fn p12_basic_encodes_as_rfc_6749_says_and_changes_no_atlas_credential() {
+    let basic = |id: &str, secret: &str, encoding: &str| {
+        let builder = ClientBuilder::new().client_id(id).client_secret(secret).auth_encoding(encoding);
+        let request = TokenRequest::build(&settings(builder));
+        let header = request.authorization.expect("basic").reveal().to_string();
+        let pair = STANDARD_DECODE(header.strip_prefix("Basic ").expect("Basic"));
+        String::from_utf8(pair).expect("utf-8")
+    };
+    assert_eq!(basic("mdb_sa_id_0123", "mdb_sa_sk_Ab-9", "form"), "mdb_sa_id_0123:mdb_sa_sk_Ab-9");
+    assert_eq!(basic("a:b", "+ % : & ü", "form"), "a%3Ab:%2B+%25+%3A+%26+%C3%BC");
+    assert_eq!(basic("id", "+ % : & ü", "raw"), "id:+ % : & ü");
+}
+
+#[allow(non_snake_case, reason = "stands for the engine's constant")]
+fn STANDARD_DECODE(text: &str) -> Vec<u8> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+}
+
+#[test]
+fn post_puts_the_credential_into_the_form_and_nowhere_else() {
+    let builder = plain().auth_method("client_secret_post").scope("a b").extra_params([("x", "1&2")]);
+    let request = TokenRequest::build(&settings(builder));
+    assert!(request.authorization.is_none());
+    assert_eq!(
+        request.body.reveal(),
+        "grant_type=client_credentials&scope=a+b&x=1%262&client_id=id&client_secret=s3cret-s3cret"
+    );
+}
+
+#[test]
+fn p05_every_odd_expires_in_has_a_meaning() {
+    let lifetime = |expires_in: &str| {
+        let body = format!(r#"{{"access_token":"t","token_type":"bearer"{expires_in}}}"#);
+        read(200, &body).expect("a token").lifetime
+    };
+    let lasts = |seconds: f64| Lifetime::Lasts(Duration::from_secs_f64(seconds));
+    assert_eq!(lifetime(r#","expires_in":3600"#), lasts(3600.0));
+    assert_eq!(lifetime(r#","expires_in":59.5"#), lasts(59.5));
+    assert_eq!(lifetime(r#","expires_in":"60""#), lasts(60.0));
+    assert_eq!(lifetime(""), lasts(300.0));
+    assert_eq!(lifetime(r#","expires_in":null"#), lasts(300.0));
+    assert_eq!(lifetime(r#","expires_in":1e30"#), lasts(30.0 * 24.0 * 3600.0));
+    for unusable in ["0", "-1", r#""soon""#, r#""NaN""#, "true", "[]"] {
+        assert_eq!(lifetime(&format!(r#","expires_in":{unusable}"#)), Lifetime::Unusable, "{unusable}");
+    }
+}
+
+#[test]
+fn what_is_no_usable_token_is_refused() {
+    for body in [
+        r#"{"access_token":"","expires_in":1}"#,
+        r#"{"access_token":"a b"}"#,
+        r#"{"access_token":"a\r\nX: y"}"#,
+        r#"{"access_token":5}"#,
+        r#"{"access_token":"t","token_type":"mac"}"#,
+        r#"{"access_token":"t","token_type":7}"#,
+    ] {
+        let failure = read(200, body).expect_err(body);
+        assert_eq!((failure.error.code(), failure.class), (ErrorCode::BadTokenAnswer, FailureClass::Wrong), "{body}");
+    }
+    assert!(read(200, &format!(r#"{{"access_token":"{}"}}"#, "a".repeat(16 * 1024 + 1))).is_err());
+    assert!(read(201, r#"{"access_token":"t"}"#).is_ok(), "any 2xx with a token is a token");
+}
+
+#[test]
+fn each_refusal_has_its_class_and_code() {
+    use ErrorCode as C;
+    use FailureClass as F;
+    let limit = r#"{"error":"access_denied","error_description":"Access Token limit reached for the account."}"#;
+    let ip_list = r#"{"error":"access_denied","error_description":"IP access list validation failed."}"#;
+    let atlas_429 = r#"{"error":429,"errorCode":"RATE_LIMITED","detail":"d","reason":"Too Many Requests"}"#;
+    for (status, body, code, class) in [
+        (401, r#"{"error":"invalid_client"}"#, C::ClientRefused, F::Refused),
+        (401, r#"{"error":"unauthorized_client"}"#, C::ClientRefused, F::Refused),
+        (400, r#"{"error":"invalid_client"}"#, C::ClientRefused, F::Refused),
+        (401, "", C::ClientRefused, F::Refused),
+        (403, "", C::ClientRefused, F::Refused),
+        (403, limit, C::TokenLimit, F::Limit),
+        (403, ip_list, C::AccessDenied, F::Wrong),
+        (400, r#"{"error":"invalid_request"}"#, C::OauthError, F::Wrong),
+        (400, r#"{"error":"unsupported_grant_type"}"#, C::OauthError, F::Wrong),
+        (404, r#"{"error":"Realm does not exist"}"#, C::OauthError, F::Wrong),
+        (200, r#"{"error":"invalid_scope"}"#, C::OauthError, F::Wrong),
+        (429, atlas_429, C::RateLimited, F::Transient),
+        (429, r#"{"error":"rate_limited"}"#, C::RateLimited, F::Transient),
+        (500, r#"{"error":"server_error"}"#, C::ServerUnavailable, F::Transient),
+        (502, "<html>", C::ServerUnavailable, F::Transient),
+        (503, "", C::ServerUnavailable, F::Transient),
+        (200, "<html>", C::BadTokenAnswer, F::Transient),
+        (200, "{}", C::BadTokenAnswer, F::Transient),
+        (302, "", C::OauthError, F::Wrong),
+    ] {
+        let failure = read(status, body).expect_err(body);
+        assert_eq!((failure.error.code(), failure.class), (code, class), "{status} {body}");
+        assert_eq!(failure.error.status(), Some(status));
+    }
+}
+
+#[test]
+fn p07_a_server_that_repeats_the_secret_is_not_quoted() {
+    let body = "{\"error\":\"invalid_client\",\"error_description\":\"bad s3cret-s3cret\\u0007\\n given\"}";
+    let error = read(401, body).expect_err("refused").error;
+    assert_eq!(error.oauth_error_description(), Some("bad [secret] given"));
+    assert!(!format!("{error:?} {error}").contains("s3cret"));
+    let long = format!(r#"{{"error":"x","error_description":"{}"}}"#, "ü".repeat(1000));
+    let error = read(400, &long).expect_err("refused").error;
+    assert_eq!(error.oauth_error_description().map(|text| text.chars().count()), Some(301));
+}

@@ -1,0 +1,293 @@
+//! The one place that knows ureq: its requests and answers, and the parts of `ureq::unversioned` that let it run on
+//! our sockets. That module may change in any minor release of ureq, and nothing outside this file would notice.
+//!
+//! ureq's own timeouts stay off: our sockets wait with the deadline and the cancel of the call in hand, which travel
+//! beside ureq in a thread-local, because a pooled connection outlives the call that opened it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::uri::Uri;
+pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
+use ureq::{Agent, Body};
+
+use crate::config::url::Url;
+use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::http::{Answer, Network, Outgoing};
+use crate::net::resolver::Resolver;
+use crate::net::tcp::Socket;
+use crate::net::tls::{TlsSocket, Trust};
+use crate::wait::Wait;
+
+/// Enough for the heads and the JSON of an API; ureq's own 128 KiB each way cost 230 KiB more a connection.
+const BUFFER: usize = 16 * 1024;
+/// ureq reads a head into one buffer and would take a full buffer for the end of the stream.
+const LARGEST_HEAD: usize = BUFFER - 1;
+/// As many idle connections as callers are likely to use at once.
+const MOST_IDLE: usize = 256;
+const IDLE_FOR: Duration = Duration::from_secs(55);
+
+thread_local! {
+    /// The wait of the call this thread is in.
+    static CURRENT: RefCell<Option<Wait>> = const { RefCell::new(None) };
+}
+
+/// Puts a wait in place for as long as it lives.
+struct InCall;
+
+impl InCall {
+    fn with(wait: &Wait) -> InCall {
+        CURRENT.with_borrow_mut(|current| *current = Some(wait.clone()));
+        InCall
+    }
+}
+
+impl Drop for InCall {
+    fn drop(&mut self) {
+        CURRENT.with_borrow_mut(|current| *current = None);
+    }
+}
+
+fn current_wait() -> Wait {
+    CURRENT.with_borrow(|current| current.clone()).expect("ureq works only inside HttpClient::send")
+}
+
+/// A pool of connections, and the ways to make more.
+pub(crate) struct HttpClient {
+    agent: Agent,
+}
+
+impl HttpClient {
+    pub(crate) fn new(network: &Arc<Network>) -> HttpClient {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .allow_non_standard_methods(true)
+            .proxy(None)
+            .max_response_header_size(LARGEST_HEAD)
+            .max_idle_connections(MOST_IDLE)
+            .max_idle_connections_per_host(MOST_IDLE)
+            .max_idle_age(IDLE_FOR)
+            .build();
+        let connector = Connect {
+            connect_timeout: network.connect_timeout,
+            names: Resolver::default(),
+            trust: Trust::new(network.extra_authorities.clone()),
+        };
+        HttpClient { agent: Agent::with_parts(config, connector, NoLookUp) }
+    }
+
+    /// Sends a request and reads its answer whole, at most `limit` bytes of body after decoding.
+    pub(crate) fn send(&self, outgoing: &Outgoing<'_>, wait: &Wait, limit: u64) -> Result<Answer> {
+        let _in_call = InCall::with(wait);
+        let mut request = ureq::http::Request::new(());
+        *request.method_mut() = outgoing.method.clone();
+        *request.uri_mut() = to_uri(outgoing.url)?;
+        *request.headers_mut() = outgoing.headers.clone();
+        let needs_body = [Method::POST, Method::PUT, Method::PATCH].contains(&outgoing.method);
+        let answer = match outgoing.body {
+            Some(body) => self.agent.run(request.map(|()| body)),
+            None if needs_body => self.agent.run(request.map(|()| &[] as &[u8])),
+            None => self.agent.run(request),
+        };
+        let (head, body) = answer.map_err(|error| from_ureq(error, outgoing.url))?.into_parts();
+        check_framing(&head.headers, outgoing.url)?;
+        let body = read_body(body, limit, outgoing.url)?;
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+}
+
+fn to_uri(url: &Url) -> Result<Uri> {
+    url.to_string()
+        .parse()
+        .map_err(|error| Error::argument(format!("the URL {url} is not one HTTP can carry: {error}")))
+}
+
+/// Two lengths, or a length beside chunks, and two readers disagree where the answer ends (RFC 9112 section 6.3). The
+/// connection goes with the answer's body, which is dropped unread.
+fn check_framing(headers: &HeaderMap, url: &Url) -> Result<()> {
+    let lengths = headers.get_all("content-length").iter().count();
+    if lengths > 1 || (lengths == 1 && headers.contains_key("transfer-encoding")) {
+        let what = format!("{} sent an answer with two lengths", url.origin);
+        return Err(Error::new(ErrorCode::BadAnswer, Stage::Receiving, what));
+    }
+    Ok(())
+}
+
+fn read_body(body: Body, limit: u64, url: &Url) -> Result<Vec<u8>> {
+    let known = body.content_length().unwrap_or(0);
+    let too_large = || {
+        let what = format!("the answer of {} has more than {limit} bytes", url.origin);
+        Error::new(ErrorCode::AnswerTooLarge, Stage::Receiving, what)
+    };
+    if known > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(known).unwrap_or(0));
+    // ureq's limit is inclusive; the byte too many is ours to find.
+    let mut reader = body.into_with_config().limit(u64::MAX).reader().take(limit.saturating_add(1));
+    reader.read_to_end(&mut bytes).map_err(|error| from_ureq(error.into(), url))?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}
+
+/// ureq's errors as ours; those our own sockets made come back as they were.
+fn from_ureq(error: ureq::Error, url: &Url) -> Error {
+    let bad = |why: String| {
+        Error::new(
+            ErrorCode::BadAnswer,
+            Stage::Receiving,
+            format!("the answer of {} is not HTTP as it should be: {why}", url.origin),
+        )
+    };
+    match error {
+        ureq::Error::Other(inner) => match inner.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(other) => bad(other.to_string()),
+        },
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Error::new(
+            ErrorCode::ConnectionLost,
+            Stage::Receiving,
+            format!("{} closed the connection before the answer was whole", url.origin),
+        ),
+        ureq::Error::LargeResponseHeader(..) => bad(format!("its head is larger than {LARGEST_HEAD} bytes")),
+        other => bad(other.to_string()),
+    }
+}
+
+/// ureq asks for addresses before it looks into its pool; so it gets none, and the connector, which alone knows that a
+/// new connection is needed, looks the name up.
+#[derive(Debug)]
+struct NoLookUp;
+
+impl UreqResolver for NoLookUp {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+struct Connect {
+    connect_timeout: Duration,
+    names: Resolver,
+    trust: Trust,
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connect")
+    }
+}
+
+impl Connector for Connect {
+    type Out = Connection;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> std::result::Result<Option<Connection>, ureq::Error> {
+        self.open(details.uri).map(Some).map_err(other)
+    }
+}
+
+impl Connect {
+    fn open(&self, uri: &Uri) -> Result<Connection> {
+        let url = Url::parse(&uri.to_string()).map_err(|why| Error::argument(format!("the URL {uri} {why}")))?;
+        let (origin, host) = (&url.origin, url.origin.bare_host());
+        let wait = current_wait().limited("connect_timeout", self.connect_timeout);
+        let addresses = self.names.resolve(host, origin.port, &wait)?;
+        let peer = format!("{}:{}", origin.host, origin.port);
+        let socket = Socket::connect(&addresses, &peer, &wait).inspect_err(|error| {
+            if error.code() == ErrorCode::ConnectFailed {
+                self.names.forget(host, origin.port);
+            }
+        })?;
+        let stream = match uri.scheme_str() {
+            Some("https") => Stream::Tls(Box::new(TlsSocket::handshake(socket, host, &self.trust, &wait)?)),
+            _ => Stream::Plain(socket),
+        };
+        Ok(Connection { stream, buffers: LazyBuffers::new(BUFFER, BUFFER), in_use: true })
+    }
+}
+
+fn other(error: Error) -> ureq::Error {
+    ureq::Error::Other(Box::new(error))
+}
+
+/// A connection as ureq's pool keeps it.
+struct Connection {
+    stream: Stream,
+    buffers: LazyBuffers,
+    /// Bytes went through since the last time ureq asked whether the connection is open.
+    in_use: bool,
+}
+
+enum Stream {
+    Plain(Socket),
+    Tls(Box<TlsSocket>),
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+impl Transport for Connection {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> std::result::Result<(), ureq::Error> {
+        self.in_use = true;
+        let wait = current_wait();
+        let output = &self.buffers.output()[..amount];
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.write_all(output, &wait),
+            Stream::Tls(tls) => tls.write_all(output, &wait),
+        }
+        .map_err(other)
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> std::result::Result<bool, ureq::Error> {
+        self.in_use = true;
+        let wait = current_wait();
+        let input = self.buffers.input_append_buf();
+        let count = match &mut self.stream {
+            Stream::Plain(socket) => socket.read(input, &wait),
+            Stream::Tls(tls) => tls.read(input, &wait),
+        }
+        .map_err(other)?;
+        self.buffers.input_appended(count);
+        Ok(count > 0)
+    }
+
+    /// ureq asks twice: when it puts a connection back, and when it takes it out again. Only the second answer
+    /// matters, as whatever came in between is seen then; so the first costs no system call.
+    fn is_open(&mut self) -> bool {
+        if std::mem::take(&mut self.in_use) {
+            return true;
+        }
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.is_quiet(),
+            Stream::Tls(tls) => tls.is_quiet(),
+        }
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+}

@@ -1,0 +1,127 @@
+//! TCP connections that wait only in `poll`, so that a deadline and a cancel end every wait.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with, sockopt};
+
+use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::wait::{Interest, Wait};
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    /// The server, for messages.
+    peer: String,
+    /// The last read filled its buffer, so more is probably there and a poll would be a wasted system call.
+    more_expected: bool,
+}
+
+/// What one address gets at least before the next is tried, while the time allows it.
+const LEAST_PER_ADDRESS: Duration = Duration::from_secs(1);
+
+impl Socket {
+    /// Connects to the first address that answers.
+    pub(crate) fn connect(addresses: &[SocketAddr], peer: &str, wait: &Wait) -> Result<Socket> {
+        let mut failures = Vec::new();
+        for (tried, address) in addresses.iter().enumerate() {
+            let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+            let share = (wait.remaining() / left).max(LEAST_PER_ADDRESS);
+            let doing = format!("connecting to {peer} ({address})");
+            let one =
+                if left == 1 { wait.clone() } else { wait.limited("this address's share of connect_timeout", share) };
+            match connect_one(*address, &one) {
+                Ok(Ok(stream)) => return Ok(Socket { stream, peer: peer.into(), more_expected: false }),
+                Ok(Err(error)) => failures.push(format!("{address}: {error}")),
+                Err(stop) if wait.check().is_err() || left == 1 => {
+                    return Err(stop.into_error(Stage::Connecting, &doing));
+                }
+                Err(_) => failures.push(format!("{address}: no answer")),
+            }
+        }
+        let what = format!("no connection to {peer} ({})", failures.join("; "));
+        Err(Error::new(ErrorCode::ConnectFailed, Stage::Connecting, what))
+    }
+
+    /// Reads what there is, waiting for the first byte; 0 is the end of the stream.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], wait: &Wait) -> Result<usize> {
+        let mut poll_first = !self.more_expected;
+        loop {
+            if poll_first {
+                wait.ready(self.stream.as_fd(), Interest::Read)
+                    .map_err(|stop| stop.into_error(Stage::Receiving, &format!("waiting for {}", self.peer)))?;
+            }
+            poll_first = true;
+            match self.stream.read(buffer) {
+                Ok(count) => {
+                    self.more_expected = count == buffer.len();
+                    return Ok(count);
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => return Err(self.lost(Stage::Receiving, &error)),
+            }
+        }
+    }
+
+    pub(crate) fn write_all(&mut self, mut data: &[u8], wait: &Wait) -> Result<()> {
+        self.more_expected = false;
+        while !data.is_empty() {
+            match self.stream.write(data) {
+                Ok(count) => data = &data[count..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    wait.ready(self.stream.as_fd(), Interest::Write)
+                        .map_err(|stop| stop.into_error(Stage::Sending, &format!("sending to {}", self.peer)))?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.lost(Stage::Sending, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an idle connection can be used again: it has neither ended nor sent a byte nobody asked for.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut one = [PollFd::new(&self.stream, PollFlags::IN)];
+        matches!(poll(&mut one, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
+    }
+
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    fn lost(&self, stage: Stage, error: &io::Error) -> Error {
+        Error::new(ErrorCode::ConnectionLost, stage, format!("the connection to {} broke: {error}", self.peer))
+    }
+}
+
+/// The outer error is the wait's end, the inner one the network's.
+fn connect_one(
+    address: SocketAddr,
+    wait: &Wait,
+) -> std::result::Result<std::result::Result<TcpStream, io::Error>, crate::wait::Stop> {
+    wait.check()?;
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = match socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP)) {
+        Ok(socket) => socket,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) => {}
+        Err(Errno::INPROGRESS | Errno::INTR) => {
+            wait.ready(socket.as_fd(), Interest::Write)?;
+            match sockopt::socket_error(&socket) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) | Err(error) => return Ok(Err(error.into())),
+            }
+        }
+        Err(error) => return Ok(Err(error.into())),
+    }
+    let stream = TcpStream::from(socket);
+    // A request is written whole: holding back its last packet only costs time.
+    Ok(stream.set_nodelay(true).map(|()| stream))
+}

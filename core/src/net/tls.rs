@@ -1,0 +1,224 @@
+//! TLS over rustls and ring, trusting the platform's authorities and those of `ca_file`.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, ClientConnection, ProtocolVersion};
+use rustls_platform_verifier::Verifier;
+
+use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::net::tcp::Socket;
+use crate::wait::Wait;
+
+/// How a client trusts servers. The platform's authorities are loaded at the first TLS connection, not before.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    extra_authorities: Vec<CertificateDer<'static>>,
+    config: OnceCell<Arc<ClientConfig>>,
+}
+
+/// Reads the certificates of a PEM file.
+pub(crate) fn read_ca_file(path: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let unreadable = |why: String| Error::configuration(format!("ca_file {path:?} cannot be used: {why}"));
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
+        .map_err(|error| unreadable(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(unreadable("it holds no PEM certificate".into()));
+    }
+    Ok(certificates)
+}
+
+impl Trust {
+    pub(crate) fn new(extra_authorities: Vec<CertificateDer<'static>>) -> Trust {
+        Trust { extra_authorities, config: OnceCell::new() }
+    }
+
+    fn client_config(&self) -> std::result::Result<Arc<ClientConfig>, rustls::Error> {
+        let config = self.config.get_or_try_init(|| {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let verifier = Verifier::new_with_extra_roots(self.extra_authorities.clone(), provider.clone())?;
+            let config = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()?
+                // The name is a warning to those who would verify less; this verifier is rustls' own over the
+                // platform's authorities.
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier))
+                .with_no_client_auth();
+            Ok::<_, rustls::Error>(Arc::new(config))
+        })?;
+        Ok(config.clone())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct TlsSocket {
+    connection: ClientConnection,
+    socket: Socket,
+}
+
+impl TlsSocket {
+    /// Does the handshake; `host` without brackets.
+    pub(crate) fn handshake(socket: Socket, host: &str, trust: &Trust, wait: &Wait) -> Result<TlsSocket> {
+        let name = ServerName::try_from(host.to_string())
+            .map_err(|_| failed(format!("{host} is not a name a certificate can have")))?;
+        let connection = trust
+            .client_config()
+            .and_then(|config| ClientConnection::new(config, name))
+            .map_err(|error| failed(format!("TLS could not be set up: {error}")))?;
+        let mut tls = TlsSocket { connection, socket };
+        while tls.connection.is_handshaking() {
+            if tls.connection.wants_write() {
+                tls.flush(wait).map_err(at_handshake)?;
+                continue;
+            }
+            if tls.receive(wait).map_err(at_handshake)? == 0 {
+                return Err(failed(format!("{} closed the connection during the TLS handshake", tls.socket.peer())));
+            }
+        }
+        tls.flush(wait).map_err(at_handshake)?;
+        Ok(tls)
+    }
+
+    /// Reads decrypted bytes, waiting for the first; 0 is the end of the stream, said by the server.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], wait: &Wait) -> Result<usize> {
+        loop {
+            match self.connection.reader().read(buffer) {
+                Ok(count) => return Ok(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // The end without close_notify: where nothing else tells the length, an attacker may have cut it.
+                Err(_) => {
+                    let what = format!("{} ended the TLS stream without saying so", self.socket.peer());
+                    return Err(Error::new(ErrorCode::ConnectionLost, Stage::Receiving, what));
+                }
+            }
+            if self.connection.wants_write() {
+                self.flush(wait)?;
+            }
+            self.receive(wait)?;
+        }
+    }
+
+    pub(crate) fn write_all(&mut self, mut data: &[u8], wait: &Wait) -> Result<()> {
+        while !data.is_empty() {
+            let count = self.connection.writer().write(data).map_err(|error| {
+                Error::new(ErrorCode::ConnectionLost, Stage::Sending, format!("TLS refused to send: {error}"))
+            })?;
+            data = &data[count..];
+            self.flush(wait)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Socket::is_quiet`], with nothing decrypted and unread either.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        self.connection.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() == 0)
+            && self.socket.is_quiet()
+    }
+
+    /// Reads once from the socket and decrypts; returns the count of bytes that came.
+    fn receive(&mut self, wait: &Wait) -> Result<usize> {
+        let mut io = SocketIo { socket: &mut self.socket, wait, error: None };
+        let read = self.connection.read_tls(&mut io);
+        let count = match (read, io.error) {
+            (Ok(count), _) => count,
+            (Err(_), Some(error)) => return Err(error),
+            (Err(error), None) => {
+                return Err(Error::new(ErrorCode::ConnectionLost, Stage::Receiving, format!("TLS: {error}")));
+            }
+        };
+        if let Err(error) = self.connection.process_new_packets() {
+            // The alert tells the server why; whether it arrives is not important any more.
+            let _ = self.flush(wait);
+            return Err(self.refused(&error));
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self, wait: &Wait) -> Result<()> {
+        while self.connection.wants_write() {
+            let mut io = SocketIo { socket: &mut self.socket, wait, error: None };
+            let written = self.connection.write_tls(&mut io);
+            if let Some(error) = io.error {
+                return Err(error);
+            }
+            if let Err(error) = written {
+                return Err(Error::new(ErrorCode::ConnectionLost, Stage::Sending, format!("TLS: {error}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, error: &rustls::Error) -> Error {
+        let peer = self.socket.peer();
+        match error {
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                failed(format!("the certificate of {peer} is signed by an authority this machine does not trust"))
+                    .with_next_step("If it is a private authority, give its certificate by ca_file.")
+            }
+            rustls::Error::InvalidCertificate(why) => failed(format!("the certificate of {peer} is refused: {why}")),
+            rustls::Error::PeerIncompatible(why) => {
+                failed(format!("{peer} and svctoken share no TLS version or cipher: {why:?}"))
+            }
+            rustls::Error::InvalidMessage(_) => failed(format!("{peer} does not speak TLS"))
+                .with_next_step("Check scheme and port: this may be a plain http port."),
+            other => {
+                let version = match self.connection.protocol_version() {
+                    Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+                    Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+                    _ => "TLS",
+                };
+                failed(format!("{version} with {peer} failed: {other}"))
+            }
+        }
+    }
+}
+
+fn failed(what: String) -> Error {
+    Error::new(ErrorCode::TlsFailed, Stage::Tls, what)
+}
+
+/// In a handshake a lost connection is the handshake's failure; a timeout or cancel keeps its own code.
+fn at_handshake(error: Error) -> Error {
+    match error.code() {
+        ErrorCode::ConnectionLost => failed(format!("during the TLS handshake {}", error.what())),
+        _ => error.while_doing("in the TLS handshake"),
+    }
+}
+
+/// Lends rustls the socket; keeps the socket's own error, which `io::Error` would flatten.
+struct SocketIo<'a> {
+    socket: &'a mut Socket,
+    wait: &'a Wait,
+    error: Option<Error>,
+}
+
+impl SocketIo<'_> {
+    fn keep<T>(&mut self, result: Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            self.error = Some(error);
+            io::Error::other("the socket failed")
+        })
+    }
+}
+
+impl Read for SocketIo<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.socket.read(buffer, self.wait);
+        self.keep(read)
+    }
+}
+
+impl Write for SocketIo<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let written = self.socket.write_all(data, self.wait).map(|()| data.len());
+        self.keep(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

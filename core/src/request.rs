@@ -1,0 +1,281 @@
+//! A request: what the caller says, where it may go, and what a 401 means.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::config::preset::Settings;
+use crate::config::url::{self, Url};
+use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Outgoing, header};
+use crate::response::Response;
+use crate::token::Token;
+use crate::wait::{CallOptions, CancelToken, InterruptCheck, Wait};
+
+/// A token younger than this may be unknown to a replica of the API still.
+const TOO_FRESH: Duration = Duration::from_secs(5);
+const REPLICA_LAG: Duration = Duration::from_millis(250);
+
+/// A request in the making; [`send`](RequestBuilder::send) sends it.
+///
+/// Nothing is checked before `send`, which names what is wrong.
+#[must_use = "a request does nothing until it is sent"]
+pub struct RequestBuilder<'a> {
+    client: &'a Client,
+    method: Cow<'a, str>,
+    target: Cow<'a, str>,
+    query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    accept: Option<String>,
+    body: Option<Cow<'a, [u8]>>,
+    content_type: Option<String>,
+    max_response_bytes: Option<u64>,
+    options: CallOptions,
+}
+
+impl<'a> RequestBuilder<'a> {
+    pub(crate) fn new(client: &'a Client, method: Cow<'a, str>, target: Cow<'a, str>) -> RequestBuilder<'a> {
+        RequestBuilder {
+            client,
+            method,
+            target,
+            query: Vec::new(),
+            headers: Vec::new(),
+            accept: None,
+            body: None,
+            content_type: None,
+            max_response_bytes: None,
+            options: CallOptions::default(),
+        }
+    }
+
+    /// Adds a query parameter, form-encoded, after those there are.
+    pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a header. One of the same name that the client sets by default is replaced; one of this call is joined.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The Accept header of this call. Default: the client's.
+    pub fn accept(mut self, value: impl Into<String>) -> Self {
+        self.accept = Some(value.into());
+        self
+    }
+
+    /// A JSON body, with its Content-Type.
+    pub fn json(self, value: &serde_json::Value) -> Self {
+        self.body(value.to_string().into_bytes()).content_type("application/json")
+    }
+
+    /// A body of bytes; no Content-Type is sent unless one is given.
+    pub fn body(mut self, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        self.body = Some(bytes.into());
+        self
+    }
+
+    /// The body's Content-Type.
+    pub fn content_type(mut self, value: impl Into<String>) -> Self {
+        self.content_type = Some(value.into());
+        self
+    }
+
+    /// How long the whole call may take, waiting for a token and reading the answer included. Default: the client's.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Ends the call early.
+    pub fn cancel(mut self, cancel: &CancelToken) -> Self {
+        self.options.cancel = Some(cancel.clone());
+        self
+    }
+
+    /// Asked whenever a signal interrupts a wait, and every 50 ms; `true` ends the call as cancelled.
+    pub fn interrupt(mut self, check: InterruptCheck) -> Self {
+        self.options.interrupt = Some(check);
+        self
+    }
+
+    /// The largest answer body, in bytes after decoding. Default: the client's.
+    pub fn max_response_bytes(mut self, bytes: u64) -> Self {
+        self.max_response_bytes = Some(bytes);
+        self
+    }
+
+    /// Sends the request and reads its answer whole. Any HTTP status is an answer.
+    ///
+    /// Blocks, at most for the call's timeout. Fails with `invalid_argument` or `origin_refused` before any network,
+    /// with the token's errors if there is no token, and with the network's.
+    pub fn send(self) -> Result<Response> {
+        let client = self.client;
+        client.check_open()?;
+        let settings = client.settings();
+        let url = self.url(settings)?;
+        let headers = self.header_map(settings)?;
+        let method = self.checked_method()?;
+        if self.options.timeout == Some(Duration::ZERO) {
+            return Err(Error::argument("timeout must be above zero"));
+        }
+        client.count_request();
+        let wait = Wait::for_call(&self.options, settings.timeout);
+        let http = client.http();
+        let mut sending = Sending {
+            client,
+            http: &http,
+            outgoing: Outgoing { method, url: &url, headers, body: self.body.as_deref() },
+            wait: &wait,
+            limit: self.max_response_bytes.unwrap_or(settings.max_response_bytes),
+            sends: 0,
+        };
+        let answer = sending.run()?;
+        Ok(Response::new(answer, sending.sends, url.to_string()))
+    }
+
+    /// Where the request goes: a path on the base's origin, or a URL of an origin that may get the token.
+    fn url(&self, settings: &Settings) -> Result<Url> {
+        let wrong = |why: String| Error::argument(format!("the URL {:?} {why}", url::shown(&self.target)));
+        let mut url = if self.target.contains("://") {
+            let url = Url::parse(&self.target).map_err(wrong)?;
+            let known =
+                settings.base_origin.iter().chain(&settings.allowed_origins).any(|origin| *origin == url.origin);
+            if !known {
+                let what = format!(
+                    "{} is neither the base_url's origin nor in allowed_origins, so it gets no token",
+                    url.origin
+                );
+                return Err(Error::new(ErrorCode::OriginRefused, Stage::Argument, what));
+            }
+            url
+        } else {
+            let Some(origin) = &settings.base_origin else {
+                return Err(Error::argument(format!(
+                    "the path {:?} has no server: the client has no base_url",
+                    url::shown(&self.target)
+                ))
+                .with_next_step("Give the client a base_url, or the request an absolute URL."));
+            };
+            Url::on_origin(origin, &self.target).map_err(wrong)?
+        };
+        url.add_query(self.query.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        Ok(url)
+    }
+
+    fn checked_method(&self) -> Result<Method> {
+        if !header::is_token(&self.method) {
+            return Err(Error::argument(format!("the method {:?} is no token (RFC 9110 section 5.6.2)", self.method)));
+        }
+        let method = Method::from_bytes(self.method.as_bytes())
+            .map_err(|_| Error::argument(format!("the method {:?} cannot be sent", self.method)))?;
+        if [Method::CONNECT, Method::TRACE].contains(&method) {
+            return Err(Error::argument(format!(
+                "the method {method} is not for APIs, and TRACE would echo the token"
+            )));
+        }
+        if method == Method::HEAD && self.body.is_some() {
+            return Err(Error::argument("a HEAD request has no body"));
+        }
+        Ok(method)
+    }
+
+    fn header_map(&self, settings: &Settings) -> Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        let mut defaults = vec![("user-agent", settings.user_agent.as_str()), ("accept", settings.accept.as_str())];
+        defaults.extend(settings.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        for (name, value) in defaults {
+            headers.insert(header_name(name)?, header_value(name, value)?);
+        }
+        for (name, value) in [("accept", &self.accept), ("content-type", &self.content_type)] {
+            if let Some(value) = value {
+                header::check_value(value).map_err(|why| Error::argument(format!("{name} {why}")))?;
+                headers.insert(header_name(name)?, header_value(name, value)?);
+            }
+        }
+        for (name, value) in &self.headers {
+            header::check(name, value).map_err(Error::argument)?;
+            headers.remove(name.as_str());
+        }
+        for (name, value) in &self.headers {
+            headers.append(header_name(name)?, header_value(name, value)?);
+        }
+        Ok(headers)
+    }
+}
+
+impl fmt::Debug for RequestBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBuilder")
+            .field("method", &self.method)
+            .field("target", &url::shown(&self.target))
+            .finish_non_exhaustive()
+    }
+}
+
+fn header_name(name: &str) -> Result<HeaderName> {
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Error::argument(format!("the header name {name:?} cannot be sent")))
+}
+
+fn header_value(name: &str, value: &str) -> Result<HeaderValue> {
+    HeaderValue::from_bytes(value.as_bytes())
+        .map_err(|_| Error::argument(format!("the value of the header {name} cannot be sent")))
+}
+
+/// A call in progress.
+struct Sending<'a> {
+    client: &'a Client,
+    http: &'a HttpClient,
+    outgoing: Outgoing<'a>,
+    wait: &'a Wait,
+    limit: u64,
+    sends: u32,
+}
+
+impl Sending<'_> {
+    /// At most three sends: the first, one of the same token when it is too fresh, one of its successor.
+    fn run(&mut self) -> Result<Answer> {
+        let mut token = self.client.token(self.wait)?;
+        let mut answer = self.send(&token)?;
+        if answer.status == 401 && token.age() < TOO_FRESH {
+            if self.wait.sleep(REPLICA_LAG).is_err() {
+                return Ok(answer);
+            }
+            answer = self.send(&token)?;
+        }
+        if answer.status == 401 {
+            self.client.condemn(token.as_str());
+            // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
+            match self.client.token(self.wait) {
+                Ok(successor) if successor.generation() != token.generation() => token = successor,
+                Err(error) if error.code() == ErrorCode::Cancelled => return Err(error),
+                _ => return Ok(answer),
+            }
+            answer = self.send(&token)?;
+        }
+        Ok(answer)
+    }
+
+    fn send(&mut self, token: &Token) -> Result<Answer> {
+        self.sends += 1;
+        if self.sends > 1 {
+            self.client.count_resend();
+        }
+        self.outgoing.headers.insert("authorization", token.header());
+        let sent = self.http.send(&self.outgoing, self.wait, self.limit);
+        sent.map_err(|error| {
+            error.while_doing(&format!("{} {}", self.outgoing.method, without_query(self.outgoing.url)))
+        })
+    }
+}
+
+/// A query may hold what is not for error texts.
+fn without_query(url: &Url) -> String {
+    let path = url.path_and_query.split('?').next().unwrap_or_default();
+    format!("{}{path}", url.origin)
+}

@@ -1,0 +1,107 @@
+//! A flight: one mint on its own short-lived thread, for which any number of callers wait and which none of them can
+//! harm by leaving. A token request that has left the machine is read to its end, and its token kept.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::background;
+use crate::clock;
+use crate::config::preset::Settings;
+use crate::crypto;
+use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::fork::Owned;
+use crate::grant::{Failure, FailureClass};
+use crate::http::HttpClient;
+use crate::token::governor::Remembered;
+use crate::token::life::State;
+use crate::token::{LiveToken, Slot, lock, mint};
+use crate::wait::{Event, Stop, Wait};
+
+/// What a flight needs to mint.
+#[derive(Clone)]
+pub(crate) struct Minting {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) http: Arc<Owned<HttpClient>>,
+}
+
+/// What goes on for an identity in this process.
+#[derive(Default)]
+pub(crate) struct Progress {
+    pub(crate) flight: Option<Arc<Flight>>,
+    pub(crate) failure: Option<Remembered>,
+}
+
+pub(crate) struct Flight {
+    done: Option<Event>,
+    outcome: OnceLock<Result<Arc<LiveToken>>>,
+}
+
+impl Flight {
+    /// Starts a mint. The caller holds the lock on the slot's progress, and so is the only one.
+    pub(crate) fn start(slot: &Arc<Slot>, minting: &Minting) -> io::Result<Arc<Flight>> {
+        let flight = Arc::new(Flight { done: Event::new(), outcome: OnceLock::new() });
+        let (slot, minting, landing) = (slot.clone(), minting.clone(), flight.clone());
+        background::spawn("svctoken-mint", move || {
+            let minted =
+                catch_unwind(AssertUnwindSafe(|| mint::mint(&minting.settings, &minting.http, &slot.counters)));
+            let outcome = match minted.unwrap_or_else(|_| Err(panicked())) {
+                Ok((granted, began)) => {
+                    slot.counters.token_received();
+                    let token = slot.adopt(granted, began);
+                    slot.land(None);
+                    Ok(token)
+                }
+                Err(failure) => {
+                    slot.counters.failed_refresh();
+                    slot.land(Some(&failure));
+                    Err(failure.error)
+                }
+            };
+            let _ = landing.outcome.set(outcome);
+            if let Some(done) = &landing.done {
+                done.set();
+            }
+        })?;
+        Ok(flight)
+    }
+
+    /// Waits for the outcome, at most `patience`; `None` when patience ran out first.
+    pub(crate) fn wait(
+        &self,
+        wait: &Wait,
+        patience: Option<Duration>,
+    ) -> std::result::Result<Option<Result<Arc<LiveToken>>>, Stop> {
+        let patient = match patience {
+            Some(patience) => wait.limited(PATIENCE, patience),
+            None => wait.clone(),
+        };
+        match patient.until_set(self.done.as_ref(), &self.outcome) {
+            Ok(outcome) => Ok(Some(outcome.clone())),
+            Err(Stop::TimedOut(limit)) if limit.option == PATIENCE => Ok(None),
+            Err(stop) => Err(stop),
+        }
+    }
+}
+
+const PATIENCE: &str = "patience";
+
+impl Slot {
+    /// Ends the flight in the slot's books: the next caller starts another, or finds the failure remembered.
+    fn land(&self, failure: Option<&Failure>) {
+        let progress = self.progress();
+        let mut progress = lock(&progress);
+        let now = clock::now();
+        let alive = self.current.load().life.state(now) != State::Ended;
+        let before = progress.failure.take();
+        progress.failure =
+            failure.map(|failure| Remembered::after(failure, before.as_ref(), alive, now, crypto::random_fraction()));
+        progress.flight = None;
+    }
+}
+
+fn panicked() -> Failure {
+    let error = Error::new(ErrorCode::Panic, Stage::TokenAnswer, "svctoken panicked while it requested a token");
+    Failure { class: FailureClass::Transient, error }
+}

@@ -1,0 +1,175 @@
+//! One flight's work: token requests until a token, an end of patience, or a reason to give up. The only place where
+//! credential, grant and http meet.
+
+use std::time::{Duration, SystemTime};
+
+use crate::clock::{self, BootTime};
+use crate::config::preset::Settings;
+use crate::crypto;
+use crate::error::{Error, ErrorCode, Stage};
+use crate::event::TokenCounters;
+use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenRequest};
+use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing};
+use crate::token::governor;
+use crate::wait::Wait;
+
+/// Larger answers are no token answers.
+const LARGEST_ANSWER: u64 = 1024 * 1024;
+
+/// Requests a token, again where that may help. Returns it with the moment from which its life counts.
+pub(crate) fn mint(
+    settings: &Settings,
+    http: &HttpClient,
+    counters: &TokenCounters,
+) -> Result<(Granted, BootTime), Failure> {
+    // The flight is nobody's call: the client's timeout bounds how long it is tried again, and an attempt once begun
+    // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
+    let trying = Wait::of("timeout", settings.timeout);
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let began = clock::now();
+        let failure = match attempt(settings, http, counters) {
+            Ok(granted) => return Ok((granted, began)),
+            Err(failure) => failure,
+        };
+        let fraction = crypto::random_fraction();
+        let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
+        match pause {
+            Some(pause) if trying.sleep(pause).is_ok() => {}
+            _ => return Err(in_context(failure, settings, attempts)),
+        }
+    }
+}
+
+fn in_context(failure: Failure, settings: &Settings, attempts: u32) -> Failure {
+    let mut doing = format!("requesting a token from {}", settings.token_url.origin);
+    if attempts > 1 {
+        doing.push_str(&format!(", {attempts} times"));
+    }
+    Failure { error: failure.error.while_doing(&doing), ..failure }
+}
+
+fn attempt(settings: &Settings, http: &HttpClient, counters: &TokenCounters) -> Result<Granted, Failure> {
+    let request = TokenRequest::build(settings);
+    let outgoing = Outgoing {
+        method: Method::POST,
+        url: &settings.token_url,
+        headers: headers(settings, &request).map_err(|error| Failure { class: FailureClass::Wrong, error })?,
+        body: Some(request.body.reveal().as_bytes()),
+    };
+    counters.token_request();
+    let wait = Wait::of("token_timeout", settings.token_timeout);
+    let answer = http.send(&outgoing, &wait, LARGEST_ANSWER).map_err(failure_of_network)?;
+    let read = TokenAnswer {
+        status: answer.status,
+        body: &answer.body,
+        retry_after: retry_after(&answer.headers),
+        redirects_to: (300..400)
+            .contains(&answer.status)
+            .then(|| answer.headers.get("location").and_then(|location| location.to_str().ok()))
+            .flatten(),
+    };
+    grant::read_answer(&read, settings)
+}
+
+fn headers(settings: &Settings, request: &TokenRequest) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    headers.insert("accept", HeaderValue::from_static("application/json"));
+    headers.insert("cache-control", HeaderValue::from_static("no-cache"));
+    headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
+    let text = |option: &str, text: &str| {
+        HeaderValue::from_str(text).map_err(|_| Error::configuration(format!("{option} cannot stand in a header")))
+    };
+    headers.insert("user-agent", text("user_agent", &settings.user_agent)?);
+    if let Some(authorization) = &request.authorization {
+        let mut value = text("client_secret", authorization.reveal())?;
+        value.set_sensitive(true);
+        headers.insert("authorization", value);
+    }
+    Ok(headers)
+}
+
+/// What the network did to a token request: nearly all of it may go away by itself.
+fn failure_of_network(error: Error) -> Failure {
+    let class = match error.code() {
+        ErrorCode::AnswerTooLarge => {
+            let error = Error::new(ErrorCode::BadTokenAnswer, Stage::Receiving, error.what());
+            return Failure { class: FailureClass::Wrong, error };
+        }
+        ErrorCode::TlsFailed | ErrorCode::InvalidArgument | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
+        _ => FailureClass::Transient,
+    };
+    Failure { class, error }
+}
+
+/// Retry-After (RFC 9110 section 10.2.3): seconds, or a date against the answer's own Date, as our clock may be wrong.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get("retry-after")?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = http_date(value)?;
+    let now = headers.get("date").and_then(|date| http_date(date.to_str().ok()?)).unwrap_or_else(clock::wall);
+    Some(until.duration_since(now).unwrap_or_default())
+}
+
+/// An IMF-fixdate (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(text: &str) -> Option<SystemTime> {
+    let mut parts = text.split_once(", ")?.1.split([' ', ':']);
+    let mut number = || parts.next()?.parse::<i64>().ok();
+    let day = number()?;
+    let month = parts.next()?;
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = MONTHS.iter().position(|name| *name == month)? as i64 + 1;
+    let mut number = || parts.next()?.parse::<i64>().ok();
+    let (year, hour, minute, second) = (number()?, number()?, number()?, number()?);
+    let in_range = (1970..10_000).contains(&year) && (1..=31).contains(&day) && (0..24).contains(&hour);
+    if !in_range || !(0..60).contains(&minute) || !(0..=60).contains(&second) {
+        return None;
+    }
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?))
+}
+
+/// In the Gregorian calendar, with March as the year's first month so that the leap day comes last.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let month = (month + 9) % 12;
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    days - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(pairs: &[(&'static str, &'static str)]) -> Option<u64> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.insert(*name, HeaderValue::from_static(value));
+        }
+        retry_after(&headers).map(|duration| duration.as_secs())
+    }
+
+    #[test]
+    fn p09_retry_after_is_read_in_both_forms() {
+        assert_eq!(parsed(&[("retry-after", "120")]), Some(120));
+        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(parsed(&[("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT"), date]), Some(60));
+        assert_eq!(parsed(&[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT"), date]), Some(0));
+        for wrong in ["", "-1", "soon", "1.5", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 99 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(parsed(&[("retry-after", wrong)]), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn dates_are_counted_right() {
+        let seconds =
+            |text| http_date(text).and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok()).map(|d| d.as_secs());
+        assert_eq!(seconds("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(seconds("Thu, 29 Feb 2024 12:00:00 GMT"), Some(1_709_208_000));
+        assert_eq!(seconds("Mon, 5 Aug 2024 00:00:00 GMT"), Some(1_722_816_000));
+    }
+}

@@ -1,0 +1,322 @@
+//! One token for each identity of this process: kept, handed out without a lock, replaced in time.
+
+mod flight;
+pub(crate) mod governor;
+mod life;
+pub(crate) mod mint;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+
+use crate::clock::{self, BootTime};
+use crate::config::identity::Identity;
+use crate::crypto;
+use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::event::TokenCounters;
+use crate::fork::PerProcess;
+use crate::grant::{Granted, Lifetime};
+use crate::http::HeaderValue;
+use crate::secret::Secret;
+use crate::token::flight::{Flight, Progress};
+use crate::token::life::{Life, State};
+use crate::wait::{Stop, Wait};
+
+pub(crate) use flight::Minting;
+
+/// How long the caller that starts a refresh waits for it while its token is still good.
+const PATIENCE_WHEN_STALE: Duration = Duration::from_secs(3);
+
+/// An access token, as [`Client::get_token`](crate::Client::get_token) returns it.
+///
+/// It borrows the token that all callers share, without copying it and without a reference count that they would
+/// contend for. `Debug` shows nothing of it.
+pub struct Token(Guard<Arc<LiveToken>>);
+
+impl Token {
+    /// The token's text, as it stands behind `Bearer ` (RFC 6750 section 2.1).
+    pub fn as_str(&self) -> &str {
+        self.0.text.reveal()
+    }
+
+    /// When it ends by this machine's wall clock.
+    pub fn expires_at(&self) -> SystemTime {
+        clock::wall() + self.expires_in()
+    }
+
+    /// How long it still lives; zero if it ended, or was never to be kept.
+    pub fn expires_in(&self) -> Duration {
+        self.0.life.ends.since(clock::now())
+    }
+
+    /// The scope the server granted, if it named one (RFC 6749 section 3.3).
+    pub fn scope(&self) -> Option<&str> {
+        self.0.scope.as_deref()
+    }
+
+    /// Always `Bearer`, however the server spelt it.
+    pub fn token_type(&self) -> &'static str {
+        "Bearer"
+    }
+
+    /// A number that differs for each token of this process, so that a binding can keep its own form of the text.
+    pub fn generation(&self) -> u64 {
+        self.0.generation
+    }
+
+    /// `Bearer` and the text, ready to be sent.
+    pub(crate) fn header(&self) -> HeaderValue {
+        self.0.header.clone()
+    }
+
+    /// How long ago it was minted.
+    pub(crate) fn age(&self) -> Duration {
+        clock::now().since(self.0.life.begin)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("text", &self.0.text).field("expires_in", &self.expires_in()).finish()
+    }
+}
+
+/// A token and the moments of its life. Never changed: a change is a copy put in its place.
+struct LiveToken {
+    text: Secret,
+    header: HeaderValue,
+    scope: Option<String>,
+    life: Life,
+    generation: u64,
+}
+
+static GENERATIONS: AtomicU64 = AtomicU64::new(1);
+
+impl LiveToken {
+    fn none() -> LiveToken {
+        LiveToken {
+            text: Secret::new(String::new()),
+            header: HeaderValue::from_static(""),
+            scope: None,
+            life: Life::NONE,
+            generation: 0,
+        }
+    }
+
+    fn new(granted: Granted, life: Life) -> LiveToken {
+        let header = Secret::new(format!("Bearer {}", granted.access_token.reveal()));
+        let mut header = HeaderValue::from_str(header.reveal()).expect("a b64token is a valid header value");
+        header.set_sensitive(true);
+        LiveToken {
+            text: granted.access_token,
+            header,
+            scope: granted.scope,
+            life,
+            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    fn with_life(&self, life: Life) -> LiveToken {
+        LiveToken {
+            text: self.text.clone(),
+            header: self.header.clone(),
+            scope: self.scope.clone(),
+            life,
+            generation: self.generation,
+        }
+    }
+}
+
+/// One identity's token in this process.
+pub(crate) struct Slot {
+    /// Read by every call; a forked child reads its parent's, which is right as long as it lives.
+    current: ArcSwap<LiveToken>,
+    progress: PerProcess<Mutex<Progress>>,
+    pub(crate) counters: TokenCounters,
+}
+
+/// Every slot of this process. Without a lock, so that a forked child can go on with it.
+static SLOTS: ArcSwapOption<HashMap<Identity, Arc<Slot>>> = ArcSwapOption::const_empty();
+
+impl Slot {
+    /// The slot of an identity, shared by all its clients. A slot lives as long as its token or a client that uses it.
+    pub(crate) fn of(identity: Identity) -> Arc<Slot> {
+        let known = |slots: &Option<Arc<HashMap<Identity, Arc<Slot>>>>| slots.as_ref()?.get(&identity).cloned();
+        if let Some(slot) = known(&SLOTS.load()) {
+            return slot;
+        }
+        let new = Arc::new(Slot {
+            current: ArcSwap::from_pointee(LiveToken::none()),
+            progress: PerProcess::new(),
+            counters: TokenCounters::default(),
+        });
+        let mut chosen = new.clone();
+        SLOTS.rcu(|slots| {
+            if let Some(slot) = known(slots) {
+                chosen = slot;
+                return slots.clone();
+            }
+            chosen = new.clone();
+            let now = clock::now();
+            let kept =
+                |slot: &Arc<Slot>| Arc::strong_count(slot) > 1 || slot.current.load().life.state(now) != State::Ended;
+            let mut next: HashMap<_, _> = slots
+                .iter()
+                .flat_map(|slots| slots.iter())
+                .filter(|(_, slot)| kept(slot))
+                .map(|(identity, slot)| (*identity, slot.clone()))
+                .collect();
+            next.insert(identity, new.clone());
+            Some(Arc::new(next))
+        });
+        chosen
+    }
+
+    /// The token, if nothing is to be done about it: no lock, no allocation, no system call but the clock.
+    pub(crate) fn fresh(&self) -> Option<Token> {
+        let current = self.current.load();
+        (clock::now() < current.life.fresh_until).then_some(Token(current))
+    }
+
+    /// The token, waiting for one where that is due.
+    pub(crate) fn get(self: &Arc<Slot>, minting: &Minting, wait: &Wait) -> Result<Token> {
+        loop {
+            let doing = || format!("waiting for a token from {}", minting.settings.token_url.origin);
+            let progress = self.progress();
+            let now = clock::now();
+            let current = self.current.load();
+            let state = current.life.state(now);
+            if state == State::Fresh {
+                return Ok(Token(current));
+            }
+            wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
+            let (flight, joined) = match self.join(&progress, &current, minting, now) {
+                Joined::Flight { flight, joined } => (flight, joined),
+                Joined::LookAgain => continue,
+                Joined::Remembered(_) if state != State::Ended => return Ok(Token(current)),
+                Joined::Remembered(error) => return Err(error),
+            };
+            let patience = match state {
+                State::Stale if joined => return Ok(Token(current)),
+                State::Stale => Some(PATIENCE_WHEN_STALE),
+                _ => None,
+            };
+            let waited = flight.wait(wait, patience);
+            if let Ok(Some(Ok(token))) = &waited
+                && (token.life == Life::NONE || token.life.state(clock::now()) != State::Ended)
+            {
+                return Ok(Token(Guard::from(token.clone())));
+            }
+            if let Err(Stop::Cancelled) = waited {
+                return Err(Stop::Cancelled.into_error(Stage::Waiting, &doing()));
+            }
+            // Whatever went wrong, a token that lives is better than an error.
+            let latest = self.current.load();
+            if latest.life.state(clock::now()) != State::Ended {
+                return Ok(Token(latest));
+            }
+            match waited {
+                Ok(Some(Err(error))) => return Err(error),
+                Err(stop) => return Err(stop.into_error(Stage::Waiting, &doing())),
+                // The token ended while this thread slept, or its patience outlived it.
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Condemns the token if it is the current one: it is to be replaced, and served until then.
+    pub(crate) fn condemn(&self, text: &str) -> bool {
+        let current = self.current.load();
+        let alive = current.life.state(clock::now()) != State::Ended;
+        if !alive || current.life.is_condemned() || current.text.reveal() != text {
+            return false;
+        }
+        let condemned = Arc::new(current.with_life(current.life.condemned()));
+        let before = self.current.compare_and_swap(&*current, condemned);
+        let was_current = Arc::ptr_eq(&before, &current);
+        if was_current {
+            self.counters.condemned_token();
+        }
+        was_current
+    }
+
+    fn progress(&self) -> Arc<crate::fork::Owned<Mutex<Progress>>> {
+        self.progress.get(|| {
+            // In a forked child: drawn again, so that the children of one parent do not all come at once.
+            let current = self.current.load();
+            if current.life != Life::NONE && !current.life.is_condemned() {
+                let life = current.life.redrawn(crypto::random_fraction());
+                self.current.compare_and_swap(&*current, Arc::new(current.with_life(life)));
+            }
+            Mutex::default()
+        })
+    }
+
+    fn join(
+        self: &Arc<Slot>,
+        progress: &Mutex<Progress>,
+        current: &Guard<Arc<LiveToken>>,
+        minting: &Minting,
+        now: BootTime,
+    ) -> Joined {
+        let mut progress = lock(progress);
+        if !Arc::ptr_eq(&self.current.load(), current) {
+            return Joined::LookAgain;
+        }
+        if let Some(flight) = &progress.flight {
+            return Joined::Flight { flight: flight.clone(), joined: true };
+        }
+        if let Some(error) = progress.failure.as_ref().and_then(|failure| failure.error_at(now)) {
+            return Joined::Remembered(error);
+        }
+        match Flight::start(self, minting) {
+            Ok(flight) => {
+                progress.flight = Some(flight.clone());
+                Joined::Flight { flight, joined: false }
+            }
+            Err(error) => Joined::Remembered(Error::new(
+                ErrorCode::Internal,
+                Stage::Waiting,
+                format!("no thread for the token request: {error}"),
+            )),
+        }
+    }
+
+    /// Puts a granted token in place and returns it.
+    fn adopt(&self, granted: Granted, began: BootTime) -> Arc<LiveToken> {
+        let lifetime = match granted.lifetime {
+            Lifetime::Lasts(lifetime) => lifetime,
+            Lifetime::Unusable => return Arc::new(LiveToken::new(granted, Life::NONE)),
+        };
+        let current = self.current.load();
+        let now = clock::now();
+        let same = current.text.reveal() == granted.access_token.reveal();
+        let token = if same && current.life.state(now) != State::Ended {
+            Arc::new(current.with_life(current.life.postponed(now)))
+        } else {
+            Arc::new(LiveToken::new(granted, Life::new(began, lifetime, crypto::random_fraction())))
+        };
+        self.current.store(token.clone());
+        token
+    }
+}
+
+/// What a caller who has no fresh token found.
+enum Joined {
+    Flight {
+        flight: Arc<Flight>,
+        joined: bool,
+    },
+    /// The last attempt failed a short while ago.
+    Remembered(Error),
+    /// Another token is there by now.
+    LookAgain,
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,341 @@
+//! Waiting: one deadline, one way to be cancelled, one place that polls.
+
+use std::cmp::min;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorCode, Stage};
+
+/// How long a wait goes on before it looks round, where no descriptor can wake it: for a host whose signal handler
+/// may have run just before the poll began, and for a cancel token that got no descriptor.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Cancels calls from another thread or a signal handler.
+///
+/// Clones share one state. Hand it to calls by [`CallOptions::cancel`] or
+/// [`RequestBuilder::cancel`](crate::RequestBuilder::cancel); [`cancel`](CancelToken::cancel) then ends every call
+/// that holds it, now and later, with [`ErrorCode::Cancelled`](crate::ErrorCode::Cancelled). A cancelled token stays so.
+#[derive(Clone)]
+pub struct CancelToken(Arc<CancelState>);
+
+struct CancelState {
+    cancelled: AtomicBool,
+    event: Option<Event>,
+}
+
+impl CancelToken {
+    /// A token that is not cancelled. Uses one descriptor until the last clone is dropped; where none is to be had,
+    /// a waiting call notices the cancel within 50 ms instead of at once.
+    pub fn new() -> CancelToken {
+        CancelToken(Arc::new(CancelState { cancelled: AtomicBool::new(false), event: Event::new() }))
+    }
+
+    /// Cancels. Safe in a signal handler: an atomic store and one `write`.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::SeqCst);
+        if let Some(event) = &self.0.event {
+            event.set();
+        }
+    }
+
+    /// Whether [`cancel`](CancelToken::cancel) was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::SeqCst)
+    }
+}
+
+impl Default for CancelToken {
+    fn default() -> Self {
+        CancelToken::new()
+    }
+}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelToken").field("cancelled", &self.is_cancelled()).finish()
+    }
+}
+
+/// What a host asks between two looks at a wait: `true` ends the call as cancelled. For Python's `check_signals`.
+pub type InterruptCheck = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// What every call takes: a timeout, and ways to end it early.
+#[derive(Clone, Default)]
+pub struct CallOptions {
+    /// How long the whole call may take; `None` is the client's `timeout` (60 s unless set).
+    pub timeout: Option<Duration>,
+    /// Ends the call early.
+    pub cancel: Option<CancelToken>,
+    /// Asked whenever a signal interrupts the wait, and every 50 ms.
+    pub interrupt: Option<InterruptCheck>,
+}
+
+impl fmt::Debug for CallOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallOptions")
+            .field("timeout", &self.timeout)
+            .field("cancel", &self.cancel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a wait ended before its event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The named limit ran out.
+    TimedOut(Limit),
+    Cancelled,
+}
+
+impl Stop {
+    /// The error of a call that was `doing` something when its wait ended.
+    pub(crate) fn into_error(self, stage: Stage, doing: &str) -> Error {
+        match self {
+            Stop::Cancelled => Error::new(ErrorCode::Cancelled, stage, format!("cancelled while {doing}")),
+            Stop::TimedOut(limit) => Error::new(
+                ErrorCode::Timeout,
+                stage,
+                format!("timed out while {doing}: {} ({} s) was over", limit.option, limit.length.as_secs_f64()),
+            ),
+        }
+    }
+}
+
+/// A limit in time: the option it comes from, for the error's text, and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit {
+    pub(crate) option: &'static str,
+    pub(crate) length: Duration,
+}
+
+/// One call's deadline and cancellation, handed down through everything it does.
+#[derive(Clone)]
+pub(crate) struct Wait {
+    deadline: Instant,
+    limit: Limit,
+    cancel: Option<CancelToken>,
+    interrupt: Option<InterruptCheck>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Interest {
+    Read,
+    Write,
+}
+
+impl Wait {
+    /// A wait that only time ends.
+    pub(crate) fn of(option: &'static str, length: Duration) -> Wait {
+        Wait { deadline: far_enough(length), limit: Limit { option, length }, cancel: None, interrupt: None }
+    }
+
+    /// The wait of one call.
+    pub(crate) fn for_call(options: &CallOptions, default_timeout: Duration) -> Wait {
+        Wait {
+            cancel: options.cancel.clone(),
+            interrupt: options.interrupt.clone(),
+            ..Wait::of("timeout", options.timeout.unwrap_or(default_timeout))
+        }
+    }
+
+    /// The same wait, ended by a second limit if that comes earlier.
+    pub(crate) fn limited(&self, option: &'static str, length: Duration) -> Wait {
+        let deadline = far_enough(length);
+        if deadline >= self.deadline {
+            return self.clone();
+        }
+        Wait { deadline, limit: Limit { option, length }, ..self.clone() }
+    }
+
+    /// What is left of the time.
+    pub(crate) fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether the wait is over already.
+    pub(crate) fn check(&self) -> Result<(), Stop> {
+        if self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
+            return Err(Stop::Cancelled);
+        }
+        if self.remaining().is_zero() {
+            return Err(Stop::TimedOut(self.limit));
+        }
+        Ok(())
+    }
+
+    /// Waits until `fd` is ready.
+    pub(crate) fn ready(&self, fd: BorrowedFd<'_>, interest: Interest) -> Result<(), Stop> {
+        let flags = match interest {
+            Interest::Read => PollFlags::IN,
+            Interest::Write => PollFlags::OUT,
+        };
+        self.poll(Some((fd, flags)), None).map(|_| ())
+    }
+
+    /// Waits for `event`, at most `patience`; false when patience ran out first.
+    pub(crate) fn event(&self, event: &Event, patience: Option<Duration>) -> Result<bool, Stop> {
+        self.poll(Some((event.fd(), PollFlags::IN)), patience)
+    }
+
+    /// Waits until `outcome` is there, woken by `event`; where no descriptor was left for one, by looking often.
+    pub(crate) fn until_set<'a, T>(&self, event: Option<&Event>, outcome: &'a OnceLock<T>) -> Result<&'a T, Stop> {
+        loop {
+            if let Some(outcome) = outcome.get() {
+                return Ok(outcome);
+            }
+            match event {
+                Some(event) => self.event(event, None).map(|_| ())?,
+                None => self.sleep(Duration::from_millis(5))?,
+            }
+        }
+    }
+
+    /// Sleeps for `duration`, or until the wait is over.
+    pub(crate) fn sleep(&self, duration: Duration) -> Result<(), Stop> {
+        self.poll(None, Some(duration)).map(|_| ())
+    }
+
+    fn poll(&self, fd: Option<(BorrowedFd<'_>, PollFlags)>, patience: Option<Duration>) -> Result<bool, Stop> {
+        let patient_until = patience.map(far_enough);
+        let cancel_event = self.cancel.as_ref().and_then(|cancel| cancel.0.event.as_ref());
+        let blind = self.interrupt.is_some() || (self.cancel.is_some() && cancel_event.is_none());
+        loop {
+            self.check()?;
+            let now = Instant::now();
+            if patient_until.is_some_and(|until| until <= now) {
+                return Ok(false);
+            }
+            let mut left = self.deadline.saturating_duration_since(now);
+            if let Some(until) = patient_until {
+                left = min(left, until.saturating_duration_since(now));
+            }
+            if blind {
+                left = min(left, SLICE);
+            }
+            // Rounded up to the next millisecond, so that a poll never ends just before the deadline it was for.
+            let left = left + Duration::from_micros(500);
+            let mut fds = [const { None }; 2];
+            fds[0] = fd.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
+            fds[1] = cancel_event.map(|event| PollFd::from_borrowed_fd(event.fd(), PollFlags::IN));
+            let watched = fd.is_some();
+            match poll_some(fds, left) {
+                Ok(first_is_ready) if watched && first_is_ready => return Ok(true),
+                Ok(_) => {}
+                Err(Errno::INTR) => {}
+                // Nothing else can come of a valid poll but want of memory: then look again after a slice.
+                Err(_) => std::thread::sleep(SLICE),
+            }
+            if self.interrupt.as_ref().is_some_and(|interrupted| interrupted()) {
+                return Err(Stop::Cancelled);
+            }
+        }
+    }
+}
+
+/// Polls the descriptors that are there; tells whether the first slot's is ready.
+fn poll_some(fds: [Option<PollFd<'_>>; 2], timeout: Duration) -> Result<bool, Errno> {
+    let timeout = Timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    match fds {
+        [Some(first), Some(second)] => {
+            let mut both = [first, second];
+            poll(&mut both, Some(&timeout))?;
+            Ok(!both[0].revents().is_empty())
+        }
+        [Some(only), None] => {
+            let mut one = [only];
+            Ok(poll(&mut one, Some(&timeout))? > 0)
+        }
+        [None, Some(cancel)] => poll(&mut [cancel], Some(&timeout)).map(|_| false),
+        [None, None] => poll(&mut [], Some(&timeout)).map(|_| false),
+    }
+}
+
+/// `length` from now, a year at most: no clock overflows, and nobody waits longer.
+fn far_enough(length: Duration) -> Instant {
+    Instant::now() + min(length, Duration::from_secs(365 * 24 * 3600))
+}
+
+/// A descriptor that becomes readable once and stays so.
+pub(crate) struct Event {
+    readable: OwnedFd,
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    writable: OwnedFd,
+}
+
+impl Event {
+    /// `None` when the process has no descriptor left.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn new() -> Option<Event> {
+        use rustix::event::{EventfdFlags, eventfd};
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Some(Event { readable: eventfd(0, flags).ok()? })
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn new() -> Option<Event> {
+        let (readable, writable) = rustix::pipe::pipe().ok()?;
+        Some(Event { readable, writable })
+    }
+
+    pub(crate) fn set(&self) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let writable = &self.readable;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let writable = &self.writable;
+        // Fails only when the counter is full, and then the event is set already.
+        let _ = rustix::io::write(writable, &1u64.to_ne_bytes());
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.readable.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p09_a_wait_ends_at_its_earliest_limit_and_names_it() {
+        let wait = Wait::of("timeout", Duration::from_secs(60)).limited("connect_timeout", Duration::from_millis(5));
+        let event = Event::new().expect("a test has descriptors");
+        let limit = Limit { option: "connect_timeout", length: Duration::from_millis(5) };
+        assert_eq!(wait.event(&event, None), Err(Stop::TimedOut(limit)));
+    }
+
+    #[test]
+    fn p09_a_cancel_wakes_a_waiting_thread_at_once() {
+        let cancel = CancelToken::new();
+        let options = CallOptions { cancel: Some(cancel.clone()), ..CallOptions::default() };
+        let wait = Wait::for_call(&options, Duration::from_secs(60));
+        let event = Event::new().expect("a test has descriptors");
+        let waiting = std::thread::spawn(move || wait.event(&event, None));
+        cancel.cancel();
+        assert_eq!(waiting.join().expect("no panic"), Err(Stop::Cancelled));
+    }
+
+    #[test]
+    fn an_event_set_before_the_wait_is_seen() {
+        let event = Event::new().expect("a test has descriptors");
+        event.set();
+        let wait = Wait::of("timeout", Duration::from_secs(60));
+        assert_eq!(wait.event(&event, None), Ok(true));
+        assert_eq!(wait.event(&event, None), Ok(true));
+    }
+
+    #[test]
+    fn p09_the_host_can_interrupt_a_wait() {
+        let options = CallOptions { interrupt: Some(Arc::new(|| true)), ..CallOptions::default() };
+        let wait = Wait::for_call(&options, Duration::from_secs(60));
+        assert_eq!(wait.sleep(Duration::from_secs(60)), Err(Stop::Cancelled));
+    }
+}

@@ -31,6 +31,7 @@ pub(crate) fn accept(space: &Arc<Space>, stream: TcpStream, tls: bool) {
         // Out of the books first: who sees the end must find it in the report.
         served.unregister(number);
         wire.end(ending);
+        served.count_closed();
     });
     if spawned.is_err() {
         space.unregister(number);

@@ -208,6 +208,12 @@ impl Space {
         self.changed.notify_all();
     }
 
+    /// Counts a connection whose FIN or RST has left, or whose client was gone.
+    pub(crate) fn count_closed(&self) {
+        self.lock().counters.closed_connections += 1;
+        self.changed.notify_all();
+    }
+
     pub(crate) fn admit(&self, connection: u64, tls: bool, request: &Request) -> Admitted<'_> {
         let (number, action) = self.lock().admit(connection, tls, request);
         self.changed.notify_all();

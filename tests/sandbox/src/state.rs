@@ -46,6 +46,8 @@ pub(crate) struct Counters {
     pub(crate) revocations: u64,
     pub(crate) requests: u64,
     pub(crate) connections: u64,
+    /// What is sent at the end of these has been sent.
+    pub(crate) closed_connections: u64,
     pub(crate) token_requests_now: u64,
     pub(crate) most_token_requests_at_once: u64,
 }
@@ -204,6 +206,7 @@ impl State {
             "requests" => self.counters.requests,
             "connections" => self.counters.connections,
             "open_connections" => self.open.len() as u64,
+            "closed_connections" => self.counters.closed_connections,
             "living_tokens" => self.tokens.living(self.now_ms()) as u64,
             "max_living_tokens" => self.tokens.most_living() as u64,
             "max_token_requests_at_once" => self.counters.most_token_requests_at_once,
@@ -220,6 +223,7 @@ impl State {
             "requests": self.counters.requests,
             "connections": self.counters.connections,
             "open_connections": self.open.len(),
+            "closed_connections": self.counters.closed_connections,
             "living_tokens": self.tokens.living(self.now_ms()),
             "max_living_tokens": self.tokens.most_living(),
             "max_token_requests_at_once": self.counters.most_token_requests_at_once,

@@ -235,7 +235,13 @@ impl Connection {
 
     fn read_more(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 16 * 1024];
-        let read = self.socket.read(&mut chunk)?;
+        // Linux interrupts a read that has a time limit when the process is stopped and continued.
+        let read = loop {
+            match self.socket.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => break outcome?,
+            }
+        };
         self.buffer.extend_from_slice(&chunk[..read]);
         Ok(read)
     }

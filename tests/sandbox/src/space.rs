@@ -208,7 +208,7 @@ impl Space {
         self.changed.notify_all();
     }
 
-    /// Counts a connection whose FIN or RST has left.
+    /// Counts a connection whose FIN or RST has left, or whose client was gone.
     pub(crate) fn count_closed(&self) {
         self.lock().counters.closed_connections += 1;
         self.changed.notify_all();
@@ -221,7 +221,7 @@ impl Space {
             space: self,
             number,
             action: action.unwrap_or_default(),
-            counts_as_token_request: is_token_endpoint(&request.path),
+            is_token_request: is_token_endpoint(&request.path),
         }
     }
 
@@ -309,25 +309,20 @@ pub(crate) struct Admitted<'a> {
     space: &'a Space,
     pub(crate) number: u64,
     pub(crate) action: Arc<Action>,
-    counts_as_token_request: bool,
+    is_token_request: bool,
 }
 
 impl Admitted<'_> {
     /// To be called just before the first byte of the answer: who has read it must find it in the report.
-    pub(crate) fn answering(&mut self, status: u16) {
+    pub(crate) fn answering(self, status: u16) {
         self.space.lock().log_status(self.number, status);
-        self.leave();
-    }
-
-    fn leave(&mut self) {
-        if std::mem::take(&mut self.counts_as_token_request) {
-            self.space.lock().counters.token_requests_now -= 1;
-        }
     }
 }
 
 impl Drop for Admitted<'_> {
     fn drop(&mut self) {
-        self.leave();
+        if self.is_token_request {
+            self.space.lock().counters.token_requests_now -= 1;
+        }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Counters {
     pub(crate) revocations: u64,
     pub(crate) requests: u64,
     pub(crate) connections: u64,
-    /// Ended by the sandbox or after the client had left: what is sent at the end of a connection has been sent.
+    /// What is sent at the end of these has been sent.
     pub(crate) closed_connections: u64,
     pub(crate) token_requests_now: u64,
     pub(crate) most_token_requests_at_once: u64,

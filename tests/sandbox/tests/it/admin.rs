@@ -162,6 +162,8 @@ fn open_connections_are_closed_or_reset() {
             if reset { connection.assert_reset() } else { connection.assert_closed() }
         }
     }
+    let closed = admin.ok("POST", "/spaces/s1/wait", json!({ "closed_connections": 4, "timeout_ms": 10_000 }));
+    assert_eq!(closed["open_connections"], 0);
     assert_eq!(connect(&space).ask_token().status, 200);
 }
 

@@ -220,8 +220,9 @@ fn connections_live_until_the_client_says_close() {
     }
     assert_eq!(connection.get("/echo?anonymous=1", &[("Connection", "close")]).header("connection"), Some("close"));
     connection.assert_closed();
-    let report = setup.wait(json!({ "connections": 1 }));
+    let report = setup.space.report();
     assert_eq!((&report["connections"], &report["requests"]), (&json!(1), &json!(4)));
+    assert_eq!(report["open_connections"], 0, "who sees the end must find it in the report");
 }
 
 #[test]

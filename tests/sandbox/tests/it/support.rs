@@ -153,7 +153,7 @@ impl Connection {
             if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at;
             }
-            self.read_more()?;
+            self.need_more()?;
         };
         let head = String::from_utf8(self.buffer[..end].to_vec()).unwrap();
         self.buffer.drain(..end + 4);
@@ -190,35 +190,34 @@ impl Connection {
                 self.buffer.drain(..at + 2);
                 return line;
             }
-            self.read_more().unwrap();
+            self.need_more().unwrap();
         }
     }
 
     pub(crate) fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.buffer.len() < length {
-            self.read_more()?;
+            self.need_more()?;
         }
         Ok(self.buffer.drain(..length).collect())
     }
 
-    /// Everything up to the end of the connection, and how it ended: Ok is FIN.
+    /// Everything up to the end of the connection, and how it ended. Ok is FIN, over TLS after a close_notify.
     pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, io::Result<()>) {
-        loop {
+        let end = loop {
             match self.read_more() {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                    return (std::mem::take(&mut self.buffer), Ok(()));
-                }
-                Err(error) => return (std::mem::take(&mut self.buffer), Err(error)),
+                Ok(0) => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break Err(error),
             }
-        }
+        };
+        (std::mem::take(&mut self.buffer), end)
     }
 
     /// The bytes that come before a silence. Panics when the connection ends.
     pub(crate) fn read_until_silence(&mut self) -> Vec<u8> {
         self.tcp().set_read_timeout(Some(SILENCE)).unwrap();
         let error = loop {
-            if let Err(error) = self.read_more() {
+            if let Err(error) = self.need_more() {
                 break error;
             }
         };
@@ -227,16 +226,24 @@ impl Connection {
         std::mem::take(&mut self.buffer)
     }
 
-    /// End of file is `UnexpectedEof`.
-    fn read_more(&mut self) -> io::Result<()> {
-        let mut chunk = [0; 16 * 1024];
-        match self.socket.read(&mut chunk)? {
+    fn need_more(&mut self) -> io::Result<()> {
+        match self.read_more()? {
             0 => Err(ErrorKind::UnexpectedEof.into()),
-            read => {
-                self.buffer.extend_from_slice(&chunk[..read]);
-                Ok(())
-            }
+            _ => Ok(()),
         }
+    }
+
+    fn read_more(&mut self) -> io::Result<usize> {
+        let mut chunk = [0; 16 * 1024];
+        // Linux interrupts a read that has a time limit when the process is stopped and continued.
+        let read = loop {
+            match self.socket.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => break outcome?,
+            }
+        };
+        self.buffer.extend_from_slice(&chunk[..read]);
+        Ok(read)
     }
 
     pub(crate) fn assert_closed(&mut self) {

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 /// A running sandbox; it ends with this value, because its standard input ends.
@@ -28,22 +29,38 @@ pub struct Space {
 impl Sandbox {
     /// Starts the program, which writes its CA to `ca_file`.
     pub fn start(program: &Path, ca_file: &Path) -> Result<Self, String> {
-        let mut process = Command::new(program)
+        let process = Command::new(program)
             .arg("--ca-file")
             .arg(ca_file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("the sandbox {} does not start: {error}", program.display()))?;
-        let stdout = process.stdout.take().expect("the output is piped");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).map_err(|error| format!("the sandbox says nothing: {error}"))?;
+        // From here on the process is ended whatever fails.
+        let mut sandbox = Self { process, admin: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let line = sandbox.first_line()?;
         let ready: Value =
             serde_json::from_str(&line).map_err(|error| format!("the sandbox says {line:?}: {error}"))?;
         let admin =
             ready["admin"].as_str().and_then(|url| url.strip_prefix("http://")).and_then(|url| url.parse().ok());
-        let admin = admin.ok_or_else(|| format!("the sandbox gives no admin address: {line}"))?;
-        Ok(Self { process, admin })
+        sandbox.admin = admin.ok_or_else(|| format!("the sandbox gives no admin address: {line}"))?;
+        Ok(sandbox)
+    }
+
+    /// Reads on a thread, because a pipe has no read timeout.
+    fn first_line(&mut self) -> Result<String, String> {
+        let stdout = self.process.stdout.take().expect("the output is piped");
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = BufReader::new(stdout).read_line(&mut line).map(|_| line);
+            // Nobody listens any more once the time limit is reached.
+            let _ = sender.send(read);
+        });
+        match receiver.recv_timeout(Duration::from_secs(20)) {
+            Ok(line) => line.map_err(|error| format!("the sandbox says nothing: {error}")),
+            Err(_) => Err("time limit reached, awaiting the sandbox's first line".to_owned()),
+        }
     }
 
     /// Makes a space with these settings.

@@ -5,6 +5,7 @@
 pub mod driver;
 pub mod expectation;
 pub mod line;
+pub mod quick_start;
 pub mod run;
 pub mod sandbox;
 pub mod scenario;

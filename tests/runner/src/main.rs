@@ -8,6 +8,7 @@ use std::sync::mpsc::channel;
 use svctoken_runner::run::{Failure, run};
 use svctoken_runner::sandbox::Sandbox;
 use svctoken_runner::scenario::{LANGUAGES, Scenario, read_folder};
+use svctoken_runner::variables::Variables;
 
 const HELP: &str = "\
 svctoken-runner --driver LANGUAGE=COMMAND… [option…]
@@ -18,6 +19,7 @@ svctoken-runner --driver LANGUAGE=COMMAND… [option…]
   --jobs 4               how many scenarios run at once
   --scenarios FOLDER     default tests/scenarios
   --sandbox PATH         default svctoken-sandbox beside this program
+  --variable NAME=TEXT   a variable of the scenarios, ${NAME}; repeatable
   --verbose              a line for every scenario, not only for those that fail
 Exit code: 0 all passed, 1 something failed, 2 wrong use.";
 
@@ -30,6 +32,7 @@ struct Arguments {
     jobs: usize,
     scenarios: PathBuf,
     sandbox: PathBuf,
+    variables: Variables,
     verbose: bool,
 }
 
@@ -67,6 +70,7 @@ fn arguments() -> Result<Option<Arguments>, String> {
         jobs: 4,
         scenarios: "tests/scenarios".into(),
         sandbox: beside.join("svctoken-sandbox"),
+        variables: Variables::default(),
         verbose: false,
     };
     let mut words = std::env::args().skip(1);
@@ -84,6 +88,11 @@ fn arguments() -> Result<Option<Arguments>, String> {
             "--jobs" => arguments.jobs = value()?.parse().map_err(|_| "--jobs wants a number")?,
             "--scenarios" => arguments.scenarios = value()?.into(),
             "--sandbox" => arguments.sandbox = value()?.into(),
+            "--variable" => {
+                let value = value()?;
+                let (name, text) = value.split_once('=').ok_or("--variable wants NAME=TEXT")?;
+                arguments.variables.set(name, text);
+            }
             "--verbose" => arguments.verbose = true,
             "--help" => return Ok(None),
             _ => return Err(format!("unknown argument {word}; --help lists them")),
@@ -123,6 +132,8 @@ fn all(arguments: &Arguments) -> Result<bool, String> {
     let folder = Folder::create()?;
     let ca_file = folder.0.join("ca.pem");
     let sandbox = Sandbox::start(&arguments.sandbox, &ca_file)?;
+    let mut given = arguments.variables.clone();
+    given.set("ca_file", ca_file.display().to_string());
     let mut total = Counts::default();
     for language in LANGUAGES {
         let wanted = arguments.languages.is_empty() || arguments.languages.iter().any(|one| one == language);
@@ -132,7 +143,7 @@ fn all(arguments: &Arguments) -> Result<bool, String> {
         let work = |scenario: &Scenario| {
             let folder = folder.0.join(format!("{language}-{}", scenario.name));
             std::fs::create_dir(&folder).expect("the folder is new");
-            run(scenario, language, command, &sandbox, &ca_file, &folder)
+            run(scenario, language, command, &sandbox, &given, &folder)
         };
         let counts = one_language(language, &scenarios, arguments, &work);
         println!(

@@ -48,17 +48,17 @@ struct Run<'a> {
     deadline: Instant,
 }
 
-/// Runs a scenario. `folder` is new and empty, and the scenario's own.
+/// Runs a scenario. `given` holds the variables that are the same for all; `folder` is new and empty, and the scenario's own.
 pub fn run(
     scenario: &Scenario,
     language: &str,
     command_line: &str,
     sandbox: &Sandbox,
-    ca_file: &Path,
+    given: &Variables,
     folder: &Path,
 ) -> Result<(), Box<Failure>> {
     let deadline = Instant::now() + scenario.time_limit;
-    let mut run = Run::prepare(scenario, language, command_line, sandbox, ca_file, folder, deadline)
+    let mut run = Run::prepare(scenario, language, command_line, sandbox, given, folder, deadline)
         .map_err(|what| Box::new(Failure { step: None, what, stderr: String::new(), report: String::new() }))?;
     let (step, what) = match run.steps() {
         Ok(()) => match run.driver.quit(deadline).and_then(|()| run.check_stderr()) {
@@ -78,15 +78,14 @@ impl<'a> Run<'a> {
         language: &'a str,
         command_line: &str,
         sandbox: &Sandbox,
-        ca_file: &Path,
+        given: &Variables,
         folder: &Path,
         deadline: Instant,
     ) -> Result<Self, String> {
         for (name, text) in &scenario.files {
             std::fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"))?;
         }
-        let mut variables = Variables::default();
-        variables.set("ca_file", ca_file.display().to_string());
+        let mut variables = given.clone();
         variables.set("dir", folder.display().to_string());
         variables.set("client_id", ATLAS_CLIENT.0);
         variables.set("client_secret", ATLAS_CLIENT.1);
@@ -127,11 +126,17 @@ impl<'a> Run<'a> {
                 self.judge(&answer, expect)
             }
             Action::Call { call, start: Start::AndWait(expect) } => {
-                self.unnamed += 1;
-                let name = format!("unnamed.{}", self.unnamed);
-                self.start(&name, call)?;
-                let answer = self.ask(&["wait".to_owned(), name])?;
-                self.judge(&answer, expect)
+                let until = Instant::now() + Duration::from_millis(call.for_ms.unwrap_or_default());
+                loop {
+                    self.unnamed += 1;
+                    let name = format!("unnamed.{}", self.unnamed);
+                    self.start(&name, call)?;
+                    let answer = self.ask(&["wait".to_owned(), name])?;
+                    self.judge(&answer, expect)?;
+                    if Instant::now() >= until {
+                        return Ok(());
+                    }
+                }
             }
             Action::Call { call, start: Start::As(name, count) } => {
                 self.calls.insert(name, *count);

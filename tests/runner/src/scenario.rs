@@ -82,6 +82,8 @@ pub struct Call {
     /// Method and URL of a request.
     pub target: Option<(String, String)>,
     pub options: Map<String, Value>,
+    /// Called again and again for this much real time, each time with the same expectation.
+    pub for_ms: Option<u64>,
 }
 
 /// Whether a call step waits.
@@ -259,11 +261,13 @@ fn call(fields: &mut Fields, kind: &'static str, known: &[&str]) -> Result<Actio
         None
     };
     let options = fields.optional_object("options")?;
+    let for_ms = fields.optional_number("for_ms")?;
     let start = match fields.optional_text("start")? {
+        Some(_) if for_ms.is_some() => return Err("\"for_ms\" and \"start\" do not go together".to_owned()),
         Some(name) => Start::As(name, fields.optional_number("count")?.map_or(1, |count| count as usize)),
         None => Start::AndWait(expect(fields, known)?),
     };
-    Ok(Action::Call { call: Call { kind, client, target, options }, start })
+    Ok(Action::Call { call: Call { kind, client, target, options, for_ms }, start })
 }
 
 fn expect(fields: &mut Fields, known: &[&str]) -> Result<Expect, String> {

@@ -15,7 +15,7 @@ use crate::event::{RequestCounters, Stats};
 use crate::fork::{Owned, PerProcess};
 use crate::http::{HttpClient, Network};
 use crate::request::RequestBuilder;
-use crate::token::{Minting, Slot, Token};
+use crate::token::{Account, Minting, Slot, Token};
 use crate::wait::{CallOptions, Wait};
 
 /// Gets tokens and makes requests with them.
@@ -29,6 +29,7 @@ struct Inner {
     settings: Arc<Settings>,
     network: Arc<Network>,
     slot: Arc<Slot>,
+    account: Arc<Account>,
     http: PerProcess<HttpClient>,
     counters: RequestCounters,
     closed: AtomicBool,
@@ -87,10 +88,12 @@ impl ClientBuilder {
         let settings = Settings::resolve(preset, self.config, &self.environment)?;
         let network = Network::from_settings(&settings)?;
         let slot = Slot::of(Identity::of(&settings));
+        let account = Account::of(&settings);
         Ok(Client(Arc::new(Inner {
             settings: Arc::new(settings),
             network,
             slot,
+            account,
             http: PerProcess::new(),
             counters: RequestCounters::default(),
             closed: AtomicBool::new(false),
@@ -204,8 +207,8 @@ impl Client {
         }
     }
 
-    pub(crate) fn condemn(&self, token: &str) {
-        self.0.slot.condemn(token);
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.0.slot
     }
 
     pub(crate) fn count_request(&self) {
@@ -217,7 +220,7 @@ impl Client {
     }
 
     fn minting(&self) -> Minting {
-        Minting { settings: self.0.settings.clone(), http: self.http() }
+        Minting { settings: self.0.settings.clone(), http: self.http(), account: self.0.account.clone() }
     }
 }
 

@@ -23,6 +23,7 @@ mod fork;
 mod grant;
 mod http;
 mod net;
+mod registry;
 mod request;
 mod response;
 mod secret;

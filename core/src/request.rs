@@ -238,25 +238,34 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// At most three sends: the first, one of the same token when it is too fresh, one of its successor.
+    /// At most three sends: the first, one of its token's successor, and one of a token that is too fresh to be known
+    /// everywhere.
     fn run(&mut self) -> Result<Answer> {
         let mut token = self.client.token(self.wait)?;
         let mut answer = self.send(&token)?;
-        if answer.status == 401 && token.age() < TOO_FRESH {
-            if self.wait.sleep(REPLICA_LAG).is_err() {
-                return Ok(answer);
-            }
-            answer = self.send(&token)?;
-        }
-        if answer.status == 401 {
-            self.client.condemn(token.as_str());
+        let mut replaced = false;
+        if answer.status == 401 && token.age() >= TOO_FRESH {
+            self.client.slot().condemn(token.as_str());
             // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
             match self.client.token(self.wait) {
                 Ok(successor) if successor.generation() != token.generation() => token = successor,
                 Err(error) if error.code() == ErrorCode::Cancelled => return Err(error),
                 _ => return Ok(answer),
             }
+            replaced = true;
             answer = self.send(&token)?;
+        }
+        if answer.status == 401 && token.age() < TOO_FRESH {
+            if self.wait.sleep(REPLICA_LAG).is_err() {
+                return Ok(answer);
+            }
+            answer = self.send(&token)?;
+            if answer.status == 401 {
+                self.client.slot().hold(&token);
+            }
+        }
+        if replaced && answer.status != 401 {
+            self.client.slot().accepted();
         }
         Ok(answer)
     }

@@ -30,6 +30,7 @@ impl Identity {
             user_agent: _,
             headers: _,
             max_attempts: _,
+            mint_budget: _,
             max_response_bytes: _,
             ca_file: _,
         } = settings;

@@ -32,6 +32,8 @@ const ATLAS: &str = "https://cloud.mongodb.com";
 /// The version Atlas's own clients ask for; the server picks the newest of each resource not after it.
 const ATLAS_ACCEPT: &str = "application/vnd.atlas.2025-03-12+json";
 const PLAIN_ACCEPT: &str = "application/json";
+/// Per minute, account and address, as Atlas's documentation says.
+const ATLAS_MINT_BUDGET: u64 = 10;
 const MOST_ATTEMPTS: u64 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,7 @@ pub(crate) struct Settings {
     pub(crate) user_agent: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) max_attempts: u32,
+    pub(crate) mint_budget: Option<u32>,
     pub(crate) max_response_bytes: u64,
     pub(crate) ca_file: Option<String>,
 }
@@ -112,6 +115,7 @@ impl Settings {
 }
 
 fn fill_in_atlas(config: &mut Config) -> Result<()> {
+    config.mint_budget.get_or_insert(ATLAS_MINT_BUDGET);
     let base = config.base_url.get_or_insert_with(|| ATLAS.into());
     if config.token_url.is_none() {
         let origin = Url::parse(base).map_err(|why| Error::configuration(format!("base_url {why}")))?.origin;
@@ -172,6 +176,7 @@ fn check(config: Config, preset_accept: &str) -> Result<Settings> {
         ref user_agent,
         ref headers,
         max_attempts,
+        mint_budget,
         max_response_bytes,
         allow_http,
         ref ca_file,
@@ -241,6 +246,7 @@ fn check(config: Config, preset_accept: &str) -> Result<Settings> {
         user_agent,
         headers,
         max_attempts: max_attempts as u32,
+        mint_budget: mint_budget.map(|budget| budget.try_into().unwrap_or(u32::MAX)),
         max_response_bytes: max_response_bytes.unwrap_or(64 * 1024 * 1024),
         ca_file: ca_file.clone(),
         credential,

@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::Owned;
 use crate::grant::{Failure, FailureClass, Granted};
 use crate::http::HttpClient;
-use crate::token::governor::Remembered;
+use crate::token::account::Account;
+use crate::token::governor::{Hold, Remembered, Surroundings};
 use crate::token::life::State;
 use crate::token::{LiveToken, Slot, lock, mint};
 use crate::wait::{Event, Stop, Wait};
@@ -24,6 +25,7 @@ use crate::wait::{Event, Stop, Wait};
 pub(crate) struct Minting {
     pub(crate) settings: Arc<Settings>,
     pub(crate) http: Arc<Owned<HttpClient>>,
+    pub(crate) account: Arc<Account>,
 }
 
 /// What goes on for an identity in this process.
@@ -31,6 +33,7 @@ pub(crate) struct Minting {
 pub(crate) struct Progress {
     pub(crate) flight: Option<Arc<Flight>>,
     pub(crate) failure: Option<Remembered>,
+    pub(crate) hold: Option<Hold>,
 }
 
 pub(crate) struct Flight {
@@ -44,9 +47,8 @@ impl Flight {
         let flight = Arc::new(Flight { done: Event::new(), outcome: OnceLock::new() });
         let (slot, minting, landing) = (slot.clone(), minting.clone(), flight.clone());
         background::spawn("svctoken-mint", move || {
-            let minted =
-                catch_unwind(AssertUnwindSafe(|| mint::mint(&minting.settings, &minting.http, &slot.counters)));
-            let outcome = slot.land(minted.unwrap_or_else(|_| Err(panicked())));
+            let minted = catch_unwind(AssertUnwindSafe(|| mint::mint(&minting, &slot.counters)));
+            let outcome = slot.land(minted.unwrap_or_else(|_| Err(panicked())), &minting.account);
             let _ = landing.outcome.set(outcome);
             if let Some(done) = &landing.done {
                 done.set();
@@ -78,7 +80,11 @@ const PATIENCE: &str = "patience";
 impl Slot {
     /// Ends the flight in the slot's books: the next caller finds the token, or the failure remembered. All under one
     /// lock, so that nobody joins a flight whose token was condemned already.
-    fn land(&self, minted: std::result::Result<(Granted, BootTime), Failure>) -> Result<Arc<LiveToken>> {
+    fn land(
+        &self,
+        minted: std::result::Result<(Granted, BootTime), Failure>,
+        account: &Account,
+    ) -> Result<Arc<LiveToken>> {
         let progress = self.progress();
         let mut progress = lock(&progress);
         progress.flight = None;
@@ -86,14 +92,17 @@ impl Slot {
         match minted {
             Ok((granted, began)) => {
                 self.counters.token_received();
-                Ok(self.adopt(granted, began))
+                let token = self.adopt(granted, began);
+                account.token_granted(token.life.ends);
+                Ok(token)
             }
             Err(failure) => {
                 self.counters.failed_refresh();
                 let now = clock::now();
                 let alive = self.current.load().life.state(now) != State::Ended;
+                let surroundings = Surroundings { alive, first_end: account.first_end() };
                 let chance = crypto::random_fraction();
-                progress.failure = Some(Remembered::after(&failure, before.as_ref(), alive, now, chance));
+                progress.failure = Some(Remembered::after(&failure, before.as_ref(), surroundings, now, chance));
                 Err(failure.error)
             }
         }

@@ -1,6 +1,7 @@
 //! When to try again after a failure. Pure: times and chances come in, decisions go out.
 
 use std::cmp::{max, min};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::BootTime;
@@ -12,6 +13,8 @@ const LONGEST_MEMORY: Duration = Duration::from_secs(300);
 /// Until a token is known to end, the server is asked again after this.
 const LIMIT_MEMORY: Duration = Duration::from_secs(60);
 const SHORTEST_COOL_DOWN: Duration = Duration::from_secs(1);
+const FIRST_HOLD: Duration = Duration::from_secs(60);
+const BUDGET_WINDOW: Duration = Duration::from_secs(60);
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
@@ -33,49 +36,74 @@ pub(crate) fn next_attempt(
     (pause < left).then_some(pause)
 }
 
+/// What else is known when a flight fails.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Surroundings {
+    /// A living token is served meanwhile.
+    pub(crate) alive: bool,
+    /// How long until the first token of the account, as far as it is known, ends and makes room for another.
+    pub(crate) first_end: Option<Duration>,
+}
+
+/// Why no token request is sent now.
+#[derive(Clone, Debug)]
+pub(crate) struct NotYet {
+    pub(crate) error: Error,
+    /// The time after which a caller who can wait so long may try.
+    pub(crate) worth_waiting: Option<Duration>,
+}
+
 /// A failed flight, remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct Remembered {
     error: Error,
+    class: FailureClass,
     until: BootTime,
     /// How many flights have failed in a row.
     times: u32,
 }
 
 impl Remembered {
-    /// After a flight failed at `now`; `before` is what was remembered until then, `alive` whether a living token is
-    /// served meanwhile. `fraction` is the jitter (0 to 1).
+    /// After a flight failed at `now`; `before` is what was remembered until then. `fraction` is the jitter (0 to 1).
     ///
     /// Without a living token a transient failure is forgotten at once, unless the server asked for time: the next
     /// caller may find the network mended.
     pub(crate) fn after(
         failure: &Failure,
         before: Option<&Remembered>,
-        alive: bool,
+        surroundings: Surroundings,
         now: BootTime,
         fraction: f64,
     ) -> Remembered {
+        let Surroundings { alive, first_end } = surroundings;
         let times = before.map_or(1, |before| before.times.saturating_add(1));
         let doubled = min(LONGEST_MEMORY, FIRST_MEMORY * 2u32.saturating_pow((times - 1).min(10)));
         let asked = failure.error.retry_after().map(|asked| asked.clamp(SHORTEST_COOL_DOWN, LONGEST_MEMORY));
         let memory = match failure.class {
             FailureClass::Refused => doubled,
             FailureClass::Wrong => FIRST_MEMORY,
-            FailureClass::Limit => asked.unwrap_or(LIMIT_MEMORY),
+            FailureClass::Limit => {
+                asked.or(first_end).map_or(LIMIT_MEMORY, |time| time.clamp(SHORTEST_COOL_DOWN, LIMIT_MEMORY))
+            }
             FailureClass::Transient => asked.unwrap_or_default(),
         };
         let memory = if alive { max(memory, doubled.mul_f64(0.9 + 0.2 * fraction)) } else { memory };
-        Remembered { error: failure.error.clone(), until: now + memory, times }
+        Remembered { error: failure.error.clone(), class: failure.class, until: now + memory, times }
     }
 
-    /// The error for a caller at `now`, with the time left; `None` when it is time to try again.
-    pub(crate) fn error_at(&self, now: BootTime) -> Option<Error> {
+    /// What a caller at `now` is told; `None` when it is time to try again.
+    pub(crate) fn at(&self, now: BootTime) -> Option<NotYet> {
         if now >= self.until {
             return None;
         }
+        let left = self.until.since(now);
         // The server's own wish is the truer one where it is longer than what we remember.
-        let left = max(self.until.since(now), self.error.retry_after().unwrap_or_default());
-        Some(self.error.clone().with_retry_after(Some(left)))
+        let told = max(left, self.error.retry_after().unwrap_or_default());
+        Some(NotYet {
+            error: self.error.clone().with_retry_after(Some(told)),
+            // Waiting mends neither a wrong credential nor a wrong request.
+            worth_waiting: matches!(self.class, FailureClass::Limit | FailureClass::Transient).then_some(left),
+        })
     }
 
     #[cfg(test)]
@@ -84,11 +112,77 @@ impl Remembered {
     }
 }
 
+/// While an API refuses fresh tokens too, the token is not the problem, and none is condemned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold {
+    until: BootTime,
+    length: Duration,
+    /// The token whose refusal opened it: its other refusals are the same news.
+    generation: u64,
+}
+
+impl Hold {
+    /// After the fresh token number `generation`, of that lifetime, was refused at `now`.
+    pub(crate) fn after(before: Option<Hold>, generation: u64, lifetime: Duration, now: BootTime) -> Hold {
+        let length = match before {
+            Some(hold) if hold.generation == generation || now < hold.until => return hold,
+            Some(hold) => hold.length * 2,
+            None => FIRST_HOLD,
+        };
+        let length = min(length, max(lifetime, FIRST_HOLD));
+        Hold { until: now + length, length, generation }
+    }
+
+    pub(crate) fn is_on(&self, now: BootTime) -> bool {
+        now < self.until
+    }
+}
+
+/// The token requests of one account in the last minute, and the ends of its tokens.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    sent: VecDeque<BootTime>,
+    ends: Vec<BootTime>,
+}
+
+impl Ledger {
+    /// Enters a token request that leaves at `now`; or tells how long it has to wait for the budget.
+    pub(crate) fn enter(&mut self, budget: u32, now: BootTime) -> Result<(), Duration> {
+        while self.sent.front().is_some_and(|sent| now.since(*sent) >= BUDGET_WINDOW) {
+            self.sent.pop_front();
+        }
+        if self.sent.len() >= budget as usize {
+            let place = self.sent.len() - budget as usize;
+            return Err((self.sent[place] + BUDGET_WINDOW).since(now));
+        }
+        self.sent.push_back(now);
+        Ok(())
+    }
+
+    /// Notes when a token ends.
+    pub(crate) fn token_granted(&mut self, ends: BootTime, now: BootTime) {
+        self.ends.retain(|end| *end > now);
+        self.ends.push(ends);
+    }
+
+    /// How long until the first living token known ends.
+    pub(crate) fn first_end(&self, now: BootTime) -> Option<Duration> {
+        self.ends.iter().filter(|end| **end > now).min().map(|end| end.since(now))
+    }
+
+    /// Whether forgetting it would lose anything.
+    pub(crate) fn is_in_use(&self, now: BootTime) -> bool {
+        self.sent.back().is_some_and(|sent| now.since(*sent) < BUDGET_WINDOW) || self.first_end(now).is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::{ErrorCode, Stage};
 
+    const ALIVE: Surroundings = Surroundings { alive: true, first_end: None };
+    const ALONE: Surroundings = Surroundings { alive: false, first_end: None };
     const NOW: BootTime = BootTime::ZERO;
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -122,7 +216,7 @@ mod tests {
         let mut before = None;
         let mut lengths = Vec::new();
         for _ in 0..6 {
-            let now_remembered = Remembered::after(&refused, before.as_ref(), false, NOW, 0.5);
+            let now_remembered = Remembered::after(&refused, before.as_ref(), ALONE, NOW, 0.5);
             lengths.push(now_remembered.length(NOW).as_secs());
             before = Some(now_remembered);
         }
@@ -132,19 +226,86 @@ mod tests {
     #[test]
     fn p04_a_failed_refresh_is_remembered_while_a_token_lives() {
         let transient = failure(FailureClass::Transient, None);
-        let alive = Remembered::after(&transient, None, true, NOW, 0.5);
+        let alive = Remembered::after(&transient, None, ALIVE, NOW, 0.5);
         assert_eq!(alive.length(NOW), SECOND * 30);
-        let none = Remembered::after(&transient, None, false, NOW, 0.5);
-        assert!(none.error_at(NOW).is_none(), "without a token the next caller tries");
+        let none = Remembered::after(&transient, None, ALONE, NOW, 0.5);
+        assert!(none.at(NOW).is_none(), "without a token the next caller tries");
     }
 
     #[test]
     fn p09_a_cool_down_is_clamped_and_the_true_wish_told() {
-        let long = Remembered::after(&failure(FailureClass::Transient, Some(9999)), None, false, NOW, 0.5);
+        let long = Remembered::after(&failure(FailureClass::Transient, Some(9999)), None, ALONE, NOW, 0.5);
         assert_eq!(long.length(NOW), SECOND * 300);
-        let told = long.error_at(NOW).expect("remembered").retry_after();
+        let told = long.at(NOW).expect("remembered").error.retry_after();
         assert_eq!(told, Some(SECOND * 9999));
-        let short = Remembered::after(&failure(FailureClass::Transient, Some(0)), None, false, NOW, 0.5);
+        let short = Remembered::after(&failure(FailureClass::Transient, Some(0)), None, ALONE, NOW, 0.5);
         assert_eq!(short.length(NOW), SECOND);
+    }
+
+    #[test]
+    fn only_what_waiting_can_mend_is_worth_waiting_for() {
+        let worth = |class, retry_after| {
+            let remembered = Remembered::after(&failure(class, retry_after), None, ALONE, NOW, 0.5);
+            remembered.at(NOW).expect("remembered").worth_waiting
+        };
+        assert_eq!(worth(FailureClass::Limit, None), Some(SECOND * 60));
+        assert_eq!(worth(FailureClass::Transient, Some(5)), Some(SECOND * 5));
+        assert_eq!(worth(FailureClass::Refused, None), None);
+        assert_eq!(worth(FailureClass::Wrong, None), None);
+    }
+
+    #[test]
+    fn p02_at_the_token_limit_the_first_known_end_is_waited_for() {
+        let limit = failure(FailureClass::Limit, None);
+        let known = Surroundings { alive: false, first_end: Some(SECOND * 20) };
+        assert_eq!(Remembered::after(&limit, None, known, NOW, 0.5).length(NOW), SECOND * 20);
+        let far = Surroundings { alive: false, first_end: Some(SECOND * 2000) };
+        assert_eq!(Remembered::after(&limit, None, far, NOW, 0.5).length(NOW), SECOND * 60);
+    }
+
+    #[test]
+    fn p03_a_hold_doubles_at_each_repeat_up_to_the_lifetime() {
+        let mut now = NOW;
+        let mut hold = None;
+        let mut lengths = Vec::new();
+        for generation in 1..10 {
+            let opened = Hold::after(hold, generation, SECOND * 3600, now);
+            assert!(opened.is_on(now) && !opened.is_on(opened.until));
+            lengths.push(opened.length.as_secs());
+            now = opened.until;
+            hold = Some(opened);
+        }
+        assert_eq!(lengths, [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]);
+    }
+
+    #[test]
+    fn p03_many_refusals_of_one_token_are_one() {
+        let hold = Hold::after(None, 1, SECOND * 3600, NOW);
+        let again = Hold::after(Some(hold), 1, SECOND * 3600, hold.until + SECOND);
+        assert_eq!((again.length, again.until), (hold.length, hold.until));
+        let meanwhile = Hold::after(Some(hold), 2, SECOND * 3600, NOW + SECOND);
+        assert_eq!(meanwhile.length, hold.length, "a refusal within the hold tells nothing new");
+    }
+
+    #[test]
+    fn p02_no_minute_holds_more_requests_than_the_budget() {
+        let mut ledger = Ledger::default();
+        let mut sent = Vec::new();
+        let mut now = NOW;
+        for step in 0..500u32 {
+            match ledger.enter(10, now) {
+                Ok(()) => sent.push(now),
+                Err(wait) => {
+                    assert!(wait > Duration::ZERO && wait <= SECOND * 60);
+                    now = now + wait;
+                    assert!(ledger.enter(10, now).is_ok(), "the time told is the time to wait");
+                    sent.push(now);
+                }
+            }
+            now = now + Duration::from_millis(u64::from(step * 37 % 900));
+        }
+        for window in sent.windows(11) {
+            assert!(window[10].since(window[0]) >= SECOND * 60);
+        }
     }
 }

@@ -10,18 +10,17 @@ use crate::error::{Error, ErrorCode, Stage};
 use crate::event::TokenCounters;
 use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenRequest};
 use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing};
-use crate::token::governor;
+use crate::token::{Minting, governor};
 use crate::wait::Wait;
 
 /// Larger answers are no token answers.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
 
 /// Requests a token, again where that may help. Returns it with the moment from which its life counts.
-pub(crate) fn mint(
-    settings: &Settings,
-    http: &HttpClient,
-    counters: &TokenCounters,
-) -> Result<(Granted, BootTime), Failure> {
+///
+/// The first attempt is entered in the account's ledger by whoever started the flight.
+pub(crate) fn mint(minting: &Minting, counters: &TokenCounters) -> Result<(Granted, BootTime), Failure> {
+    let Minting { settings, http, account } = minting;
     // The flight is nobody's call: the client's timeout bounds how long it is tried again, and an attempt once begun
     // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
     let trying = Wait::of("timeout", settings.timeout);
@@ -36,7 +35,7 @@ pub(crate) fn mint(
         let fraction = crypto::random_fraction();
         let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
         match pause {
-            Some(pause) if trying.sleep(pause).is_ok() => {}
+            Some(pause) if trying.sleep(pause).is_ok() && account.enter(settings).is_ok() => {}
             _ => return Err(in_context(failure, settings, attempts)),
         }
     }

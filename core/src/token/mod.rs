@@ -1,17 +1,18 @@
 //! One token for each identity of this process: kept, handed out without a lock, replaced in time.
 
+mod account;
 mod flight;
 pub(crate) mod governor;
 mod life;
 pub(crate) mod mint;
 
-use std::collections::HashMap;
+use std::cmp::min;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use arc_swap::{ArcSwap, Guard};
 
 use crate::clock::{self, BootTime};
 use crate::config::identity::Identity;
@@ -21,15 +22,20 @@ use crate::event::TokenCounters;
 use crate::fork::PerProcess;
 use crate::grant::{Granted, Lifetime};
 use crate::http::HeaderValue;
+use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::token::flight::{Flight, Progress};
+use crate::token::governor::{Hold, NotYet};
 use crate::token::life::{Life, State};
 use crate::wait::{Stop, Wait};
 
+pub(crate) use account::Account;
 pub(crate) use flight::Minting;
 
 /// How long the caller that starts a refresh waits for it while its token is still good.
 const PATIENCE_WHEN_STALE: Duration = Duration::from_secs(3);
+/// How often a caller that waits for its turn looks whether another has brought a token meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// An access token, as [`Client::get_token`](crate::Client::get_token) returns it.
 ///
@@ -139,41 +145,17 @@ pub(crate) struct Slot {
     pub(crate) counters: TokenCounters,
 }
 
-/// Every slot of this process. Without a lock, so that a forked child can go on with it.
-static SLOTS: ArcSwapOption<HashMap<Identity, Arc<Slot>>> = ArcSwapOption::const_empty();
+static SLOTS: Registry<Identity, Slot> = Registry::new();
 
 impl Slot {
     /// The slot of an identity, shared by all its clients. A slot lives as long as its token or a client that uses it.
     pub(crate) fn of(identity: Identity) -> Arc<Slot> {
-        let known = |slots: &Option<Arc<HashMap<Identity, Arc<Slot>>>>| slots.as_ref()?.get(&identity).cloned();
-        if let Some(slot) = known(&SLOTS.load()) {
-            return slot;
-        }
-        let new = Arc::new(Slot {
+        let make = || Slot {
             current: ArcSwap::from_pointee(LiveToken::none()),
             progress: PerProcess::new(),
             counters: TokenCounters::default(),
-        });
-        let mut chosen = new.clone();
-        SLOTS.rcu(|slots| {
-            if let Some(slot) = known(slots) {
-                chosen = slot;
-                return slots.clone();
-            }
-            chosen = new.clone();
-            let now = clock::now();
-            let kept =
-                |slot: &Arc<Slot>| Arc::strong_count(slot) > 1 || slot.current.load().life.state(now) != State::Ended;
-            let mut next: HashMap<_, _> = slots
-                .iter()
-                .flat_map(|slots| slots.iter())
-                .filter(|(_, slot)| kept(slot))
-                .map(|(identity, slot)| (*identity, slot.clone()))
-                .collect();
-            next.insert(identity, new.clone());
-            Some(Arc::new(next))
-        });
-        chosen
+        };
+        SLOTS.get(identity, make, |slot| slot.current.load().life.state(clock::now()) != State::Ended)
     }
 
     /// The token, if nothing is to be done about it: no lock, no allocation, no system call but the clock.
@@ -198,8 +180,12 @@ impl Slot {
             let (flight, joined) = match self.join(&progress, &current, minting, now) {
                 Joined::Flight { flight, joined } => (flight, joined),
                 Joined::LookAgain => continue,
-                Joined::Remembered(_) if state != State::Ended => return Ok(Token(current)),
-                Joined::Remembered(error) => return Err(error),
+                Joined::NotYet(_) if state != State::Ended => return Ok(Token(current)),
+                Joined::NotYet(NotYet { worth_waiting: Some(time), .. }) if time < wait.remaining() => {
+                    wait.sleep(min(time, LOOK_AGAIN)).map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
+                    continue;
+                }
+                Joined::NotYet(NotYet { error, .. }) => return Err(error),
             };
             let patience = match state {
                 State::Stale if joined => return Ok(Token(current)),
@@ -233,20 +219,34 @@ impl Slot {
         }
     }
 
-    /// Condemns the token if it is the current one: it is to be replaced, and served until then.
+    /// Condemns the token if it is the current one: it is to be replaced, and served until then. In a hold, none is.
     pub(crate) fn condemn(&self, text: &str) -> bool {
+        let progress = self.progress();
+        let progress = lock(&progress);
         let current = self.current.load();
-        let alive = current.life.state(clock::now()) != State::Ended;
-        if !alive || current.life.is_condemned() || current.text.reveal() != text {
+        let now = clock::now();
+        let alive = current.life.state(now) != State::Ended;
+        let held = progress.hold.is_some_and(|hold| hold.is_on(now));
+        if held || !alive || current.life.is_condemned() || current.text.reveal() != text {
             return false;
         }
-        let condemned = Arc::new(current.with_life(current.life.condemned()));
-        let before = self.current.compare_and_swap(&*current, condemned);
-        let was_current = Arc::ptr_eq(&before, &current);
-        if was_current {
-            self.counters.condemned_token();
-        }
-        was_current
+        self.current.store(Arc::new(current.with_life(current.life.condemned())));
+        self.counters.condemned_token();
+        true
+    }
+
+    /// A fresh token was refused even so: a newer one would fare no better, and minting is held for a while.
+    pub(crate) fn hold(&self, token: &Token) {
+        let progress = self.progress();
+        let mut progress = lock(&progress);
+        let life = token.0.life;
+        let lifetime = life.ends.since(life.begin);
+        progress.hold = Some(Hold::after(progress.hold, token.generation(), lifetime, clock::now()));
+    }
+
+    /// The successor of a condemned token was accepted: the token was the problem after all.
+    pub(crate) fn accepted(&self) {
+        lock(&self.progress()).hold = None;
     }
 
     fn progress(&self) -> Arc<crate::fork::Owned<Mutex<Progress>>> {
@@ -275,19 +275,20 @@ impl Slot {
         if let Some(flight) = &progress.flight {
             return Joined::Flight { flight: flight.clone(), joined: true };
         }
-        if let Some(error) = progress.failure.as_ref().and_then(|failure| failure.error_at(now)) {
-            return Joined::Remembered(error);
+        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now));
+        if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings).err()) {
+            return Joined::NotYet(not_yet);
         }
         match Flight::start(self, minting) {
             Ok(flight) => {
                 progress.flight = Some(flight.clone());
                 Joined::Flight { flight, joined: false }
             }
-            Err(error) => Joined::Remembered(Error::new(
-                ErrorCode::Internal,
-                Stage::Waiting,
-                format!("no thread for the token request: {error}"),
-            )),
+            Err(error) => {
+                let what = format!("no thread for the token request: {error}");
+                let error = Error::new(ErrorCode::Internal, Stage::Waiting, what);
+                Joined::NotYet(NotYet { error, worth_waiting: None })
+            }
         }
     }
 
@@ -316,8 +317,8 @@ enum Joined {
         flight: Arc<Flight>,
         joined: bool,
     },
-    /// The last attempt failed a short while ago.
-    Remembered(Error),
+    /// The last attempt failed a short while ago, or the budget is used up.
+    NotYet(NotYet),
     /// Another token is there by now.
     LookAgain,
 }

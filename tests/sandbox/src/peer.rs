@@ -11,6 +11,9 @@ use rustix::net::sockopt::set_socket_linger;
 /// How long a blocked write goes on before it looks whether its connection was told to end.
 const WRITE_SLICE: Duration = Duration::from_millis(50);
 
+/// How long a close waits for a client that does not acknowledge.
+const FIN_DELIVERY: Duration = Duration::from_secs(1);
+
 const NO_ORDER: u8 = 0;
 const ORDER_CLOSE: u8 = 1;
 const ORDER_RESET: u8 = 2;
@@ -77,5 +80,11 @@ impl Peer {
     /// Makes the coming close an RST. Bytes already sent reach the client before it.
     pub(crate) fn arm_reset(&self) {
         let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));
+    }
+
+    /// Makes the coming close wait until the client's system has acknowledged the FIN: even on loopback a packet may
+    /// still be on its way when the call that sent it returns.
+    pub(crate) fn arm_delivery(&self) {
+        let _ = set_socket_linger(&self.stream, Some(FIN_DELIVERY));
     }
 }

@@ -94,6 +94,7 @@ impl Wire {
             let _ = tls.write_tls(&mut socket);
         }
         close_with_fin(socket);
+        self.peer.arm_delivery();
     }
 }
 

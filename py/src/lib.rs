@@ -5,6 +5,7 @@ mod cancel;
 mod client;
 mod convert;
 mod error;
+mod interpreter;
 mod interrupt;
 mod request;
 mod response;
@@ -25,6 +26,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::interpreter::refuse_a_second(module.py())?;
         crate::tables::add_tables(module)
     }
 }

@@ -6,6 +6,16 @@ from typing_extensions import Self
 from ._options import Seconds
 from .exceptions import Error
 
+__all__ = [
+    "CancelToken",
+    "Client",
+    "Response",
+    "advance_clock",
+    "__version__",
+    "OPTIONS",
+    "ERROR_CODES",
+]
+
 __version__: Final[str]
 OPTIONS: Final[tuple[tuple[str, str, str, str], ...]]
 ERROR_CODES: Final[tuple[tuple[int, str, str, str], ...]]

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TypedDict, Union
 
-Scalar = Union[str, int, float, bool, None]
-"""A value of a header or parameter: None leaves it out, a bool is ``true`` or ``false``."""
-Pairs = Union[Mapping[str, Union[Scalar, Iterable[Scalar]]], Iterable[tuple[str, Union[Scalar, Iterable[Scalar]]]]]
-"""Names with values, as a mapping or as pairs. A list of values repeats its name."""
+Pairs = Union[Mapping[str, object], Iterable[tuple[str, object]]]
+"""Names with values, as a mapping or as pairs. A value is a str, an int, a float, a bool (``true`` or ``false``), None
+(which leaves it out), or an iterable of these, which repeats its name. ``object``, because type checkers lose their way
+in a union of all that."""
 Seconds = Union[float, timedelta]
 """A length of time above zero, in seconds or as a timedelta."""
 Path = Union[str, "os.PathLike[str]"]

@@ -108,7 +108,8 @@ fn api(exchange: &Exchange<'_>) -> Response {
 fn groups(exchange: &Exchange<'_>) -> Response {
     let request = exchange.request;
     if !accepts_groups_version(request.header("accept").unwrap_or_default()) {
-        let detail = format!("The Accept header must name a version of this resource, the first being {GROUPS_VERSION}.");
+        let detail =
+            format!("The Accept header must name a version of this resource, the first being {GROUPS_VERSION}.");
         return api_error(406, "INVALID_VERSION_DATE", &detail, json!([]));
     }
     match (request.method.as_str(), request.path.strip_prefix("/api/atlas/v2/groups/")) {
@@ -147,9 +148,11 @@ fn list_groups(exchange: &Exchange<'_>) -> Response {
     let request = exchange.request;
     let number = |name: &str, default: usize| match request.query_value(name) {
         None => Ok(default),
-        Some(text) => text.parse().ok().filter(|number| *number >= 1).ok_or_else(|| {
-            validation_error(name, &format!("must be a whole number of at least 1, not {text}"))
-        }),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|number| *number >= 1)
+            .ok_or_else(|| validation_error(name, &format!("must be a whole number of at least 1, not {text}"))),
     };
     let (page, per_page) = match (number("pageNum", 1), number("itemsPerPage", 100)) {
         (Ok(page), Ok(per_page)) => (page, per_page),
@@ -164,10 +167,8 @@ fn list_groups(exchange: &Exchange<'_>) -> Response {
     let end = start.saturating_add(per_page).min(projects.len());
 
     let link = |page: usize, rel: &str| {
-        let href = format!(
-            "{}{GROUPS}?includeCount={counted}&itemsPerPage={per_page}&pageNum={page}",
-            exchange.origin(),
-        );
+        let href =
+            format!("{}{GROUPS}?includeCount={counted}&itemsPerPage={per_page}&pageNum={page}", exchange.origin(),);
         json!({ "href": href, "rel": rel })
     };
     let mut links = vec![link(page, "self")];

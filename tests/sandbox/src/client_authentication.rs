@@ -44,8 +44,8 @@ pub(crate) fn by_post<'a>(clients: &'a [Client], request: &Request) -> Result<&'
 
 fn check_secret<'a>(client: &'a Client, given: Option<&[u8]>) -> Result<&'a Client, Refusal<'a>> {
     let given = given.ok_or(Refusal::WrongSecret(client))?;
-    let right = given == client.secret.as_bytes()
-        || client.secret_2.as_ref().is_some_and(|second| given == second.as_bytes());
+    let right =
+        given == client.secret.as_bytes() || client.secret_2.as_ref().is_some_and(|second| given == second.as_bytes());
     if right { Ok(client) } else { Err(Refusal::WrongSecret(client)) }
 }
 

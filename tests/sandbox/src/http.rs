@@ -112,9 +112,9 @@ fn parse_head(head: &[u8]) -> Option<Request> {
         ..Request::default()
     };
     request.wants_close = version == "HTTP/1.0"
-        || request.header("connection").is_some_and(|value| {
-            value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close"))
-        });
+        || request
+            .header("connection")
+            .is_some_and(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close")));
     Some(request)
 }
 

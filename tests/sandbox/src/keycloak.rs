@@ -59,8 +59,7 @@ fn token(state: &mut State, exchange: &Exchange<'_>, name: &str) -> Response {
         Some(asked) if !asked.is_empty() => format!("profile email {asked}"),
         _ => "profile email".to_owned(),
     };
-    let server_fields =
-        [("refresh_expires_in", json!(0)), ("not-before-policy", json!(0)), ("scope", json!(scope))];
+    let server_fields = [("refresh_expires_in", json!(0)), ("not-before-policy", json!(0)), ("scope", json!(scope))];
     let owner = Owner { realm: Some(name), client: &client };
     Response::json(200, &state.mint(exchange.number, owner, &expires_in, &server_fields))
         .header("Cache-Control", "no-store")
@@ -169,8 +168,9 @@ fn refused(refusal: &Refusal<'_>, realm: &str) -> Response {
     match refusal {
         Refusal::NoCredentials | Refusal::UnknownClient => oauth_error(401, "invalid_client", DESCRIPTION),
         Refusal::WrongSecret(_) => oauth_error(401, "unauthorized_client", DESCRIPTION),
-        Refusal::Unreadable => Response::new(401, Body::default())
-            .header("WWW-Authenticate", format!("Basic realm=\"{realm}\"")),
+        Refusal::Unreadable => {
+            Response::new(401, Body::default()).header("WWW-Authenticate", format!("Basic realm=\"{realm}\""))
+        }
     }
 }
 

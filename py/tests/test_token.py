@@ -53,16 +53,16 @@ def test_other_threads_run_while_a_call_waits(new_space: Callable[..., Space]) -
         "answer": lambda: client.request("GET", "/echo"),
     }
     for gate, call in calls.items():
-        ended = threading.Event()
 
-        caller = threading.Thread(target=lambda: (call(), ended.set()), daemon=True)
-        caller.start()
+        caller = ThreadPoolExecutor(1)
+        waiting = caller.submit(call)
         # This thread could not come this far, nor count, while the caller held the interpreter.
         space.wait(held={gate: 1})
         ticks = sum(1 for _ in itertools.takewhile(lambda n: n < 100_000, itertools.count()))
-        assert ticks == 100_000 and not ended.is_set()
+        assert ticks == 100_000 and not waiting.done()
         space.release(gate)
-        assert ended.wait(10)
+        assert waiting.result(10)
+        caller.shutdown()
 
 
 def test_token_info(new_space: Callable[..., Space]) -> None:

@@ -4,6 +4,7 @@ import builtins
 import copy
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import svctoken
@@ -83,3 +84,20 @@ def test_nothing_listens(new_space: Callable[..., Space]) -> None:
     with pytest.raises(ConnectionError) as caught:
         space.client(max_attempts=1).get_token()
     assert isinstance(caught.value, svctoken.ConnectFailedError)
+
+
+def test_a_panic_is_an_exception_that_programs_expect(space: Space, capfd: pytest.CaptureFixture[str]) -> None:
+    client: Any = space.client()
+
+    class Panicking(dict[str, str]):
+        def items(self) -> Any:
+            # PyO3 goes on panicking when it meets its own exception, as it would in a chain of callbacks.
+            raise panic("the text of the panic")
+
+    with pytest.raises(svctoken.Error):
+        client.get_token(timeout="makes PyO3 define its exception")
+    panic = next(cls for cls in BaseException.__subclasses__() if cls.__name__ == "PanicException")
+    with pytest.raises(svctoken.PanicError, match="the text of the panic") as caught:
+        client.request("GET", "/echo", params=Panicking())
+    assert caught.value.code == 90
+    assert client.request("GET", "/echo").ok

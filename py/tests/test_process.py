@@ -47,7 +47,7 @@ def interrupted_after(call: str, base_url: str, ca_file: str, waiting: Callable[
         ("get_token", {"rules": hold("gate", TOKEN_PATH)}, False, {"held": {"gate": 1}}),
         ("get_token", {"rules": hold("gate", TOKEN_PATH)}, True, {"held": {"gate": 1}}),
         ("get_token", {"tls_fault": "stall_handshake"}, True, {"connections": 1}),
-        ("get_token", {"accept": "stall"}, False, {}),
+        ("get_token", {"accept": "stall"}, False, {"connections": 1}),
         ("request", {"rules": hold("gate", "/echo*")}, False, {"held": {"gate": 1}}),
         ("request", {"rules": hold("gate", "/echo*")}, True, {"held": {"gate": 1}}),
         ("request", {"rules": [{"path": "/echo*", "do": {"stall": {"after_body_bytes": 1}}}]}, False, {"requests": 2}),
@@ -61,15 +61,28 @@ def test_p08_ctrl_c_ends_a_wait_within_100_ms(
     assert interrupted_after(call, base_url, space.ca_file, lambda: space.wait(**waits)) < 100
 
 
+def connecting(port: int) -> int:
+    """How many connections to the port wait for its answer (state SYN_SENT)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "02" for row in rows)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/net/tcp shows who is connecting on Linux only")
 def test_p08_ctrl_c_ends_a_connect_within_100_ms(space: Space) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         # Fills the queue that nobody accepts from: the next connection waits for its first answer.
+        port = full.getsockname()[1]
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
-        base_url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        assert interrupted_after("get_token", base_url, space.ca_file, lambda: None) < 100
+        before = connecting(port)
+
+        def until_connecting() -> None:
+            while connecting(port) <= before:
+                pass
+
+        assert interrupted_after("get_token", f"http://127.0.0.1:{port}", space.ca_file, until_connecting) < 100
         for filler in fillers:
             filler.close()
 

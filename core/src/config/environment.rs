@@ -16,7 +16,7 @@ pub struct Environment(Source);
 enum Source {
     #[default]
     Process,
-    Given(HashMap<String, String>),
+    Given(HashMap<String, OsString>),
 }
 
 impl Environment {
@@ -26,7 +26,7 @@ impl Environment {
     }
 
     /// The given variables and no others.
-    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Environment {
+    pub fn from_pairs<N: Into<String>, V: Into<OsString>>(pairs: impl IntoIterator<Item = (N, V)>) -> Environment {
         let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
         Environment(Source::Given(pairs.collect()))
     }
@@ -34,12 +34,12 @@ impl Environment {
     /// The variable's value; an empty one counts as not set, as in a shell's `${NAME:-}`.
     fn get(&self, name: &str) -> Result<Option<String>> {
         let value = match &self.0 {
-            Source::Process => std::env::var_os(name)
-                .map(OsString::into_string)
-                .transpose()
-                .map_err(|_| Error::configuration(format!("the environment variable {name} is not UTF-8")))?,
+            Source::Process => std::env::var_os(name),
             Source::Given(pairs) => pairs.get(name).cloned(),
         };
+        let value = value.map(OsString::into_string).transpose();
+        let value =
+            value.map_err(|_| Error::configuration(format!("the environment variable {name} is not UTF-8")))?;
         Ok(value.filter(|value| !value.is_empty()))
     }
 

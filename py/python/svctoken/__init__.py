@@ -1,0 +1,90 @@
+"""Service-account tokens, and the requests made with them.
+
+A program that holds a service account's client id and secret calls :meth:`Client.get_token` and
+:meth:`Client.request` and never thinks about tokens again::
+
+    import svctoken
+
+    client = svctoken.Client.atlas()
+    token = client.get_token()
+    r = client.request("GET", "/api/atlas/v2/groups", params={"itemsPerPage": 100}, timeout=30)
+    r.raise_for_status()
+    print(r.status_code, r.json()["totalCount"])
+"""
+
+from . import exceptions
+from ._client import Client, TokenInfo
+from ._native import CancelToken, __version__
+from ._response import Headers, Response
+from .exceptions import (
+    AccessDeniedError,
+    AnswerTooLargeError,
+    BadAnswerError,
+    BadTokenAnswerError,
+    CacheError,
+    CancelledError,
+    ClientRefusedError,
+    ClosedError,
+    ConnectFailedError,
+    ConnectionError,
+    ConnectionLostError,
+    CredentialUnavailableError,
+    Error,
+    HTTPStatusError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidArgumentTypeError,
+    InvalidConfigurationError,
+    OAuthError,
+    OriginRefusedError,
+    PanicError,
+    ProxyFailedError,
+    RateLimitedError,
+    RedirectRefusedError,
+    ResolveFailedError,
+    ServerUnavailableError,
+    TimeoutError,
+    TlsFailedError,
+    TokenError,
+    TokenLimitError,
+)
+
+__all__ = (
+    "AccessDeniedError",
+    "AnswerTooLargeError",
+    "BadAnswerError",
+    "BadTokenAnswerError",
+    "CacheError",
+    "CancelToken",
+    "CancelledError",
+    "Client",
+    "ClientRefusedError",
+    "ClosedError",
+    "ConnectFailedError",
+    "ConnectionError",
+    "ConnectionLostError",
+    "CredentialUnavailableError",
+    "Error",
+    "HTTPStatusError",
+    "Headers",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidArgumentTypeError",
+    "InvalidConfigurationError",
+    "OAuthError",
+    "OriginRefusedError",
+    "PanicError",
+    "ProxyFailedError",
+    "RateLimitedError",
+    "RedirectRefusedError",
+    "ResolveFailedError",
+    "Response",
+    "ServerUnavailableError",
+    "TimeoutError",
+    "TlsFailedError",
+    "TokenError",
+    "TokenInfo",
+    "TokenLimitError",
+    "__version__",
+    "exceptions",
+)

@@ -1,0 +1,151 @@
+"""The client: what a program holds."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from . import _native
+from ._response import Response
+from .exceptions import InvalidArgumentError, InvalidArgumentTypeError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from ._options import Options, Pairs, Seconds
+
+
+@dataclass(frozen=True)
+class TokenInfo:
+    """A token with its facts. ``repr()`` does not show the token."""
+
+    token: str = field(repr=False)
+    """The token, as it stands behind ``Bearer``."""
+    token_type: str
+    """Always ``"Bearer"``."""
+    scope: str | None
+    """The scope the server granted, if it named one."""
+    expires_at: datetime
+    """When it ends by this machine's clock, in UTC."""
+    expires_in: float
+    """How many seconds it still lives."""
+
+
+class Client(_native.Client):
+    """Gets tokens and makes requests with them.
+
+    ``Client(**options)`` reads nothing from the environment; :meth:`atlas`, :meth:`keycloak` and :meth:`from_env` do.
+    A wrong or missing option raises :class:`InvalidConfigurationError`, naming it, before any network.
+
+    A client may be used from any number of threads at once, and in a forked child. Clients with the same options share
+    one token in a process. Calls block their thread, not the others; Ctrl-C ends them.
+    """
+
+    def __new__(cls, **options: Unpack[Options]) -> Self:
+        return super().__new__(cls, "plain", options, {})
+
+    @classmethod
+    def atlas(cls, **options: Unpack[Options]) -> Self:
+        """A client of MongoDB Atlas. Options not given come from ``SVCTOKEN_*`` and from
+        ``MONGODB_ATLAS_CLIENT_ID``, ``MONGODB_ATLAS_CLIENT_SECRET`` and ``MONGODB_ATLAS_BASE_URL`` in
+        :data:`os.environ`."""
+        return super().__new__(cls, "atlas", options, os.environ)
+
+    @classmethod
+    def keycloak(cls, server_url: str, realm: str, **options: Unpack[Options]) -> Self:
+        """A client of a Keycloak realm. ``/auth`` belongs to ``server_url`` on servers that have it; ``base_url`` is
+        the API, and the Keycloak server itself unless given. Other options not given come from ``SVCTOKEN_*``."""
+        return super().__new__(cls, "keycloak", options, os.environ, server_url, realm)
+
+    @classmethod
+    def from_env(cls, **options: Unpack[Options]) -> Self:
+        """A client from :data:`os.environ`: ``SVCTOKEN_`` and an option's name in upper case, times in seconds. If
+        ``MONGODB_ATLAS_CLIENT_ID`` is set, as :meth:`atlas`."""
+        return super().__new__(cls, "from_env", options, os.environ)
+
+    def get_token_info(
+        self, *, timeout: Seconds | None = None, cancel: _native.CancelToken | None = None
+    ) -> TokenInfo:
+        """As :meth:`get_token`, with what is known about the token."""
+        token, token_type, scope, expires_at, expires_in = self._token_facts(timeout, cancel)
+        return TokenInfo(token, token_type, scope, datetime.fromtimestamp(expires_at, timezone.utc), expires_in)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Pairs | None = None,
+        headers: Pairs | None = None,
+        json: Any = None,
+        data: bytes | bytearray | memoryview | str | None = None,
+        content_type: str | None = None,
+        accept: str | None = None,
+        timeout: Seconds | None = None,
+        max_response_bytes: int | None = None,
+        cancel: _native.CancelToken | None = None,
+    ) -> Response:
+        """A request with the token, its answer read whole. Any HTTP status is an answer.
+
+        ``url`` is a path on ``base_url``'s origin, or a URL of it or of one of ``allowed_origins``. ``params`` are
+        added to its query. The body is ``json``, written by :func:`json.dumps`, or ``data``, bytes as they are or a
+        str as UTF-8; None is no body. ``timeout`` is the whole call, in seconds or as a timedelta, and
+        ``max_response_bytes`` the largest body of the answer; None is the client's, 60 s and 64 MiB unless set.
+
+        Raises :class:`InvalidArgumentError` or :class:`OriginRefusedError` before any network, and :class:`Error`.
+        """
+        if json is not None:
+            if data is not None:
+                raise InvalidArgumentError("json and data exclude each other: a request has one body")
+            body: bytes | None = _json_body(json)
+            content_type = content_type or "application/json"
+        else:
+            body = _data_body(data)
+        arguments = {
+            "params": params,
+            "headers": headers,
+            "content_type": content_type,
+            "accept": accept,
+            "timeout": timeout,
+            "max_response_bytes": max_response_bytes,
+            "cancel": cancel,
+        }
+        return Response(self._send(method, url, body, arguments))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a svctoken.Client holds a secret and is not pickled: make one in each process")
+
+
+def _json_body(value: Any) -> bytes:
+    try:
+        return json_module.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    except TypeError as error:
+        raise InvalidArgumentTypeError(f"json cannot be written: {error}") from error
+    except ValueError as error:
+        raise InvalidArgumentError(f"json cannot be written: {error}") from error
+
+
+def _data_body(data: object) -> bytes | None:
+    if data is None or isinstance(data, bytes):
+        return data
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    if isinstance(data, str):
+        try:
+            return data.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidArgumentError(f"data is no text: {error.reason}") from error
+    raise InvalidArgumentTypeError(f"data must be bytes or a str, not a {type(data).__name__}")

@@ -1,0 +1,44 @@
+"""The options of a client, for type checkers. The core has the table; a test compares the two."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import TypedDict, Union
+
+Pairs = Union[Mapping[str, object], Iterable[tuple[str, object]]]
+"""Names with values, as a mapping or as pairs. A value is a str, an int, a float, a bool (``true`` or ``false``), None
+(which leaves it out), or an iterable of these, which repeats its name. ``object``, because type checkers lose their way
+in a union of all that."""
+Seconds = Union[float, timedelta]
+"""A length of time above zero, in seconds or as a timedelta."""
+Path = Union[str, "os.PathLike[str]"]
+
+
+class Options(TypedDict, total=False):
+    """What ``Client(**options)`` takes. None is as if the option were not given."""
+
+    client_id: str | None
+    client_secret: str | None
+    client_secret_file: Path | None
+    token_url: str | None
+    base_url: str | None
+    allowed_origins: Iterable[str] | None
+    auth_method: str | None
+    auth_encoding: str | None
+    scope: str | None
+    audience: str | None
+    resource: Iterable[str] | None
+    extra_params: Pairs | None
+    timeout: Seconds | None
+    connect_timeout: Seconds | None
+    token_timeout: Seconds | None
+    cache: str | None
+    accept: str | None
+    user_agent: str | None
+    headers: Pairs | None
+    max_attempts: int | None
+    max_response_bytes: int | None
+    allow_http: bool | None
+    ca_file: Path | None

@@ -1,0 +1,109 @@
+"""An answer, with the names that users of requests know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import _native
+    from .exceptions import Error
+
+
+class Headers(Mapping[str, str]):
+    """The headers of an answer, by name without case. A name that came repeatedly has its values joined by ``", "``;
+    :meth:`get_all` keeps them apart."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._pairs = tuple((name.lower(), value) for name, value in pairs)
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self._pairs))
+
+    def __len__(self) -> int:
+        return len(dict(self._pairs))
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of that name in order, without case; an empty list if there is none."""
+        name = name.lower()
+        return [value for known, value in self._pairs if known == name]
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every header as it came, in order, names in lower case."""
+        return self._pairs
+
+    def __repr__(self) -> str:
+        return f"Headers({list(self._pairs)!r})"
+
+
+class Response:
+    """An answer, read whole. Any HTTP status is an answer; :meth:`raise_for_status` makes an error of 400 and above."""
+
+    def __init__(self, native: _native.Response) -> None:
+        self._native = native
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+        return self._native.status_code
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 200 to 299."""
+        return self._native.ok
+
+    @property
+    def url(self) -> str:
+        """The URL asked, with its query."""
+        return self._native.url
+
+    @property
+    def attempts(self) -> int:
+        """How often the request was sent."""
+        return self._native.attempts
+
+    @cached_property
+    def headers(self) -> Headers:
+        """The headers, by name without case."""
+        return Headers(self._native.header_pairs())
+
+    @cached_property
+    def content(self) -> bytes:
+        """The body, with any Content-Encoding of gzip undone."""
+        return self._native.content()
+
+    @property
+    def text(self) -> str:
+        """The body as text. Raises :class:`BadAnswerError` if it is not UTF-8."""
+        return self._native.text()
+
+    def json(self, **kwargs: Any) -> Any:
+        """The body as JSON, read by :func:`json.loads`, which gets ``kwargs``. Raises :class:`BadAnswerError`, a
+        :class:`ValueError`, if it is not."""
+        try:
+            return json.loads(self.content, **kwargs)
+        except ValueError:
+            self._native.check_json()
+            raise
+
+    def error(self) -> Error | None:
+        """The :class:`HTTPStatusError` that a status of 400 or above stands for, with what the body says of it; not
+        raised."""
+        return self._native.error()
+
+    def raise_for_status(self) -> None:
+        """Raises :meth:`error` if the status is 400 or above."""
+        error = self.error()
+        if error is not None:
+            raise error
+
+    def __repr__(self) -> str:
+        return f"<svctoken.Response [{self.status_code}]>"

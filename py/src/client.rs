@@ -1,0 +1,176 @@
+//! The client.
+
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use arc_swap::ArcSwapOption;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use svctoken::{CallOptions, ClientBuilder, Preset, Token};
+
+use crate::convert;
+use crate::error::{Failure, boundary};
+use crate::interrupt::waiting;
+use crate::request;
+use crate::response::Response;
+
+/// What ``svctoken.Client`` is built on.
+#[pyclass(frozen, subclass, module = "svctoken._native")]
+pub(crate) struct Client {
+    core: svctoken::Client,
+    handed_out: ArcSwapOption<HandedOut>,
+}
+
+/// A token's text as the one `str` that all callers get: making it anew would cost more than all else.
+struct HandedOut {
+    generation: u64,
+    text: Py<PyString>,
+}
+
+/// Token, type, scope, end in seconds since 1970, seconds left.
+#[derive(IntoPyObject)]
+struct TokenFacts(Py<PyString>, &'static str, Option<String>, f64, f64);
+
+#[pymethods]
+impl Client {
+    #[new]
+    #[pyo3(signature = (preset, options, environ, server_url=None, realm=None))]
+    fn new(
+        py: Python<'_>,
+        preset: &str,
+        options: &Bound<'_, PyDict>,
+        environ: &Bound<'_, PyAny>,
+        server_url: Option<&Bound<'_, PyAny>>,
+        realm: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Client> {
+        boundary(py, || {
+            let text = |name, value: Option<&_>| value.map(|value| convert::text_argument(name, value)).transpose();
+            let preset = match (preset, text("server_url", server_url)?, text("realm", realm)?) {
+                ("atlas", ..) => Preset::Atlas,
+                ("from_env", ..) => Preset::FromEnvironment,
+                ("keycloak", server_url, realm) => {
+                    Preset::Keycloak { server_url: server_url.unwrap_or_default(), realm: realm.unwrap_or_default() }
+                }
+                _ => Preset::Plain,
+            };
+            let builder =
+                ClientBuilder::from_config(convert::config(options)?).environment(convert::environment(environ)?);
+            // Files are read.
+            let core = py.detach(|| builder.preset(&preset))?;
+            Ok(Client { core, handed_out: ArcSwapOption::empty() })
+        })
+    }
+
+    /// The access token: from memory while it is fresh, requested where it is not. While the token is the same, so is
+    /// the str object.
+    ///
+    /// Blocks only when a token is to be waited for, at most for ``timeout`` seconds (a number or a timedelta; None is
+    /// the client's timeout, 60 s unless set). ``cancel`` is a CancelToken that ends the wait. Ctrl-C ends it as well.
+    /// Raises svctoken.Error.
+    #[pyo3(signature = (*, timeout=None, cancel=None))]
+    fn get_token(
+        &self,
+        py: Python<'_>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        cancel: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyString>> {
+        boundary(py, || {
+            if let (None, None, Some(token)) = (timeout, cancel, self.core.fresh_token()) {
+                return Ok(self.text_of(py, &token));
+            }
+            let token = self.wait_for_token(py, timeout, cancel)?;
+            Ok(self.text_of(py, &token))
+        })
+    }
+
+    fn _token_facts(
+        &self,
+        py: Python<'_>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        cancel: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<TokenFacts> {
+        boundary(py, || {
+            let token = self.wait_for_token(py, timeout, cancel)?;
+            let ends = token.expires_at().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let scope = token.scope().map(str::to_owned);
+            let expires_in = token.expires_in().as_secs_f64();
+            Ok(TokenFacts(self.text_of(py, &token), token.token_type(), scope, ends.as_secs_f64(), expires_in))
+        })
+    }
+
+    /// Says that a server refused this token with a 401, for those who send it themselves.
+    ///
+    /// True if it was the current token: the next call that needs one replaces it. False if another has taken its
+    /// place already, and then nothing happens. Never blocks.
+    fn invalidate_token(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<bool> {
+        boundary(py, || Ok(self.core.invalidate_token(&convert::text_argument("token", token)?)))
+    }
+
+    /// ``arguments`` are the facade's keywords, None where one was not given.
+    fn _send(
+        &self,
+        py: Python<'_>,
+        method: &Bound<'_, PyAny>,
+        url: &Bound<'_, PyAny>,
+        body: Option<&[u8]>,
+        arguments: &Bound<'_, PyDict>,
+    ) -> PyResult<Response> {
+        boundary(py, || {
+            let target = (convert::text_argument("method", method)?, convert::text_argument("url", url)?);
+            let request = request::with_arguments(self.core.request(target.0, target.1), arguments)?;
+            let request = body.into_iter().fold(request, |request, body| request.body(body));
+            let core = waiting(py, |check| match check {
+                Some(check) => request.interrupt(check).send(),
+                None => request.send(),
+            })?;
+            Ok(Response { core })
+        })
+    }
+
+    /// What was done so far, by name: ``token_requests``, ``tokens_received``, ``failed_refreshes`` and
+    /// ``condemned_tokens`` of all clients in this process with the same options; ``requests`` and ``resends`` of
+    /// this one.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = PyDict::new(py);
+        for (name, count) in self.core.stats().entries() {
+            stats.set_item(name, count)?;
+        }
+        Ok(stats)
+    }
+
+    /// Refuses further calls with svctoken.ClosedError. Calls in progress end as they would; the token stays for
+    /// other clients. Closing again changes nothing.
+    fn close(&self) {
+        self.core.close();
+        self.handed_out.store(None);
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<svctoken.{:?}>", self.core)
+    }
+}
+
+impl Client {
+    fn wait_for_token(
+        &self,
+        py: Python<'_>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        cancel: Option<&Bound<'_, PyAny>>,
+    ) -> Result<Token, Failure> {
+        let timeout = timeout.map(|timeout| convert::time("timeout", timeout)).transpose()?;
+        let cancel = cancel.map(convert::cancel).transpose()?;
+        waiting(py, |interrupt| self.core.get_token_with(&CallOptions { timeout, cancel, interrupt }))
+    }
+
+    fn text_of(&self, py: Python<'_>, token: &Token) -> Py<PyString> {
+        let generation = token.generation();
+        if let Some(handed_out) = &*self.handed_out.load()
+            && handed_out.generation == generation
+        {
+            return handed_out.text.clone_ref(py);
+        }
+        let text = PyString::new(py, token.as_str()).unbind();
+        self.handed_out.store(Some(Arc::new(HandedOut { generation, text: text.clone_ref(py) })));
+        text
+    }
+}

@@ -1,0 +1,33 @@
+//! A request's keyword arguments.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use svctoken::RequestBuilder;
+
+use crate::convert::{cancel, pairs_argument, size, text_argument, time};
+use crate::error::Failure;
+
+/// The request with what was given; `None` is as if it were not given.
+pub(crate) fn with_arguments<'a>(
+    mut request: RequestBuilder<'a>,
+    arguments: &Bound<'_, PyDict>,
+) -> Result<RequestBuilder<'a>, Failure> {
+    for (name, value) in arguments.iter().filter(|(_, value)| !value.is_none()) {
+        let name: String = name.extract()?;
+        request = match name.as_str() {
+            "params" => {
+                pairs_argument(&name, &value)?.into_iter().fold(request, |r, (name, value)| r.query(name, value))
+            }
+            "headers" => {
+                pairs_argument(&name, &value)?.into_iter().fold(request, |r, (name, value)| r.header(name, value))
+            }
+            "content_type" => request.content_type(text_argument(&name, &value)?),
+            "accept" => request.accept(text_argument(&name, &value)?),
+            "timeout" => request.timeout(time(&name, &value)?),
+            "max_response_bytes" => request.max_response_bytes(size(&name, &value)?),
+            "cancel" => request.cancel(&cancel(&value)?),
+            _ => return Err(Failure::WrongType(format!("a request has no argument {name}"))),
+        };
+    }
+    Ok(request)
+}

@@ -1,0 +1,43 @@
+"""What type checkers must accept as it stands; checked by mypy --strict, never run."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import svctoken
+import svctoken.testing
+
+
+def example() -> str | None:
+    options_of_every_form = svctoken.Client(
+        client_id="id",
+        client_secret_file=Path("secret"),
+        token_url="https://localhost/token",
+        timeout=timedelta(seconds=30),
+        connect_timeout=5,
+        headers={"X-A": 1, "X-B": ["a", "b"]},
+        extra_params=[("a", "b")],
+        allowed_origins=["https://localhost"],
+        scope=None,
+    )
+    options_of_every_form.close()
+    cancel = svctoken.CancelToken()
+    with svctoken.Client.atlas() as client:
+        token: str = client.get_token(timeout=1.5, cancel=cancel)
+        info: svctoken.TokenInfo = client.get_token_info()
+        ends: datetime = info.expires_at
+        response = client.request("POST", "/a", params={"n": 1, "flag": True}, json={"ends": str(ends)}, timeout=30)
+        try:
+            response.raise_for_status()
+        except svctoken.TokenError as error:
+            again: float | None = error.retry_after
+            return None if again is None else error.oauth_error
+        except svctoken.TimeoutError:
+            client.invalidate_token(token)
+        svctoken.testing.advance_clock(60)
+        return response.headers.get("content-type")
+
+
+def wrong() -> None:
+    svctoken.Client(client_sercet="x")  # type: ignore[call-arg]
+    svctoken.Client(timeout="3")  # type: ignore[arg-type]
+    svctoken.Client.atlas().get_token(5)  # type: ignore[call-arg]

@@ -1,0 +1,249 @@
+"""The Python driver: see ../README.md. Converts, calls, converts back, and judges nothing."""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, unquote, unquote_to_bytes
+
+import svctoken
+import svctoken.testing
+
+Fields = list[tuple[str, str]]
+
+SAFE = "~:/?,;@$*()! "
+TIMES = {"timeout", "connect_timeout", "token_timeout"}
+FLAGS = {"allow_http"}
+COUNTS = {"max_attempts", "max_response_bytes"}
+LISTS = {"allowed_origins", "resource"}
+
+
+class Broken(Exception):
+    """The runner asked for something that cannot be done."""
+
+
+def encode(value: object) -> str:
+    return quote(value if isinstance(value, bytes) else str(value), safe=SAFE)
+
+
+def answer(word: str, fields: list[tuple[str, object]]) -> None:
+    line = "\t".join([word, *(f"{encode(key)}={encode(value)}" for key, value in fields)])
+    sys.stdout.buffer.write(line.encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def split(field: str) -> tuple[str, str]:
+    key, _, value = field.partition("=")
+    return unquote(key), value
+
+
+def seconds(text: str) -> float:
+    return float(text) / 1000
+
+
+def convert(name: str, value: str) -> Any:
+    text = unquote(value)
+    if name in TIMES:
+        return seconds(text)
+    if name in COUNTS:
+        return int(text)
+    if name in FLAGS:
+        return text == "true"
+    return text
+
+
+def of_another_type(kind: str, value: str) -> Any:
+    text = unquote(value)
+    types: dict[str, Callable[[], Any]] = {
+        "number": lambda: float(text) if "." in text else int(text),
+        "flag": lambda: text == "true",
+        "null": lambda: None,
+        "list": lambda: [text],
+        "bytes": lambda: unquote_to_bytes(value),
+    }
+    if kind not in types:
+        raise Broken("not expressible")
+    return types[kind]()
+
+
+def options_of(fields: Fields) -> tuple[dict[str, Any], dict[str, str]]:
+    options: dict[str, Any] = {}
+    environment: dict[str, str] = {}
+    for key, value in fields:
+        if key.startswith("env."):
+            environment[key[4:]] = unquote(value)
+        elif key.startswith(("headers.", "extra_params.")):
+            option, _, name = key.partition(".")
+            options.setdefault(option, []).append((name, unquote(value)))
+        elif "!" in key:
+            name, _, kind = key.partition("!")
+            options[name] = of_another_type(kind, value)
+        elif key in LISTS:
+            options.setdefault(key, []).append(unquote(value))
+        else:
+            options[key] = convert(key, value)
+    return options, environment
+
+
+def new_client(fields: Fields) -> svctoken.Client:
+    options, environment = options_of(fields)
+    constructor = options.pop("constructor", "plain")
+    for name in list(os.environ):
+        if name.startswith(("SVCTOKEN_", "MONGODB_ATLAS_")):
+            del os.environ[name]
+    os.environ.update(environment)
+    if constructor == "keycloak":
+        return svctoken.Client.keycloak(options.pop("server_url"), options.pop("realm"), **options)
+    constructors = {"plain": svctoken.Client, "atlas": svctoken.Client.atlas, "from_env": svctoken.Client.from_env}
+    return constructors[constructor](**options)
+
+
+def request_arguments(fields: Fields) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for key, value in fields:
+        if key.startswith("query."):
+            arguments.setdefault("params", []).append((key[6:], unquote(value)))
+        elif key.startswith("header."):
+            arguments.setdefault("headers", []).append((key[7:], unquote(value)))
+        elif key == "json":
+            arguments["json"] = json.loads(unquote(value))
+        elif key == "body":
+            arguments["data"] = unquote_to_bytes(value)
+        else:
+            arguments[key] = convert(key, value)
+    return arguments
+
+
+def error_fields(error: BaseException) -> tuple[str, list[tuple[str, object]]]:
+    if not isinstance(error, svctoken.Error):
+        return "foreign", [("type", type(error).__name__), ("message", error)]
+    classes = [cls.__name__ for cls in type(error).__mro__ if cls not in (object, BaseException, Exception)]
+    fields: list[tuple[str, object]] = [("code", error.code), ("name", error.name), ("message", error)]
+    optional = {
+        "stage": error.stage,
+        "status": error.status,
+        "oauth_error": error.oauth_error,
+        "oauth_error_description": error.oauth_error_description,
+        "retry_after_ms": None if error.retry_after is None else round(error.retry_after * 1000),
+        "class": ",".join(classes),
+    }
+    return "error", fields + [(key, value) for key, value in optional.items() if value is not None]
+
+
+def token_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    return [("token", client.get_token(**arguments))]
+
+
+def info_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    info = client.get_token_info(**arguments)
+    scope = [] if info.scope is None else [("scope", info.scope)]
+    facts = [("token", info.token), ("token_type", info.token_type), ("expires_in_ms", round(info.expires_in * 1000))]
+    return facts + scope
+
+
+def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    response = client.request(**arguments)
+    headers = [(f"header.{name}", value) for name, value in response.headers.pairs()]
+    return [
+        ("status", response.status_code),
+        ("attempts", response.attempts),
+        ("body", response.content),
+        *headers,
+    ]
+
+
+class Call:
+    """One call on a thread of its own."""
+
+    def __init__(self, run: Callable[[dict[str, Any]], list[tuple[str, object]]], arguments: dict[str, Any]) -> None:
+        self.cancel = svctoken.CancelToken()
+        self.result: tuple[str, list[tuple[str, object]]] = ("broken", [("message", "the call did not end")])
+        self._run, self._arguments = run, {**arguments, "cancel": self.cancel}
+        # Daemon, so that the driver can quit while a call still waits.
+        self.thread = threading.Thread(target=self._work, daemon=True)
+        self.thread.start()
+
+    def _work(self) -> None:
+        begin = time.monotonic()
+        try:
+            word, fields = "ok", self._run(self._arguments)
+        except BaseException as error:  # noqa: BLE001: whatever comes out is the result
+            word, fields = error_fields(error)
+        self.result = (word, [*fields, ("elapsed_ms", round((time.monotonic() - begin) * 1000))])
+
+
+class Driver:
+    def __init__(self) -> None:
+        self.clients: dict[str, svctoken.Client] = {}
+        self.calls: dict[str, Call] = {}
+
+    def client(self, name: str) -> svctoken.Client:
+        if name not in self.clients:
+            raise Broken(f"no client {name}")
+        return self.clients[name]
+
+    def call(self, name: str) -> Call:
+        if name not in self.calls:
+            raise Broken(f"no call {name}")
+        return self.calls[name]
+
+    def start(self, command: str, words: list[str], fields: Fields) -> None:
+        client = self.client(words[1])
+        arguments = request_arguments(fields)
+        if command == "request":
+            arguments["method"], arguments["url"] = words[2], words[3]
+        results = {"get_token": token_result, "get_token_info": info_result, "request": request_result}
+        result = results[command]
+        self.calls[words[0]] = Call(lambda arguments: result(client, arguments), arguments)
+
+    def run(self, command: str, raw: list[str]) -> tuple[str, list[tuple[str, object]]]:
+        words = [unquote(field) for field in raw]
+        if command == "client":
+            try:
+                self.clients[words[0]] = new_client([split(field) for field in raw[1:]])
+            except (Exception, svctoken.Error) as error:
+                if isinstance(error, Broken):
+                    raise
+                return error_fields(error)
+        elif command in ("get_token", "get_token_info"):
+            self.start(command, words, [split(field) for field in raw[2:]])
+        elif command == "request":
+            self.start(command, words, [split(field) for field in raw[4:]])
+        elif command == "wait":
+            call = self.call(words[0])
+            call.thread.join()
+            return call.result
+        elif command == "cancel":
+            self.call(words[0]).cancel.cancel()
+        elif command == "invalidate_token":
+            return "ok", [("result", str(self.client(words[0]).invalidate_token(words[1])).lower())]
+        elif command == "advance":
+            svctoken.testing.advance_clock(seconds(words[0]))
+        elif command == "stats":
+            return "ok", list(self.client(words[0]).stats().items())
+        elif command == "close":
+            self.client(words[0]).close()
+        elif command == "describe":
+            return "ok", [("text", repr(self.client(words[0])))]
+        else:
+            raise Broken(f"unknown command {command}")
+        return "ok", []
+
+
+def main() -> None:
+    driver = Driver()
+    for line in sys.stdin.buffer:
+        command, *fields = line.decode().rstrip("\n").split("\t")
+        if command == "quit":
+            answer("ok", [])
+            return
+        try:
+            answer(*driver.run(command, fields))
+        except Broken as error:
+            answer("broken", [("message", error)])
+
+
+main()

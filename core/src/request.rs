@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::config::preset::Settings;
-use crate::config::url::Url;
+use crate::config::url::{self, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Outgoing, header};
 use crate::response::Response;
@@ -140,7 +140,7 @@ impl<'a> RequestBuilder<'a> {
 
     /// Where the request goes: a path on the base's origin, or a URL of an origin that may get the token.
     fn url(&self, settings: &Settings) -> Result<Url> {
-        let wrong = |why: String| Error::argument(format!("the URL {:?} {why}", self.target));
+        let wrong = |why: String| Error::argument(format!("the URL {:?} {why}", url::shown(&self.target)));
         let mut url = if self.target.contains("://") {
             let url = Url::parse(&self.target).map_err(wrong)?;
             let known =
@@ -157,7 +157,7 @@ impl<'a> RequestBuilder<'a> {
             let Some(origin) = &settings.base_origin else {
                 return Err(Error::argument(format!(
                     "the path {:?} has no server: the client has no base_url",
-                    self.target
+                    url::shown(&self.target)
                 ))
                 .with_next_step("Give the client a base_url, or the request an absolute URL."));
             };
@@ -212,7 +212,7 @@ impl fmt::Debug for RequestBuilder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestBuilder")
             .field("method", &self.method)
-            .field("target", &self.target)
+            .field("target", &url::shown(&self.target))
             .finish_non_exhaustive()
     }
 }

@@ -64,5 +64,9 @@ fn read_file(path: &str) -> Result<Secret> {
     }
     let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let one_line = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(Secret::new(one_line.strip_suffix('\r').unwrap_or(one_line).into()))
+    let secret = one_line.strip_suffix('\r').unwrap_or(one_line);
+    if secret.is_empty() {
+        return Err(unreadable("it is empty".into()));
+    }
+    Ok(Secret::new(secret.into()))
 }

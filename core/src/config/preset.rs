@@ -31,6 +31,7 @@ pub enum Preset {
 const ATLAS: &str = "https://cloud.mongodb.com";
 /// The version Atlas's own clients ask for; the server picks the newest of each resource not after it.
 const ATLAS_ACCEPT: &str = "application/vnd.atlas.2025-03-12+json";
+const PLAIN_ACCEPT: &str = "application/json";
 const MOST_ATTEMPTS: u64 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,20 +94,19 @@ impl Settings {
         if !matches!(preset, Preset::Plain) {
             config.fill_from(environment.options()?);
         }
-        let accept;
-        match preset {
-            Preset::Plain => accept = "application/json",
+        let accept = match preset {
+            Preset::Plain => PLAIN_ACCEPT,
             Preset::Keycloak { server_url, realm } => {
                 fill_in_keycloak(&mut config, server_url, realm)?;
-                accept = "application/json";
+                PLAIN_ACCEPT
             }
-            Preset::FromEnvironment if !environment.names_atlas()? => accept = "application/json",
+            Preset::FromEnvironment if !environment.names_atlas()? => PLAIN_ACCEPT,
             Preset::Atlas | Preset::FromEnvironment => {
                 config.fill_from(environment.atlas_options()?);
                 fill_in_atlas(&mut config)?;
-                accept = ATLAS_ACCEPT;
+                ATLAS_ACCEPT
             }
-        }
+        };
         check(config, accept)
     }
 }
@@ -121,7 +121,7 @@ fn fill_in_atlas(config: &mut Config) -> Result<()> {
 }
 
 fn fill_in_keycloak(config: &mut Config, server_url: &str, realm: &str) -> Result<()> {
-    let server = Url::parse(server_url).map_err(|why| Error::configuration(format!("server_url {why}")))?;
+    let server = safe_url("server_url", server_url, config.allow_http.unwrap_or(false))?;
     if server.path_and_query.contains('?') {
         return Err(Error::configuration("server_url has a query: leave it out"));
     }
@@ -177,29 +177,19 @@ fn check(config: Config, preset_accept: &str) -> Result<Settings> {
         ref ca_file,
     } = config;
     let allow_http = allow_http.unwrap_or(false);
-    let url = |option: &str, text: &str| {
-        let url = Url::parse(text).map_err(|why| Error::configuration(format!("{option} {why}")))?;
-        if !url.is_safe() && !allow_http {
-            return Err(Error::configuration(format!(
-                "{option} is plain http to {}, which would show the token to the network",
-                url.origin.host
-            ))
-            .with_next_step("Use https, or set allow_http if the network between can be trusted."));
-        }
-        Ok(url)
-    };
     let credential = Credential::from_config(&config)?;
+    // Before token_url, which a preset may have made from it: the error names what the user gave.
+    let base_origin = base_url.as_deref().map(|text| safe_origin("base_url", text, allow_http)).transpose()?;
     let token_url = token_url.as_deref().unwrap_or_default();
     if token_url.is_empty() {
         return Err(Error::configuration("token_url is missing or empty")
             .with_next_step("Give token_url, or use a preset that knows it: atlas or keycloak."));
     }
-    let token_url = url("token_url", token_url)?;
-    let base_origin = base_url.as_deref().map(|text| base(text, &url)).transpose()?;
+    let token_url = safe_url("token_url", token_url, allow_http)?;
     let allowed_origins = allowed_origins
         .iter()
         .flatten()
-        .map(|text| url("allowed_origins", text).map(|url| url.origin))
+        .map(|text| safe_origin("allowed_origins", text, allow_http))
         .collect::<Result<Vec<_>>>()?;
     let auth_method = match auth_method.as_deref() {
         None | Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
@@ -224,10 +214,9 @@ fn check(config: Config, preset_accept: &str) -> Result<Settings> {
         header::check_value(value).map_err(|why| Error::configuration(format!("{option} {why}")))?;
     }
     let max_attempts = max_attempts.unwrap_or(3);
-    if max_attempts > MOST_ATTEMPTS {
-        return Err(Error::configuration(format!(
-            "max_attempts is {max_attempts}; at most {MOST_ATTEMPTS} are allowed"
-        )));
+    if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
+        let what = format!("max_attempts is {max_attempts}; it can be 1 to {MOST_ATTEMPTS}");
+        return Err(Error::configuration(what));
     }
     for (name, _) in extra_params.iter().flatten() {
         if ["grant_type", "client_id", "client_secret", "scope", "audience", "resource"].contains(&name.as_str()) {
@@ -251,19 +240,32 @@ fn check(config: Config, preset_accept: &str) -> Result<Settings> {
         accept,
         user_agent,
         headers,
-        max_attempts: max_attempts.max(1) as u32,
+        max_attempts: max_attempts as u32,
         max_response_bytes: max_response_bytes.unwrap_or(64 * 1024 * 1024),
         ca_file: ca_file.clone(),
         credential,
     })
 }
 
-/// `base_url`, of which only the origin counts: paths are appended to it.
-fn base(text: &str, url: impl Fn(&str, &str) -> Result<Url>) -> Result<Origin> {
-    let url = url("base_url", text)?;
+/// A URL to which a secret or a token may travel.
+fn safe_url(option: &str, text: &str, allow_http: bool) -> Result<Url> {
+    let url = Url::parse(text).map_err(|why| Error::configuration(format!("{option} {why}")))?;
+    if !url.is_safe() && !allow_http {
+        return Err(Error::configuration(format!(
+            "{option} is plain http to {}, which would show the token to the network",
+            url.origin.host
+        ))
+        .with_next_step("Use https, or set allow_http if the network between can be trusted."));
+    }
+    Ok(url)
+}
+
+/// A URL of which only the origin counts; a path would be believed to limit what it does not.
+fn safe_origin(option: &str, text: &str, allow_http: bool) -> Result<Origin> {
+    let url = safe_url(option, text, allow_http)?;
     if url.path_and_query != "/" {
-        return Err(Error::configuration(format!("base_url has the path {}", url.path_and_query))
-            .with_next_step("Give only scheme, host and port, and begin every request's path with the rest."));
+        return Err(Error::configuration(format!("{option} has the path {}", url.path_and_query))
+            .with_next_step("Give only scheme, host and port; every request's path begins with the rest."));
     }
     Ok(url.origin)
 }
@@ -347,6 +349,8 @@ mod tests {
             (plain().headers([("Authorization", "x")]), "Authorization"),
             (plain().user_agent("a\r\nb"), "user_agent"),
             (plain().max_attempts(11), "max_attempts"),
+            (plain().max_attempts(0), "max_attempts"),
+            (plain().allowed_origins(["https://a.example/only-here"]), "allowed_origins"),
             (plain().timeout(Duration::ZERO), "timeout"),
             (plain().extra_params([("grant_type", "password")]), "grant_type"),
         ] {

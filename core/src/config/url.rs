@@ -124,6 +124,14 @@ impl fmt::Display for Url {
     }
 }
 
+/// A text that was to be a URL, for messages: without the user name and password it may hold.
+pub(crate) fn shown(text: &str) -> String {
+    match (text.find("//"), text.rfind('@')) {
+        (Some(slashes), Some(at)) if slashes < at => format!("{}//[hidden]{}", &text[..slashes], &text[at..]),
+        _ => text.into(),
+    }
+}
+
 fn check_characters(text: &str) -> Result<(), String> {
     for character in text.chars() {
         match character {
@@ -245,6 +253,13 @@ mod tests {
         {
             assert!(Url::on_origin(&origin, hostile).is_err(), "{hostile:?} was accepted");
         }
+    }
+
+    #[test]
+    fn p07_a_password_in_a_url_is_not_repeated() {
+        assert_eq!(shown("https://user:p@ss@a.example/x"), "https://[hidden]@a.example/x");
+        assert_eq!(shown("//user:pass@a.example"), "//[hidden]@a.example");
+        assert_eq!(shown("/users/a@b.example"), "/users/a@b.example");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::clock::{self, BootTime};
 use crate::config::preset::Settings;
 use crate::crypto;
-use crate::error::{Error, ErrorCode};
+use crate::error::{Error, ErrorCode, Stage};
 use crate::event::TokenCounters;
 use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenRequest};
 use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing};
@@ -22,20 +22,21 @@ pub(crate) fn mint(
     http: &HttpClient,
     counters: &TokenCounters,
 ) -> Result<(Granted, BootTime), Failure> {
-    // The flight is nobody's call: what ends it is the client's own patience, not a caller's.
-    let flight = Wait::of("timeout", settings.timeout);
+    // The flight is nobody's call: the client's timeout bounds how long it is tried again, and an attempt once begun
+    // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
+    let trying = Wait::of("timeout", settings.timeout);
     let mut attempts = 0;
     loop {
         attempts += 1;
         let began = clock::now();
-        let failure = match attempt(settings, http, counters, &flight) {
+        let failure = match attempt(settings, http, counters) {
             Ok(granted) => return Ok((granted, began)),
             Err(failure) => failure,
         };
         let fraction = crypto::random_fraction();
-        let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, flight.remaining(), fraction);
+        let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
         match pause {
-            Some(pause) if flight.sleep(pause).is_ok() => {}
+            Some(pause) if trying.sleep(pause).is_ok() => {}
             _ => return Err(in_context(failure, settings, attempts)),
         }
     }
@@ -49,12 +50,7 @@ fn in_context(failure: Failure, settings: &Settings, attempts: u32) -> Failure {
     Failure { error: failure.error.while_doing(&doing), ..failure }
 }
 
-fn attempt(
-    settings: &Settings,
-    http: &HttpClient,
-    counters: &TokenCounters,
-    flight: &Wait,
-) -> Result<Granted, Failure> {
+fn attempt(settings: &Settings, http: &HttpClient, counters: &TokenCounters) -> Result<Granted, Failure> {
     let request = TokenRequest::build(settings);
     let outgoing = Outgoing {
         method: Method::POST,
@@ -63,7 +59,7 @@ fn attempt(
         body: Some(request.body.reveal().as_bytes()),
     };
     counters.token_request();
-    let wait = flight.limited("token_timeout", settings.token_timeout);
+    let wait = Wait::of("token_timeout", settings.token_timeout);
     let answer = http.send(&outgoing, &wait, LARGEST_ANSWER).map_err(failure_of_network)?;
     let read = TokenAnswer {
         status: answer.status,
@@ -97,6 +93,10 @@ fn headers(settings: &Settings, request: &TokenRequest) -> Result<HeaderMap, Err
 /// What the network did to a token request: nearly all of it may go away by itself.
 fn failure_of_network(error: Error) -> Failure {
     let class = match error.code() {
+        ErrorCode::AnswerTooLarge => {
+            let error = Error::new(ErrorCode::BadTokenAnswer, Stage::Receiving, error.what());
+            return Failure { class: FailureClass::Wrong, error };
+        }
         ErrorCode::TlsFailed | ErrorCode::InvalidArgument | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
         _ => FailureClass::Transient,
     };

@@ -1,0 +1,180 @@
+//! What a space is told to be. The JSON text of the admin API is the only source; a PATCH is merged into that JSON
+//! and read again as a whole, so there is one reader and one set of defaults.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
+
+use crate::rules::RuleBook;
+
+/// A space as it was asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    pub(crate) clients: Vec<Client>,
+    pub(crate) mints_per_minute: Option<usize>,
+    pub(crate) living_tokens: Option<usize>,
+    pub(crate) expires_in: Value,
+    pub(crate) lifetime_ms: Option<u64>,
+    pub(crate) token_type: Option<String>,
+    pub(crate) token_fields: Map<String, Value>,
+    pub(crate) same_token: bool,
+    pub(crate) token_length: usize,
+    pub(crate) realms: BTreeMap<String, Realm>,
+    pub(crate) projects: usize,
+    pub(crate) rules: RuleBook,
+    pub(crate) tls_fault: Option<TlsFault>,
+    pub(crate) accept: Accept,
+    pub(crate) date_offset_s: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            clients: vec![Client {
+                id: "mdb_sa_id_0123456789abcdef01234567".into(),
+                secret: "mdb_sa_sk_sandboxsandboxsandboxsandboxsandbox".into(),
+                secret_2: None,
+                encoding: Encoding::Form,
+            }],
+            mints_per_minute: None,
+            living_tokens: None,
+            expires_in: json!(3600),
+            lifetime_ms: None,
+            token_type: Some("Bearer".into()),
+            token_fields: Map::new(),
+            same_token: false,
+            token_length: 700,
+            realms: BTreeMap::from([(
+                "demo".into(),
+                Realm {
+                    clients: vec![Client {
+                        id: "app".into(),
+                        secret: "app-secret-app-secret-app-secret".into(),
+                        secret_2: None,
+                        encoding: Encoding::Form,
+                    }],
+                    ..Realm::default()
+                },
+            )]),
+            projects: 3,
+            rules: RuleBook::default(),
+            tls_fault: None,
+            accept: Accept::Serve,
+            date_offset_s: 0,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn from_json(settings: &Map<String, Value>) -> Result<Self, SettingsError> {
+        Settings::deserialize(settings).map_err(|whole| {
+            // serde names the wrong type but not the field that has it: the first setting that fails alone does.
+            let culprit = settings.iter().find_map(|(name, value)| {
+                let alone = Map::from_iter([(name.clone(), value.clone())]);
+                Settings::deserialize(&alone).err().map(|error| (name, error))
+            });
+            SettingsError(match culprit {
+                Some((name, error)) => format!("{name}: {error}"),
+                None => whole.to_string(),
+            })
+        })
+    }
+
+    /// How long a token announced with this `expires_in` really lives, in milliseconds.
+    pub(crate) fn lifetime_ms(&self, expires_in: &Value) -> u64 {
+        self.lifetime_ms.unwrap_or_else(|| match expires_in.as_f64() {
+            // A float cast saturates, so an absurd lifetime is merely very long.
+            Some(seconds) if seconds > 0.0 => (seconds * 1000.0) as u64,
+            _ => 3_600_000,
+        })
+    }
+}
+
+/// One OAuth client of the Atlas endpoint or of a realm.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Client {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    #[serde(default)]
+    pub(crate) secret_2: Option<String>,
+    #[serde(default)]
+    pub(crate) encoding: Encoding,
+}
+
+/// How the server reads id and secret out of a Basic header.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Encoding {
+    #[default]
+    Form,
+    Raw,
+    Strict,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Realm {
+    pub(crate) clients: Vec<Client>,
+    /// None: the space's. A given null is a null in the answer.
+    #[serde(deserialize_with = "given")]
+    pub(crate) expires_in: Option<Value>,
+    pub(crate) enabled: bool,
+}
+
+impl Default for Realm {
+    fn default() -> Self {
+        Realm { clients: Vec::new(), expires_in: None, enabled: true }
+    }
+}
+
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TlsFault {
+    CloseInHandshake,
+    Garbage,
+    WrongHost,
+    Expired,
+    UnknownCa,
+    StallHandshake,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "Value")]
+pub(crate) enum Accept {
+    Serve,
+    Stall,
+    Refuse,
+}
+
+impl TryFrom<Value> for Accept {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        match value {
+            Value::Bool(true) => Ok(Accept::Serve),
+            Value::String(word) if word == "stall" => Ok(Accept::Stall),
+            Value::String(word) if word == "refuse" => Ok(Accept::Refuse),
+            _ => Err("expected true, \"stall\" or \"refuse\""),
+        }
+    }
+}
+
+/// Settings that could not be read; the text names the setting and what was expected.
+#[derive(Debug)]
+pub struct SettingsError(pub(crate) String);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SettingsError {}

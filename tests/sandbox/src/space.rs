@@ -1,0 +1,328 @@
+//! One test's own servers: two ports over one state.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use crate::connection;
+use crate::http::Request;
+use crate::listener::Port;
+use crate::peer::{Ending, Peer};
+use crate::rules::Action;
+use crate::settings::{Accept, SettingsError};
+use crate::state::{State, is_token_endpoint};
+use crate::tls::Identities;
+
+/// How soon a waiting connection sees that its client has left.
+const HANG_UP_SLICE: Duration = Duration::from_millis(50);
+
+/// No wait is longer, so that a deadline can always be computed.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
+/// Servers of one test, made by [`Sandbox::create_space`](crate::Sandbox::create_space). They serve until
+/// [`delete`](Space::delete), or until the sandbox is dropped. Every method may be called from any thread.
+pub struct Space {
+    name: String,
+    http: String,
+    https: String,
+    pub(crate) identities: Arc<Identities>,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// HTTP, then HTTPS. Apart from the state, which accepting threads lock while a port is being closed.
+    ports: Mutex<[Port; 2]>,
+}
+
+/// How a wait ended, with the report of that moment.
+#[derive(Debug)]
+pub enum Waited {
+    /// Every counter was reached.
+    Reached(Value),
+    /// The time ran out first.
+    TimedOut(Value),
+}
+
+/// A counter that no report has, or a value that is not a count; the text names it.
+#[derive(Debug)]
+pub struct UnknownCounter(String);
+
+impl fmt::Display for UnknownCounter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UnknownCounter {}
+
+impl Space {
+    pub(crate) fn open(
+        name: String,
+        identities: Arc<Identities>,
+        settings: &Map<String, Value>,
+    ) -> Result<Arc<Self>, SettingsError> {
+        let state = State::new(settings)?;
+        let (http, https) = Port::reserve()
+            .and_then(|http| Ok((http, Port::reserve()?)))
+            .expect("loopback has a free port and this process a free descriptor");
+        let space = Arc::new(Space {
+            name,
+            http: format!("http://127.0.0.1:{}", http.number()),
+            https: format!("https://localhost:{}", https.number()),
+            identities,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            ports: Mutex::new([http, https]),
+        });
+        space.set_ports();
+        Ok(space)
+    }
+
+    /// The name in the admin API, like `s1`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The origin served in the clear, like `http://127.0.0.1:40001`.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// The origin served over TLS, like `https://localhost:40002`.
+    pub fn https(&self) -> &str {
+        &self.https
+    }
+
+    /// Replaces the named settings (a JSON object) and keeps all others, every counter and every connection.
+    ///
+    /// # Errors
+    /// An unknown setting or a wrong value; then nothing has changed.
+    pub fn patch(self: &Arc<Self>, changes: &Value) -> Result<(), SettingsError> {
+        let changes = changes.as_object().ok_or_else(|| SettingsError("settings are a JSON object".into()))?;
+        self.lock().patch(changes)?;
+        self.set_ports();
+        Ok(())
+    }
+
+    /// What came so far: the counters, and the last 1000 requests under `log`.
+    pub fn report(&self) -> Value {
+        self.lock().report()
+    }
+
+    /// Blocks until every counter named in `until` (as in the report; `held` is an object of gates) has reached its
+    /// number, for at most `timeout` (a day at most).
+    ///
+    /// # Errors
+    /// A counter that no report has; at once.
+    pub fn wait(&self, until: &Map<String, Value>, timeout: Duration) -> Result<Waited, UnknownCounter> {
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
+        let mut state = self.lock();
+        loop {
+            if reached(&state, until)? {
+                return Ok(Waited::Reached(state.report()));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.deleted {
+                return Ok(Waited::TimedOut(state.report()));
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Lets go every request held at this gate, now and in future.
+    pub fn release(&self, gate: &str) {
+        self.lock().released.insert(gate.to_owned());
+        self.changed.notify_all();
+    }
+
+    /// Moves the space's clock (token life, per-minute limit, `Date`) forward, by a hundred years in all at most.
+    pub fn advance(&self, by: Duration) {
+        self.lock().advance(by);
+        self.changed.notify_all();
+    }
+
+    /// Makes every token issued so far invalid.
+    pub fn revoke_tokens(&self) {
+        self.lock().tokens.revoke_all();
+        self.changed.notify_all();
+    }
+
+    /// Closes every open connection with FIN, whatever it is doing.
+    pub fn close_connections(&self) {
+        self.lock().open.values().for_each(|peer| peer.order_close());
+        self.changed.notify_all();
+    }
+
+    /// Closes every open connection with RST, whatever it is doing.
+    pub fn reset_connections(&self) {
+        self.lock().open.values().for_each(|peer| peer.order_reset());
+        self.changed.notify_all();
+    }
+
+    /// Stops listening and closes every connection. A deleted space serves nothing any more.
+    pub fn delete(&self) {
+        self.lock().deleted = true;
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().for_each(Port::close);
+        self.close_connections();
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens or closes the ports as the settings say.
+    fn set_ports(self: &Arc<Self>) {
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = {
+            let state = self.lock();
+            !state.deleted && state.settings.accept != Accept::Refuse
+        };
+        for (port, tls) in ports.iter_mut().zip([false, true]) {
+            if wanted {
+                let space = Arc::clone(self);
+                port.open(move |stream| connection::accept(&space, stream, tls))
+                    .expect("the port is reserved for this space");
+            } else {
+                port.close();
+            }
+        }
+    }
+
+    /// Takes an accepted connection into the books and gives its number.
+    pub(crate) fn register(&self, peer: &Arc<Peer>) -> io::Result<u64> {
+        let mut state = self.lock();
+        if state.deleted {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        state.counters.connections += 1;
+        let number = state.counters.connections;
+        state.open.insert(number, Arc::clone(peer));
+        drop(state);
+        self.changed.notify_all();
+        Ok(number)
+    }
+
+    pub(crate) fn unregister(&self, connection: u64) {
+        self.lock().open.remove(&connection);
+        self.changed.notify_all();
+    }
+
+    /// Counts a connection whose FIN or RST has left, or whose client was gone.
+    pub(crate) fn count_closed(&self) {
+        self.lock().counters.closed_connections += 1;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn admit(&self, connection: u64, tls: bool, request: &Request) -> Admitted<'_> {
+        let (number, action) = self.lock().admit(connection, tls, request);
+        self.changed.notify_all();
+        Admitted {
+            space: self,
+            number,
+            action: action.unwrap_or_default(),
+            is_token_request: is_token_endpoint(&request.path),
+        }
+    }
+
+    /// Lets time pass on a connection.
+    pub(crate) fn pause(&self, peer: &Peer, duration: Duration) -> Result<(), Ending> {
+        let deadline = Instant::now() + duration.min(LONGEST_WAIT);
+        self.wait_on(peer, self.lock(), Some(deadline), |_| false).map(drop)
+    }
+
+    /// Holds a connection until its gate is released.
+    pub(crate) fn hold(&self, peer: &Peer, gate: &str) -> Result<(), Ending> {
+        let mut state = self.lock();
+        if state.released.contains(gate) {
+            return Ok(());
+        }
+        *state.held.entry(gate.to_owned()).or_default() += 1;
+        self.changed.notify_all();
+        let outcome = self.wait_on(peer, state, None, |state| state.released.contains(gate)).map(drop);
+        if let Some(held) = self.lock().held.get_mut(gate) {
+            *held -= 1;
+        }
+        self.changed.notify_all();
+        outcome
+    }
+
+    /// Keeps a connection silent until its client leaves or it is told to end.
+    pub(crate) fn stall(&self, peer: &Peer) -> Ending {
+        match self.wait_on(peer, self.lock(), None, |_| false) {
+            Err(ending) => ending,
+            Ok(_) => Ending::Close,
+        }
+    }
+
+    fn wait_on<'a>(
+        &self,
+        peer: &Peer,
+        mut state: MutexGuard<'a, State>,
+        deadline: Option<Instant>,
+        done: impl Fn(&State) -> bool,
+    ) -> Result<MutexGuard<'a, State>, Ending> {
+        loop {
+            if let Some(order) = peer.ordered() {
+                return Err(order);
+            }
+            if done(&state) {
+                return Ok(state);
+            }
+            let mut slice = HANG_UP_SLICE;
+            if let Some(deadline) = deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Ok(state);
+                }
+                slice = slice.min(left);
+            }
+            if peer.hung_up() {
+                return Err(Ending::Gone);
+            }
+            state = self.changed.wait_timeout(state, slice).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+fn reached(state: &State, until: &Map<String, Value>) -> Result<bool, UnknownCounter> {
+    let count = |name: &str, value: &Value| {
+        value.as_u64().ok_or_else(|| UnknownCounter(format!("{name}: expected a count, got {value}")))
+    };
+    let mut all = true;
+    for (name, value) in until {
+        if name == "held" {
+            let gates = value.as_object().ok_or_else(|| UnknownCounter("held: expected an object of gates".into()))?;
+            for (gate, value) in gates {
+                all &= state.held.get(gate).copied().unwrap_or(0) >= count(gate, value)?;
+            }
+        } else {
+            let current = state.counter(name).ok_or_else(|| UnknownCounter(format!("{name}: no such counter")))?;
+            all &= current >= count(name, value)?;
+        }
+    }
+    Ok(all)
+}
+
+/// A request that was read and counted, and is not answered yet.
+pub(crate) struct Admitted<'a> {
+    space: &'a Space,
+    pub(crate) number: u64,
+    pub(crate) action: Arc<Action>,
+    is_token_request: bool,
+}
+
+impl Admitted<'_> {
+    /// To be called just before the first byte of the answer: who has read it must find it in the report.
+    pub(crate) fn answering(self, status: u16) {
+        self.space.lock().log_status(self.number, status);
+    }
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        if self.is_token_request {
+            self.space.lock().counters.token_requests_now -= 1;
+        }
+    }
+}

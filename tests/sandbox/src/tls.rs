@@ -1,0 +1,74 @@
+//! The CA of this sandbox, one good server certificate, and three bad ones.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+pub(crate) struct Identities {
+    pub(crate) ca_pem: String,
+    pub(crate) good: Arc<ServerConfig>,
+    pub(crate) wrong_host: Arc<ServerConfig>,
+    pub(crate) expired: Arc<ServerConfig>,
+    pub(crate) unknown_ca: Arc<ServerConfig>,
+}
+
+impl Identities {
+    pub(crate) fn generate() -> Self {
+        let authority = authority("svctoken sandbox CA");
+        let stranger = self::authority("svctoken sandbox unknown CA");
+        let mut expired = leaf(&["localhost", "127.0.0.1", "::1"]);
+        expired.not_before = date_time_ymd(2020, 1, 1);
+        expired.not_after = date_time_ymd(2021, 1, 1);
+        Identities {
+            ca_pem: authority.pem(),
+            good: server(leaf(&["localhost", "127.0.0.1", "::1"]), &authority),
+            wrong_host: server(leaf(&["other.invalid"]), &authority),
+            expired: server(expired, &authority),
+            unknown_ca: server(leaf(&["localhost", "127.0.0.1", "::1"]), &stranger),
+        }
+    }
+}
+
+fn authority(name: &str) -> Authority {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    CertifiedIssuer::self_signed(params, new_key()).expect("constant parameters make a certificate")
+}
+
+fn leaf(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names.clone()).expect("constant names are valid");
+    params.distinguished_name.push(DnType::CommonName, names[0].as_str());
+    // Strict verifiers (OpenSSL's X509_STRICT, Python's default since 3.13) want the identifier of the issuer's key.
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params
+}
+
+fn server(params: CertificateParams, authority: &Authority) -> Arc<ServerConfig> {
+    let key = new_key();
+    let certificate = params.signed_by(&key, authority).expect("constant parameters make a certificate");
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("rcgen writes PKCS #8");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring serves the default versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("the key belongs to the certificate");
+    Arc::new(config)
+}
+
+fn new_key() -> KeyPair {
+    KeyPair::generate().expect("the system's random source works")
+}

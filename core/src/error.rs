@@ -3,6 +3,7 @@
 //! One type, because a caller asks an error the same few questions whatever failed: which code, at which stage, may
 //! I try again, what do I do. Finer types would force every binding to translate each of them.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,6 +182,17 @@ impl Error {
     /// For bindings: an argument of their host's has a type or form that never reaches the core.
     pub fn invalid_argument(what: impl Into<String>) -> Error {
         Error::argument(what)
+    }
+
+    /// For bindings: a panic that they caught before it could reach their host.
+    pub fn panic(payload: &(dyn Any + Send)) -> Error {
+        let text =
+            payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Error::new(
+            ErrorCode::Panic,
+            Stage::Argument,
+            format!("svctoken panicked: {}", text.unwrap_or("without a text")),
+        )
     }
 
     /// An option of the client is wrong.

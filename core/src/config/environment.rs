@@ -38,8 +38,7 @@ impl Environment {
             Source::Given(pairs) => pairs.get(name).cloned(),
         };
         let value = value.map(OsString::into_string).transpose();
-        let value =
-            value.map_err(|_| Error::configuration(format!("the environment variable {name} is not UTF-8")))?;
+        let value = value.map_err(|_| Error::configuration(format!("the environment variable {name} is not UTF-8")))?;
         Ok(value.filter(|value| !value.is_empty()))
     }
 

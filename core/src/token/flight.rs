@@ -15,8 +15,7 @@ use crate::fork::Owned;
 use crate::grant::{Failure, FailureClass, Granted};
 use crate::http::HttpClient;
 use crate::token::account::Account;
-use crate::token::governor::{Hold, Remembered, Surroundings};
-use crate::token::life::State;
+use crate::token::governor::{Hold, Remembered};
 use crate::token::{LiveToken, Slot, lock, mint};
 use crate::wait::{Event, Stop, Wait};
 
@@ -99,10 +98,8 @@ impl Slot {
             Err(failure) => {
                 self.counters.failed_refresh();
                 let now = clock::now();
-                let alive = self.current.load().life.state(now) != State::Ended;
-                let surroundings = Surroundings { alive, first_end: account.first_end() };
                 let chance = crypto::random_fraction();
-                progress.failure = Some(Remembered::after(&failure, before.as_ref(), surroundings, now, chance));
+                progress.failure = Some(Remembered::after(&failure, before.as_ref(), account.first_end(), now, chance));
                 Err(failure.error)
             }
         }

@@ -36,15 +36,6 @@ pub(crate) fn next_attempt(
     (pause < left).then_some(pause)
 }
 
-/// What else is known when a flight fails.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Surroundings {
-    /// A living token is served meanwhile.
-    pub(crate) alive: bool,
-    /// How long until the first token of the account, as far as it is known, ends and makes room for another.
-    pub(crate) first_end: Option<Duration>,
-}
-
 /// Why no token request is sent now.
 #[derive(Clone, Debug)]
 pub(crate) struct NotYet {
@@ -59,23 +50,25 @@ pub(crate) struct Remembered {
     error: Error,
     class: FailureClass,
     until: BootTime,
+    /// While a token lives, the server is left alone for longer.
+    until_with_token: BootTime,
     /// How many flights have failed in a row.
     times: u32,
 }
 
 impl Remembered {
-    /// After a flight failed at `now`; `before` is what was remembered until then. `fraction` is the jitter (0 to 1).
+    /// After a flight failed at `now`; `before` is what was remembered until then, `first_end` how long until the first
+    /// token of the account that is known here ends and makes room for another. `fraction` is the jitter (0 to 1).
     ///
     /// Without a living token a transient failure is forgotten at once, unless the server asked for time: the next
     /// caller may find the network mended.
     pub(crate) fn after(
         failure: &Failure,
         before: Option<&Remembered>,
-        surroundings: Surroundings,
+        first_end: Option<Duration>,
         now: BootTime,
         fraction: f64,
     ) -> Remembered {
-        let Surroundings { alive, first_end } = surroundings;
         let times = before.map_or(1, |before| before.times.saturating_add(1));
         let doubled = min(LONGEST_MEMORY, FIRST_MEMORY * 2u32.saturating_pow((times - 1).min(10)));
         let asked = failure.error.retry_after().map(|asked| asked.clamp(SHORTEST_COOL_DOWN, LONGEST_MEMORY));
@@ -87,16 +80,23 @@ impl Remembered {
             }
             FailureClass::Transient => asked.unwrap_or_default(),
         };
-        let memory = if alive { max(memory, doubled.mul_f64(0.9 + 0.2 * fraction)) } else { memory };
-        Remembered { error: failure.error.clone(), class: failure.class, until: now + memory, times }
+        let with_token = max(memory, doubled.mul_f64(0.9 + 0.2 * fraction));
+        Remembered {
+            error: failure.error.clone(),
+            class: failure.class,
+            until: now + memory,
+            until_with_token: now + with_token,
+            times,
+        }
     }
 
-    /// What a caller at `now` is told; `None` when it is time to try again.
-    pub(crate) fn at(&self, now: BootTime) -> Option<NotYet> {
-        if now >= self.until {
+    /// What a caller at `now` is told, who has a living token or not; `None` when it is time to try again.
+    pub(crate) fn at(&self, now: BootTime, alive: bool) -> Option<NotYet> {
+        let until = if alive { self.until_with_token } else { self.until };
+        if now >= until {
             return None;
         }
-        let left = self.until.since(now);
+        let left = until.since(now);
         // The server's own wish is the truer one where it is longer than what we remember.
         let told = max(left, self.error.retry_after().unwrap_or_default());
         Some(NotYet {
@@ -181,8 +181,6 @@ mod tests {
     use super::*;
     use crate::error::{ErrorCode, Stage};
 
-    const ALIVE: Surroundings = Surroundings { alive: true, first_end: None };
-    const ALONE: Surroundings = Surroundings { alive: false, first_end: None };
     const NOW: BootTime = BootTime::ZERO;
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -216,7 +214,7 @@ mod tests {
         let mut before = None;
         let mut lengths = Vec::new();
         for _ in 0..6 {
-            let now_remembered = Remembered::after(&refused, before.as_ref(), ALONE, NOW, 0.5);
+            let now_remembered = Remembered::after(&refused, before.as_ref(), None, NOW, 0.5);
             lengths.push(now_remembered.length(NOW).as_secs());
             before = Some(now_remembered);
         }
@@ -226,27 +224,26 @@ mod tests {
     #[test]
     fn p04_a_failed_refresh_is_remembered_while_a_token_lives() {
         let transient = failure(FailureClass::Transient, None);
-        let alive = Remembered::after(&transient, None, ALIVE, NOW, 0.5);
-        assert_eq!(alive.length(NOW), SECOND * 30);
-        let none = Remembered::after(&transient, None, ALONE, NOW, 0.5);
-        assert!(none.at(NOW).is_none(), "without a token the next caller tries");
+        let remembered = Remembered::after(&transient, None, None, NOW, 0.5);
+        assert!(remembered.at(NOW + SECOND * 29, true).is_some() && remembered.at(NOW + SECOND * 30, true).is_none());
+        assert!(remembered.at(NOW, false).is_none(), "without a token the next caller tries");
     }
 
     #[test]
     fn p09_a_cool_down_is_clamped_and_the_true_wish_told() {
-        let long = Remembered::after(&failure(FailureClass::Transient, Some(9999)), None, ALONE, NOW, 0.5);
+        let long = Remembered::after(&failure(FailureClass::Transient, Some(9999)), None, None, NOW, 0.5);
         assert_eq!(long.length(NOW), SECOND * 300);
-        let told = long.at(NOW).expect("remembered").error.retry_after();
+        let told = long.at(NOW, false).expect("remembered").error.retry_after();
         assert_eq!(told, Some(SECOND * 9999));
-        let short = Remembered::after(&failure(FailureClass::Transient, Some(0)), None, ALONE, NOW, 0.5);
+        let short = Remembered::after(&failure(FailureClass::Transient, Some(0)), None, None, NOW, 0.5);
         assert_eq!(short.length(NOW), SECOND);
     }
 
     #[test]
     fn only_what_waiting_can_mend_is_worth_waiting_for() {
         let worth = |class, retry_after| {
-            let remembered = Remembered::after(&failure(class, retry_after), None, ALONE, NOW, 0.5);
-            remembered.at(NOW).expect("remembered").worth_waiting
+            let remembered = Remembered::after(&failure(class, retry_after), None, None, NOW, 0.5);
+            remembered.at(NOW, false).expect("remembered").worth_waiting
         };
         assert_eq!(worth(FailureClass::Limit, None), Some(SECOND * 60));
         assert_eq!(worth(FailureClass::Transient, Some(5)), Some(SECOND * 5));
@@ -257,10 +254,8 @@ mod tests {
     #[test]
     fn p02_at_the_token_limit_the_first_known_end_is_waited_for() {
         let limit = failure(FailureClass::Limit, None);
-        let known = Surroundings { alive: false, first_end: Some(SECOND * 20) };
-        assert_eq!(Remembered::after(&limit, None, known, NOW, 0.5).length(NOW), SECOND * 20);
-        let far = Surroundings { alive: false, first_end: Some(SECOND * 2000) };
-        assert_eq!(Remembered::after(&limit, None, far, NOW, 0.5).length(NOW), SECOND * 60);
+        assert_eq!(Remembered::after(&limit, None, Some(SECOND * 20), NOW, 0.5).length(NOW), SECOND * 20);
+        assert_eq!(Remembered::after(&limit, None, Some(SECOND * 2000), NOW, 0.5).length(NOW), SECOND * 60);
     }
 
     #[test]

@@ -268,6 +268,7 @@ impl Slot {
         minting: &Minting,
         now: BootTime,
     ) -> Joined {
+        let state = current.life.state(now);
         let mut progress = lock(progress);
         if !Arc::ptr_eq(&self.current.load(), current) {
             return Joined::LookAgain;
@@ -275,7 +276,7 @@ impl Slot {
         if let Some(flight) = &progress.flight {
             return Joined::Flight { flight: flight.clone(), joined: true };
         }
-        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now));
+        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now, state != State::Ended));
         if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings).err()) {
             return Joined::NotYet(not_yet);
         }

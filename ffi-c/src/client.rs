@@ -1,0 +1,228 @@
+//! The client: tokens and requests.
+
+use std::ffi::{CString, c_char};
+use std::mem::MaybeUninit;
+
+use svctoken_core::{Client, ClientBuilder, Config, Error, Preset, Result, Token};
+
+use crate::boundary::{Out, c_string, call, copy, given, text, value};
+use crate::config::svctoken_config;
+use crate::error::{svctoken_code, svctoken_error};
+use crate::options::svctoken_options;
+use crate::response::svctoken_response;
+use crate::stats::svctoken_stats;
+use crate::token::svctoken_token_info;
+
+/// Gets tokens and makes requests with them. May be used by any number of threads at once, and in a forked child.
+/// Clients with the same options share one token in a process.
+pub struct svctoken_client(Client);
+
+impl svctoken_client {
+    fn token(&self, options: Option<&svctoken_options>) -> Result<Token> {
+        match options {
+            None => self.0.get_token(),
+            Some(options) => self.0.get_token_with(options.call()?),
+        }
+    }
+}
+
+fn make(
+    preset: impl FnOnce() -> Result<Preset>,
+    config: Option<&svctoken_config>,
+    client: Out<'_, Option<Box<svctoken_client>>>,
+    error: Out<'_, Option<Box<svctoken_error>>>,
+) -> svctoken_code {
+    call(error, || {
+        let slot = given(client, "client")?;
+        let config = config.map_or_else(|| Ok(Config::default()), svctoken_config::checked)?;
+        let made = ClientBuilder::from_config(config).preset(&preset()?)?;
+        slot.write(Some(Box::new(svctoken_client(made))));
+        Ok(())
+    })
+}
+
+/// Makes a client of the given options alone; the environment is not read.
+///
+/// Fails with SVCTOKEN_INVALID_CONFIGURATION or SVCTOKEN_CREDENTIAL_UNAVAILABLE, naming the option. No network is
+/// used, here and in the other constructors. `*client` is to be freed with svctoken_client_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_new(
+    config: Option<&svctoken_config>,
+    client: Option<&mut MaybeUninit<Option<Box<svctoken_client>>>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    make(|| Ok(Preset::Plain), config, client, error)
+}
+
+/// Makes a client of MongoDB Atlas. What `config`, which may be NULL, does not say comes from SVCTOKEN_* and then from
+/// MONGODB_ATLAS_CLIENT_ID, MONGODB_ATLAS_CLIENT_SECRET and MONGODB_ATLAS_BASE_URL.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_new_atlas(
+    config: Option<&svctoken_config>,
+    client: Option<&mut MaybeUninit<Option<Box<svctoken_client>>>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    make(|| Ok(Preset::Atlas), config, client, error)
+}
+
+/// Makes a client of a Keycloak realm. The option base_url is the API, by default the Keycloak server itself. What
+/// `config`, which may be NULL, does not say comes from SVCTOKEN_*.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_new_keycloak(
+    server_url: *const c_char,
+    realm: *const c_char,
+    config: Option<&svctoken_config>,
+    client: Option<&mut MaybeUninit<Option<Box<svctoken_client>>>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    let preset = || {
+        let server_url = text(server_url, "server_url")?.into();
+        Ok(Preset::Keycloak { server_url, realm: text(realm, "realm")?.into() })
+    };
+    make(preset, config, client, error)
+}
+
+/// Makes a client from the environment: SVCTOKEN_ and an option's name in upper case, times in seconds. If
+/// MONGODB_ATLAS_CLIENT_ID is set, as svctoken_client_new_atlas. What `config`, which may be NULL, says wins.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_new_from_env(
+    config: Option<&svctoken_config>,
+    client: Option<&mut MaybeUninit<Option<Box<svctoken_client>>>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    make(|| Ok(Preset::FromEnvironment), config, client, error)
+}
+
+/// Frees a client; NULL is allowed. Not while a call uses it. Its token stays for other clients of the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_free(client: Option<Box<svctoken_client>>) {
+    value((), || drop(client));
+}
+
+/// Gets the access token: from memory while it is fresh, requested where it is not. Blocks only when a token is to be
+/// waited for, at most for the timeout. `options` may be NULL.
+///
+/// `*token` is NUL-terminated and the caller's, to be freed with svctoken_string_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_get_token(
+    client: Option<&svctoken_client>,
+    options: Option<&svctoken_options>,
+    token: Option<&mut MaybeUninit<*mut c_char>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let (client, slot) = (given(client, "client")?, given(token, "token")?);
+        slot.write(CString::into_raw(c_string(client.token(options)?.as_str())));
+        Ok(())
+    })
+}
+
+/// As svctoken_client_get_token, copied with its NUL into `buffer` of `size` bytes. While the token is fresh this
+/// neither allocates nor waits: about as cheap as reading the clock. A token has at most 16384 characters.
+///
+/// `*length`, which may be NULL, becomes the token's length without its NUL. If the buffer is too small the call fails
+/// with SVCTOKEN_INVALID_ARGUMENT, leaves the buffer alone and writes `*length` all the same; the next token may be
+/// longer. `buffer` may be NULL if `size` is 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_copy_token(
+    client: Option<&svctoken_client>,
+    options: Option<&svctoken_options>,
+    buffer: *mut c_char,
+    size: usize,
+    length: Option<&mut MaybeUninit<usize>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let token = given(client, "client")?.token(options)?;
+        let needed = token.as_str().len();
+        if let Some(length) = length {
+            length.write(needed);
+        }
+        if !copy(token.as_str(), buffer, size) {
+            return Err(Error::invalid_argument(format!(
+                "buffer has {size} bytes, or is NULL; the token and its NUL need {}",
+                needed + 1
+            )));
+        }
+        Ok(())
+    })
+}
+
+/// Gets the access token and its facts, as svctoken_client_get_token gets it. `*info` is to be freed with
+/// svctoken_token_info_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_get_token_info(
+    client: Option<&svctoken_client>,
+    options: Option<&svctoken_options>,
+    info: Option<&mut MaybeUninit<Option<Box<svctoken_token_info>>>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let (client, slot) = (given(client, "client")?, given(info, "info")?);
+        slot.write(Some(Box::new(svctoken_token_info::new(&client.token(options)?))));
+        Ok(())
+    })
+}
+
+/// Says that a server refused this token with a 401, for those who send it themselves. Never blocks.
+///
+/// `*was_current`, which may be NULL, becomes true if it was the current token, which the next call that needs one will
+/// replace; false if another has taken its place already, and then nothing happens.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_invalidate_token(
+    client: Option<&svctoken_client>,
+    token: *const c_char,
+    was_current: Option<&mut MaybeUninit<bool>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let current = given(client, "client")?.0.invalidate_token(text(token, "token")?);
+        if let Some(slot) = was_current {
+            slot.write(current);
+        }
+        Ok(())
+    })
+}
+
+/// Makes a request with the token and reads its answer whole. Any HTTP status is an answer, and SVCTOKEN_OK; see
+/// svctoken_response_check. Blocks, at most for the timeout.
+///
+/// `url` is a path on base_url's origin, such as "/api/atlas/v2/groups", or a URL of that origin or of one of
+/// allowed_origins. `options` may be NULL. Fails with SVCTOKEN_INVALID_ARGUMENT or SVCTOKEN_ORIGIN_REFUSED before any
+/// network, with the errors of getting a token, and with the network's. `*response` is to be freed with
+/// svctoken_response_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_request(
+    client: Option<&svctoken_client>,
+    method: *const c_char,
+    url: *const c_char,
+    options: Option<&svctoken_options>,
+    response: Option<&mut MaybeUninit<Option<Box<svctoken_response>>>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let (client, slot) = (given(client, "client")?, given(response, "response")?);
+        let request = client.0.request(text(method, "method")?, text(url, "url")?);
+        let request = match options {
+            None => request,
+            Some(options) => options.apply(request)?,
+        };
+        slot.write(Some(Box::new(svctoken_response::new(request.send()?))));
+        Ok(())
+    })
+}
+
+/// Reads the client's counters. Those of tokens are shared by all clients of the same options in this process.
+/// `*stats` is to be freed with svctoken_stats_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_get_stats(
+    client: Option<&svctoken_client>,
+    stats: Option<&mut MaybeUninit<Option<Box<svctoken_stats>>>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let (client, slot) = (given(client, "client")?, given(stats, "stats")?);
+        slot.write(Some(Box::new(svctoken_stats::new(client.0.stats()))));
+        Ok(())
+    })
+}

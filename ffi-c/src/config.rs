@@ -1,0 +1,293 @@
+//! Options of a client.
+
+use std::collections::BTreeMap;
+use std::ffi::c_char;
+
+use svctoken_core::{Config, Error, Result, Value};
+
+use crate::boundary::{read_text, value};
+use crate::error::{SVCTOKEN_INVALID_ARGUMENT, SVCTOKEN_OK, SVCTOKEN_PANIC, svctoken_code};
+
+/// Options of a client in the making. Not to be used by two threads at once. Values are copied; a config may serve for
+/// any number of clients, and be freed as soon as they are made.
+///
+/// A setter that is given a wrong value returns a code, and the config makes no client any more: its constructor fails
+/// with an error that names the option. So a program may look at the constructor's code alone.
+#[derive(Default)]
+pub struct svctoken_config {
+    config: Config,
+    lists: BTreeMap<&'static str, Vec<String>>,
+    pairs: BTreeMap<&'static str, Vec<(String, String)>>,
+    first_error: Option<Error>,
+}
+
+impl svctoken_config {
+    /// The options, or the error of the first setter that failed.
+    pub(crate) fn checked(&self) -> Result<Config> {
+        self.first_error.clone().map_or_else(|| Ok(self.config.clone()), Err)
+    }
+
+    fn set(&mut self, name: &str, value: Value) -> svctoken_code {
+        match self.config.set(name, value) {
+            Ok(()) => SVCTOKEN_OK,
+            Err(error) => {
+                let code = error.code().number();
+                self.first_error.get_or_insert(error);
+                code
+            }
+        }
+    }
+
+    fn set_text(&mut self, name: &str, text: *const c_char) -> svctoken_code {
+        self.set(name, read_text(text).map_or_else(wrong, |text| Value::Text(text.into())))
+    }
+
+    fn add_text(&mut self, name: &'static str, text: *const c_char) -> svctoken_code {
+        let list = self.lists.entry(name).or_default();
+        let value = read_text(text).map_or_else(wrong, |text| {
+            list.push(text.into());
+            Value::List(list.clone())
+        });
+        self.set(name, value)
+    }
+
+    fn add_pair(&mut self, name: &'static str, key: *const c_char, text: *const c_char) -> svctoken_code {
+        let pairs = self.pairs.entry(name).or_default();
+        let value = read_text(key).and_then(|key| Ok((key, read_text(text)?))).map_or_else(wrong, |(key, text)| {
+            pairs.push((key.into(), text.into()));
+            Value::Pairs(pairs.clone())
+        });
+        self.set(name, value)
+    }
+}
+
+fn wrong(found: &str) -> Value {
+    Value::Other(found.into())
+}
+
+fn change(
+    config: Option<&mut svctoken_config>,
+    change: impl FnOnce(&mut svctoken_config) -> svctoken_code,
+) -> svctoken_code {
+    value(SVCTOKEN_PANIC, || config.map_or(SVCTOKEN_INVALID_ARGUMENT, change))
+}
+
+/// A config without any option, to be freed with svctoken_config_free. NULL only in case of a bug.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_new() -> Option<Box<svctoken_config>> {
+    value(None, || Some(Box::default()))
+}
+
+/// Frees a config and wipes the secret in it; NULL is allowed. Clients made with it stay.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_free(config: Option<Box<svctoken_config>>) {
+    value((), || drop(config));
+}
+
+/// The client identifier (RFC 6749 section 2.2). Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_id(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("client_id", text))
+}
+
+/// The client secret (RFC 6749 section 2.3.1). Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_secret(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("client_secret", text))
+}
+
+/// A file that holds the client secret, read when the client is made; one line break at its end is left out. Default:
+/// none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_secret_file(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("client_secret_file", text))
+}
+
+/// The token endpoint (RFC 6749 section 3.2). Default: the preset's.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_token_url(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("token_url", text))
+}
+
+/// The API: where relative paths go, and the origin that gets the token. Default: the preset's.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_base_url(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("base_url", text))
+}
+
+/// Adds one. Further origins that may get the token. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_add_allowed_origin(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.add_text("allowed_origins", text))
+}
+
+/// How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
+/// 2.3.1). Default: client_secret_basic.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_auth_method(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("auth_method", text))
+}
+
+/// How client_secret_basic encodes id and secret: form (RFC 6749 section 2.3.1) or raw (for servers that compare
+/// undecoded bytes). Default: form.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_auth_encoding(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("auth_encoding", text))
+}
+
+/// The scope asked for, separated by spaces (RFC 6749 section 3.3). Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_scope(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("scope", text))
+}
+
+/// The audience parameter some servers ask for. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_audience(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("audience", text))
+}
+
+/// Adds one. Resource indicators (RFC 8707). Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_add_resource(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.add_text("resource", text))
+}
+
+/// Adds one. Further parameters of the token request. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_add_extra_param(
+    config: Option<&mut svctoken_config>,
+    name: *const c_char,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.add_pair("extra_params", name, text))
+}
+
+/// How long a whole call may take: waiting, requesting a token, connecting, sending and reading. In milliseconds,
+/// above zero. Default: 60 s.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_timeout(
+    config: Option<&mut svctoken_config>,
+    milliseconds: i64,
+) -> svctoken_code {
+    change(config, |config| config.set("timeout", Value::Milliseconds(milliseconds as f64)))
+}
+
+/// How long opening one connection may take: name look-up, TCP and TLS. In milliseconds, above zero. Default: 10 s.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_connect_timeout(
+    config: Option<&mut svctoken_config>,
+    milliseconds: i64,
+) -> svctoken_code {
+    change(config, |config| config.set("connect_timeout", Value::Milliseconds(milliseconds as f64)))
+}
+
+/// How long one token request may take. In milliseconds, above zero. Default: 15 s.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_token_timeout(
+    config: Option<&mut svctoken_config>,
+    milliseconds: i64,
+) -> svctoken_code {
+    change(config, |config| config.set("token_timeout", Value::Milliseconds(milliseconds as f64)))
+}
+
+/// Where tokens are kept: memory (of this process). Default: memory.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_cache(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("cache", text))
+}
+
+/// The Accept header of API requests. Default: the preset's.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_accept(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("accept", text))
+}
+
+/// The User-Agent header of every request. Default: svctoken/VERSION (OS;ARCHITECTURE).
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_user_agent(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("user_agent", text))
+}
+
+/// Adds one. Headers of every API request; never sent to the token endpoint. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_add_header(
+    config: Option<&mut svctoken_config>,
+    name: *const c_char,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.add_pair("headers", name, text))
+}
+
+/// How often a token request is tried in all when the server or the network fails, the first included; at most 10. 1
+/// or more. Default: 3.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_max_attempts(config: Option<&mut svctoken_config>, count: u64) -> svctoken_code {
+    change(config, |config| config.set("max_attempts", Value::Number(count as f64)))
+}
+
+/// The largest answer body, after decoding, in bytes. 1 or more. Default: 64 MiB.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_max_response_bytes(
+    config: Option<&mut svctoken_config>,
+    count: u64,
+) -> svctoken_code {
+    change(config, |config| config.set("max_response_bytes", Value::Number(count as f64)))
+}
+
+/// Permits http to hosts that are not this machine. Default: false.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_allow_http(config: Option<&mut svctoken_config>, flag: bool) -> svctoken_code {
+    change(config, |config| config.set("allow_http", Value::Flag(flag)))
+}
+
+/// A PEM file of certificate authorities trusted beside the platform's. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_ca_file(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("ca_file", text))
+}

@@ -1,0 +1,119 @@
+//! An answer of the API.
+
+use std::ffi::{CString, c_char};
+use std::mem::MaybeUninit;
+use std::ptr::null;
+use std::sync::OnceLock;
+
+use svctoken_core::Response;
+
+use crate::boundary::{c_string, call, given, read_text, value};
+use crate::error::{svctoken_code, svctoken_error};
+
+/// An answer, read whole. Everything it hands out is borrowed: valid until svctoken_response_free. May be read by
+/// several threads at once.
+pub struct svctoken_response {
+    response: Response,
+    url: CString,
+    headers: OnceLock<Vec<(CString, CString)>>,
+}
+
+impl svctoken_response {
+    pub(crate) fn new(response: Response) -> svctoken_response {
+        svctoken_response { url: c_string(response.url()), response, headers: OnceLock::new() }
+    }
+
+    fn headers(&self) -> &[(CString, CString)] {
+        let made = || self.response.headers().map(|(name, value)| (c_string(name), c_string(&value))).collect();
+        self.headers.get_or_init(made)
+    }
+}
+
+/// The HTTP status; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_status(response: Option<&svctoken_response>) -> u32 {
+    value(0, || response.map_or(0, |response| response.response.status().into()))
+}
+
+/// Whether the status is 200 to 299; false for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_is_ok(response: Option<&svctoken_response>) -> bool {
+    value(false, || response.is_some_and(|response| response.response.is_ok()))
+}
+
+/// The body, with any Content-Encoding of gzip undone: svctoken_response_body_len bytes, not NUL-terminated, of
+/// whatever the server sent. NULL for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_body(response: Option<&svctoken_response>) -> *const c_char {
+    value(null(), || response.map_or(null(), |response| response.response.body().as_ptr().cast()))
+}
+
+/// The body's length in bytes; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_body_len(response: Option<&svctoken_response>) -> usize {
+    value(0, || response.map_or(0, |response| response.response.body().len()))
+}
+
+/// The value of the first header of that name, without regard to case; NULL if there is none. NUL-terminated; bytes
+/// that are not UTF-8 are replaced by U+FFFD.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_header(response: Option<&svctoken_response>, name: *const c_char) -> *const c_char {
+    value(null(), || {
+        let (Some(response), Ok(name)) = (response, read_text(name)) else { return null() };
+        let mut headers = response.headers().iter();
+        let found = headers.find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name.as_bytes()));
+        found.map_or(null(), |(_, value)| value.as_ptr())
+    })
+}
+
+/// How many headers there are; a repeated one counts repeatedly. 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_header_count(response: Option<&svctoken_response>) -> usize {
+    value(0, || response.map_or(0, |response| response.headers().len()))
+}
+
+/// The header at `index`, counted from 0 in the order they came: its name in lower case and its value, both
+/// NUL-terminated. False, and nothing written, if there is none or an argument is NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_header_at(
+    response: Option<&svctoken_response>,
+    index: usize,
+    name: Option<&mut MaybeUninit<*const c_char>>,
+    text: Option<&mut MaybeUninit<*const c_char>>,
+) -> bool {
+    value(false, || {
+        let (Some(response), Some(name), Some(text)) = (response, name, text) else { return false };
+        let Some(header) = response.headers().get(index) else { return false };
+        name.write(header.0.as_ptr());
+        text.write(header.1.as_ptr());
+        true
+    })
+}
+
+/// How often the request was sent; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_attempts(response: Option<&svctoken_response>) -> u32 {
+    value(0, || response.map_or(0, |response| response.response.attempts()))
+}
+
+/// The URL asked, with its query, NUL-terminated. NULL for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_url(response: Option<&svctoken_response>) -> *const c_char {
+    value(null(), || response.map_or(null(), |response| response.url.as_ptr()))
+}
+
+/// Makes an error of a status of 400 or above: SVCTOKEN_HTTP_STATUS, with what Atlas's, OAuth's and RFC 9457's bodies
+/// say of it. SVCTOKEN_OK below. The response stays as it is.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_check(
+    response: Option<&svctoken_response>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || given(response, "response")?.response.error().map_or(Ok(()), Err))
+}
+
+/// Frees a response; NULL is allowed.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_free(response: Option<Box<svctoken_response>>) {
+    value((), || drop(response));
+}

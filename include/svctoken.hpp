@@ -1,0 +1,439 @@
+// svctoken for C++17: the C library behind classes that free what they hold. Header-only; link with -lsvctoken.
+//
+//     auto client = svctoken::Client::atlas();
+//     auto r = client.request("GET", "/api/atlas/v2/groups", svctoken::Options().query("itemsPerPage", "100"));
+//     std::cout << r.status() << ' ' << r.text() << '\n';
+//
+// ERRORS. What fails throws svctoken::Error, and nothing has changed then. Destructors and what is marked noexcept
+// never throw. Setters of Config and Options do not throw what is wrong with a value: the client's constructor and the
+// call do, naming it.
+//
+// OWNERSHIP. Client and Response move and do not copy; a moved-from object may only be assigned to or destroyed.
+// Config, Options and CancelToken copies share one state. What is returned by value is the caller's; a string_view is
+// borrowed from its object.
+//
+// THREADS. Const members may be called by several threads at once, above all a Client's: make one and keep it.
+//
+// A text with a NUL inside, which C cannot be handed, is refused as a missing text would be.
+#ifndef SVCTOKEN_HPP
+#define SVCTOKEN_HPP
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "svctoken.h"
+
+namespace svctoken {
+
+namespace detail {
+
+template <typename T, void (*release)(T *)>
+struct Release {
+    void operator()(T *handle) const noexcept { release(handle); }
+};
+
+template <typename T, void (*release)(T *)>
+using Handle = std::unique_ptr<T, Release<T, release>>;
+
+inline const char *c_text(const std::string &text) noexcept {
+    return text.find('\0') == std::string::npos ? text.c_str() : nullptr;
+}
+
+inline std::optional<std::string> optional_text(const char *text) {
+    return text == nullptr ? std::nullopt : std::optional<std::string>(text);
+}
+
+template <typename T>
+T *made(T *handle) {
+    if (handle == nullptr) throw std::bad_alloc();
+    return handle;
+}
+
+} // namespace detail
+
+// Why something failed. what() says what happened and what to do about it.
+class Error : public std::runtime_error {
+public:
+    // Takes the error of the C library over.
+    explicit Error(svctoken_error *error) : Error(std::shared_ptr<svctoken_error>(error, svctoken_error_free)) {}
+
+    // One of the SVCTOKEN_ constants.
+    svctoken_code code() const noexcept { return svctoken_error_code(error_.get()); }
+    // The code's name, such as "token_limit".
+    std::string name() const { return text(svctoken_error_name(error_.get())); }
+    // At which step it happened, such as "connecting".
+    std::string stage() const { return text(svctoken_error_stage(error_.get())); }
+    // What to do about it.
+    std::string next_step() const { return text(svctoken_error_next_step(error_.get())); }
+    // The HTTP status of the answer that was the failure, if there was one.
+    std::optional<unsigned> status() const noexcept {
+        const unsigned status = svctoken_error_status(error_.get());
+        return status == 0 ? std::nullopt : std::optional<unsigned>(status);
+    }
+    // The answer's OAuth error code (RFC 6749 section 5.2), if there was one.
+    std::optional<std::string> oauth_error() const {
+        return detail::optional_text(svctoken_error_oauth_error(error_.get()));
+    }
+    // The server's description, if there was one.
+    std::optional<std::string> oauth_error_description() const {
+        return detail::optional_text(svctoken_error_oauth_error_description(error_.get()));
+    }
+    // How long to wait before trying again, if that is known.
+    std::optional<std::chrono::milliseconds> retry_after() const noexcept {
+        const std::int64_t wait = svctoken_error_retry_after_ms(error_.get());
+        return wait < 0 ? std::nullopt : std::optional<std::chrono::milliseconds>(wait);
+    }
+
+private:
+    explicit Error(std::shared_ptr<svctoken_error> error)
+        : std::runtime_error(text(svctoken_error_message(error.get()))), error_(std::move(error)) {}
+
+    static std::string text(const char *text) { return text == nullptr ? std::string() : std::string(text); }
+
+    // Shared, because an exception must be copied without throwing.
+    std::shared_ptr<svctoken_error> error_;
+};
+
+namespace detail {
+
+// Takes the last argument of a C function and throws what comes back by it.
+class Check {
+public:
+    Check() = default;
+    Check(const Check &) = delete;
+    Check &operator=(const Check &) = delete;
+
+    operator svctoken_error **() noexcept { return &error_; }
+    void operator()(svctoken_code code) {
+        if (code != SVCTOKEN_OK) throw Error(std::exchange(error_, nullptr));
+    }
+
+private:
+    svctoken_error *error_ = nullptr;
+};
+
+} // namespace detail
+
+// Ends calls early, from another thread or a signal handler.
+class CancelToken {
+public:
+    CancelToken() : cancel_(detail::made(svctoken_cancel_new()), svctoken_cancel_free) {}
+
+    // Ends every call whose options hold this token, now and later, with SVCTOKEN_CANCELLED. A signal handler may call
+    // it, as long as the object lives.
+    void cancel() const noexcept { svctoken_cancel_trigger(cancel_.get()); }
+
+private:
+    friend class Options;
+    std::shared_ptr<svctoken_cancel> cancel_;
+};
+
+// Options of a client; svctoken.h documents each, with its default.
+class Config {
+public:
+    using milliseconds = std::chrono::milliseconds;
+
+    Config() : config_(detail::made(svctoken_config_new()), svctoken_config_free) {}
+
+    Config &client_id(const std::string &text) { return set(svctoken_config_set_client_id, text); }
+    Config &client_secret(const std::string &text) { return set(svctoken_config_set_client_secret, text); }
+    Config &client_secret_file(const std::string &text) { return set(svctoken_config_set_client_secret_file, text); }
+    Config &token_url(const std::string &text) { return set(svctoken_config_set_token_url, text); }
+    Config &base_url(const std::string &text) { return set(svctoken_config_set_base_url, text); }
+    // Adds one.
+    Config &allowed_origin(const std::string &text) { return set(svctoken_config_add_allowed_origin, text); }
+    Config &auth_method(const std::string &text) { return set(svctoken_config_set_auth_method, text); }
+    Config &auth_encoding(const std::string &text) { return set(svctoken_config_set_auth_encoding, text); }
+    Config &scope(const std::string &text) { return set(svctoken_config_set_scope, text); }
+    Config &audience(const std::string &text) { return set(svctoken_config_set_audience, text); }
+    // Adds one.
+    Config &resource(const std::string &text) { return set(svctoken_config_add_resource, text); }
+    // Adds one.
+    Config &extra_param(const std::string &name, const std::string &text) {
+        return add(svctoken_config_add_extra_param, name, text);
+    }
+    Config &timeout(milliseconds time) { return set(svctoken_config_set_timeout, time); }
+    Config &connect_timeout(milliseconds time) { return set(svctoken_config_set_connect_timeout, time); }
+    Config &token_timeout(milliseconds time) { return set(svctoken_config_set_token_timeout, time); }
+    Config &cache(const std::string &text) { return set(svctoken_config_set_cache, text); }
+    Config &accept(const std::string &text) { return set(svctoken_config_set_accept, text); }
+    Config &user_agent(const std::string &text) { return set(svctoken_config_set_user_agent, text); }
+    // Adds one.
+    Config &header(const std::string &name, const std::string &text) {
+        return add(svctoken_config_add_header, name, text);
+    }
+    Config &max_attempts(std::uint64_t count) { return set(svctoken_config_set_max_attempts, count); }
+    Config &max_response_bytes(std::uint64_t count) { return set(svctoken_config_set_max_response_bytes, count); }
+    Config &allow_http(bool flag) { return set(svctoken_config_set_allow_http, flag); }
+    Config &ca_file(const std::string &text) { return set(svctoken_config_set_ca_file, text); }
+
+private:
+    friend class Client;
+
+    // The setters' codes are not looked at: the client's constructor throws the first of them with its text.
+    Config &set(svctoken_code (*setter)(svctoken_config *, const char *), const std::string &text) {
+        setter(config_.get(), detail::c_text(text));
+        return *this;
+    }
+    Config &set(svctoken_code (*setter)(svctoken_config *, std::int64_t), milliseconds time) {
+        setter(config_.get(), time.count());
+        return *this;
+    }
+    Config &set(svctoken_code (*setter)(svctoken_config *, std::uint64_t), std::uint64_t count) {
+        setter(config_.get(), count);
+        return *this;
+    }
+    Config &set(svctoken_code (*setter)(svctoken_config *, bool), bool flag) {
+        setter(config_.get(), flag);
+        return *this;
+    }
+    Config &add(svctoken_code (*setter)(svctoken_config *, const char *, const char *), const std::string &name,
+                const std::string &text) {
+        setter(config_.get(), detail::c_text(name), detail::c_text(text));
+        return *this;
+    }
+
+    std::shared_ptr<svctoken_config> config_;
+};
+
+// Options of one call, or of any number of calls. Calls that get a token heed timeout and cancel; requests heed all.
+class Options {
+public:
+    Options() : options_(detail::made(svctoken_options_new()), svctoken_options_free) {}
+
+    // How long the whole call may take, above zero. Default: the client's timeout.
+    Options &timeout(std::chrono::milliseconds time) {
+        svctoken_options_set_timeout(options_.get(), time.count());
+        return *this;
+    }
+    // Lets the token end the call.
+    Options &cancel(const CancelToken &token) {
+        svctoken_options_set_cancel(options_.get(), token.cancel_.get());
+        return *this;
+    }
+    // The Accept header. Default: the client's.
+    Options &accept(const std::string &text) {
+        svctoken_options_set_accept(options_.get(), detail::c_text(text));
+        return *this;
+    }
+    // The body, copied, without a Content-Type.
+    Options &body(std::string_view bytes) {
+        svctoken_options_set_body(options_.get(), bytes.data(), bytes.size(), nullptr);
+        return *this;
+    }
+    // The body, copied, and its Content-Type.
+    Options &body(std::string_view bytes, const std::string &content_type) {
+        // The empty type is refused by name, as one with a NUL inside must be.
+        const char *type = detail::c_text(content_type);
+        svctoken_options_set_body(options_.get(), bytes.data(), bytes.size(), type == nullptr ? "\n" : type);
+        return *this;
+    }
+    // A body of JSON text, copied, as application/json.
+    Options &json(std::string_view text) { return body(text, "application/json"); }
+    // The largest answer body, after decoding, in bytes. Default: the client's.
+    Options &max_response_bytes(std::uint64_t count) {
+        svctoken_options_set_max_response_bytes(options_.get(), count);
+        return *this;
+    }
+    // Adds a query parameter, form-encoded, after those there are.
+    Options &query(const std::string &name, const std::string &value) {
+        svctoken_options_add_query(options_.get(), detail::c_text(name), detail::c_text(value));
+        return *this;
+    }
+    // Adds a header. One of the same name that the client sends by default is replaced; one of these is joined.
+    Options &header(const std::string &name, const std::string &value) {
+        svctoken_options_add_header(options_.get(), detail::c_text(name), detail::c_text(value));
+        return *this;
+    }
+
+private:
+    friend class Client;
+    std::shared_ptr<svctoken_options> options_;
+};
+
+// A token and its facts, as they were when it was got.
+struct TokenInfo {
+    std::string token;
+    // Always "Bearer".
+    std::string token_type;
+    // What the server granted, if it named it.
+    std::optional<std::string> scope;
+    // Zero if the token is good for once only.
+    std::chrono::milliseconds expires_in;
+    // By this machine's wall clock.
+    std::chrono::system_clock::time_point expires_at;
+};
+
+// An answer, read whole.
+class Response {
+public:
+    // The HTTP status.
+    unsigned status() const noexcept { return svctoken_response_status(response_.get()); }
+    // Whether the status is 200 to 299.
+    bool ok() const noexcept { return svctoken_response_is_ok(response_.get()); }
+    // The body's bytes, borrowed.
+    std::string_view body() const noexcept {
+        return {svctoken_response_body(response_.get()), svctoken_response_body_len(response_.get())};
+    }
+    // A copy of the body's bytes, whatever they are.
+    std::string text() const { return std::string(body()); }
+    // The first header of that name, without regard to case.
+    std::optional<std::string> header(const std::string &name) const {
+        return detail::optional_text(svctoken_response_header(response_.get(), detail::c_text(name)));
+    }
+    // Every header in order, names in lower case.
+    std::vector<std::pair<std::string, std::string>> headers() const {
+        std::vector<std::pair<std::string, std::string>> headers;
+        const char *name = nullptr;
+        const char *value = nullptr;
+        for (std::size_t i = 0; svctoken_response_header_at(response_.get(), i, &name, &value); i++) {
+            headers.emplace_back(name, value);
+        }
+        return headers;
+    }
+    // How often the request was sent.
+    unsigned attempts() const noexcept { return svctoken_response_attempts(response_.get()); }
+    // The URL asked, with its query.
+    std::string url() const { return svctoken_response_url(response_.get()); }
+    // Throws SVCTOKEN_HTTP_STATUS for a status of 400 or above, with what the body says of it.
+    void raise_for_status() const {
+        detail::Check check;
+        check(svctoken_response_check(response_.get(), check));
+    }
+
+private:
+    friend class Client;
+    explicit Response(svctoken_response *response) : response_(response) {}
+    detail::Handle<svctoken_response, svctoken_response_free> response_;
+};
+
+// Gets tokens and makes requests with them. May be used by several threads at once, and in a forked child.
+class Client {
+public:
+    // Of the given options alone: the environment is not read.
+    explicit Client(const Config &config) {
+        detail::Check check;
+        svctoken_client *client = nullptr;
+        check(svctoken_client_new(config.config_.get(), &client, check));
+        client_.reset(client);
+    }
+    // MongoDB Atlas, from MONGODB_ATLAS_CLIENT_ID and _CLIENT_SECRET where the options do not say.
+    static Client atlas(const Config &config = Config()) {
+        detail::Check check;
+        svctoken_client *client = nullptr;
+        check(svctoken_client_new_atlas(config.config_.get(), &client, check));
+        return Client(client);
+    }
+    // A Keycloak realm. The option base_url is the API, by default the Keycloak server itself.
+    static Client keycloak(const std::string &server_url, const std::string &realm, const Config &config = Config()) {
+        detail::Check check;
+        svctoken_client *client = nullptr;
+        check(svctoken_client_new_keycloak(detail::c_text(server_url), detail::c_text(realm), config.config_.get(),
+                                           &client, check));
+        return Client(client);
+    }
+    // SVCTOKEN_ and an option's name in upper case, times in seconds; or as atlas where its variables are set.
+    static Client from_env(const Config &config = Config()) {
+        detail::Check check;
+        svctoken_client *client = nullptr;
+        check(svctoken_client_new_from_env(config.config_.get(), &client, check));
+        return Client(client);
+    }
+
+    // The access token: from memory while it is fresh, requested where it is not.
+    std::string get_token() const { return token(nullptr); }
+    std::string get_token(const Options &options) const { return token(options.options_.get()); }
+
+    // The token and its facts.
+    TokenInfo get_token_info() const { return token_info(nullptr); }
+    TokenInfo get_token_info(const Options &options) const { return token_info(options.options_.get()); }
+
+    // Says that a server refused this token with a 401; true if it was the current one, which will be replaced.
+    bool invalidate_token(const std::string &token) const {
+        detail::Check check;
+        bool was_current = false;
+        check(svctoken_client_invalidate_token(client_.get(), detail::c_text(token), &was_current, check));
+        return was_current;
+    }
+
+    // Makes a request with the token. Any HTTP status is an answer; see Response::raise_for_status. `url` is a path on
+    // base_url's origin, or a URL of that origin or of one of allowed_origins.
+    Response request(const std::string &method, const std::string &url) const { return send(method, url, nullptr); }
+    Response request(const std::string &method, const std::string &url, const Options &options) const {
+        return send(method, url, options.options_.get());
+    }
+
+    // What was done so far, by name.
+    std::map<std::string, std::uint64_t> stats() const {
+        detail::Check check;
+        svctoken_stats *made = nullptr;
+        check(svctoken_client_get_stats(client_.get(), &made, check));
+        const detail::Handle<svctoken_stats, svctoken_stats_free> stats(made);
+        std::map<std::string, std::uint64_t> counters;
+        const char *name = nullptr;
+        std::uint64_t count = 0;
+        for (std::size_t i = 0; svctoken_stats_at(stats.get(), i, &name, &count); i++) counters.emplace(name, count);
+        return counters;
+    }
+
+private:
+    explicit Client(svctoken_client *client) : client_(client) {}
+
+    std::string token(const svctoken_options *options) const {
+        detail::Check check;
+        char *text = nullptr;
+        check(svctoken_client_get_token(client_.get(), options, &text, check));
+        const detail::Handle<char, svctoken_string_free> owned(text);
+        return owned.get();
+    }
+
+    TokenInfo token_info(const svctoken_options *options) const {
+        detail::Check check;
+        svctoken_token_info *made = nullptr;
+        check(svctoken_client_get_token_info(client_.get(), options, &made, check));
+        const detail::Handle<svctoken_token_info, svctoken_token_info_free> info(made);
+        using std::chrono::milliseconds;
+        const milliseconds since_epoch(svctoken_token_info_expires_at_unix_ms(info.get()));
+        return {svctoken_token_info_token(info.get()), svctoken_token_info_type(info.get()),
+                detail::optional_text(svctoken_token_info_scope(info.get())),
+                milliseconds(svctoken_token_info_expires_in_ms(info.get())),
+                std::chrono::system_clock::time_point(since_epoch)};
+    }
+
+    Response send(const std::string &method, const std::string &url, const svctoken_options *options) const {
+        detail::Check check;
+        svctoken_response *response = nullptr;
+        check(svctoken_client_request(client_.get(), detail::c_text(method), detail::c_text(url), options, &response,
+                                      check));
+        return Response(response);
+    }
+
+    detail::Handle<svctoken_client, svctoken_client_free> client_;
+};
+
+// The library's version at run time, such as "0.1.0".
+inline std::string version() { return svctoken_version(); }
+
+namespace testing {
+
+// Moves svctoken's clock forward for the whole process. Only for tests.
+inline void advance_clock(std::chrono::milliseconds by) {
+    if (svctoken_testing_advance_clock(by.count()) != SVCTOKEN_OK) {
+        throw std::invalid_argument("svctoken: the clock goes forward only");
+    }
+}
+
+} // namespace testing
+
+} // namespace svctoken
+
+#endif // SVCTOKEN_HPP

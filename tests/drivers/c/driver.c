@@ -1,0 +1,605 @@
+/* The C driver: one command a line in, one answer a line out, as tests/drivers/README.md says. It judges nothing.
+ *
+ * gcc -std=c11 -Wall -Wextra -Wpedantic -Werror -pthread -Iinclude -o driver tests/drivers/c/driver.c \
+ *     -LLIBRARIES -Wl,-rpath,LIBRARIES -lsvctoken
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "svctoken.h"
+
+extern char **environ;
+
+/* The answer broken, once the reason is known. */
+static const char NOT_EXPRESSIBLE[] = "not expressible";
+
+/* Memory ----------------------------------------------------------------------------------------------------- */
+
+static void *allocate(size_t size) {
+    void *memory = calloc(1, size);
+    if (memory == NULL) abort();
+    return memory;
+}
+
+/* Bytes that grow; always followed by a NUL. */
+typedef struct {
+    char *bytes;
+    size_t length, capacity;
+} buffer;
+
+static void append(buffer *b, const char *bytes, size_t length) {
+    if (b->length + length + 1 > b->capacity) {
+        b->capacity = 2 * (b->length + length + 1);
+        b->bytes = realloc(b->bytes, b->capacity);
+        if (b->bytes == NULL) abort();
+    }
+    memcpy(b->bytes + b->length, bytes, length);
+    b->length += length;
+    b->bytes[b->length] = '\0';
+}
+
+/* Lines ------------------------------------------------------------------------------------------------------ */
+
+static void append_encoded(buffer *b, const char *bytes, size_t length) {
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?,;@$*()! ";
+    for (size_t i = 0; i < length; i++) {
+        char escaped[4];
+        if (bytes[i] != '\0' && strchr(plain, bytes[i]) != NULL) {
+            append(b, &bytes[i], 1);
+        } else {
+            snprintf(escaped, sizeof escaped, "%%%02X", (unsigned)(unsigned char)bytes[i]);
+            append(b, escaped, 3);
+        }
+    }
+}
+
+static void add_bytes(buffer *answer, const char *key, const char *bytes, size_t length) {
+    append(answer, "\t", 1);
+    append_encoded(answer, key, strlen(key));
+    append(answer, "=", 1);
+    append_encoded(answer, bytes, length);
+}
+
+static void add_text(buffer *answer, const char *key, const char *text) {
+    if (text != NULL) add_bytes(answer, key, text, strlen(text));
+}
+
+static void add_number(buffer *answer, const char *key, int64_t number) {
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, number);
+    add_text(answer, key, text);
+}
+
+static void add_error(buffer *answer, svctoken_error *error) {
+    append(answer, "error", 5);
+    add_number(answer, "code", svctoken_error_code(error));
+    add_text(answer, "name", svctoken_error_name(error));
+    add_text(answer, "message", svctoken_error_message(error));
+    add_text(answer, "stage", svctoken_error_stage(error));
+    if (svctoken_error_status(error) != 0) add_number(answer, "status", svctoken_error_status(error));
+    add_text(answer, "oauth_error", svctoken_error_oauth_error(error));
+    add_text(answer, "oauth_error_description", svctoken_error_oauth_error_description(error));
+    if (svctoken_error_retry_after_ms(error) >= 0) {
+        add_number(answer, "retry_after_ms", svctoken_error_retry_after_ms(error));
+    }
+    svctoken_error_free(error);
+}
+
+static int digit(char c) {
+    static const char digits[] = "0123456789ABCDEF0123456789abcdef";
+    const char *found = c == '\0' ? NULL : strchr(digits, c);
+    return found == NULL ? -1 : (int)(found - digits) % 16;
+}
+
+/* Undoes the percent-encoding in place; returns the length. */
+static size_t decode(char *text) {
+    char *out = text;
+    for (const char *in = text; *in != '\0'; out++) {
+        if (*in == '%' && digit(in[1]) >= 0 && digit(in[2]) >= 0) {
+            *out = (char)(digit(in[1]) * 16 + digit(in[2]));
+            in += 3;
+        } else {
+            *out = *in++;
+        }
+    }
+    *out = '\0';
+    return (size_t)(out - text);
+}
+
+/* Takes the next field off the line, still encoded; NULL at the end. */
+static char *next_field(char **line) {
+    char *field = *line;
+    if (field == NULL) return NULL;
+    char *tab = strchr(field, '\t');
+    if (tab != NULL) *tab++ = '\0';
+    *line = tab;
+    return field;
+}
+
+static char *next_word(char **line) {
+    char *word = next_field(line);
+    if (word != NULL) decode(word);
+    return word;
+}
+
+typedef struct {
+    char *key, *value;
+    size_t length;
+} pair;
+
+/* Takes the next field, key=value, off the line; false at the end. */
+static bool next_pair(char **line, pair *found) {
+    char *field = next_field(line);
+    if (field == NULL) return false;
+    char *equals = strchr(field, '=');
+    if (equals != NULL) *equals++ = '\0';
+    decode(field);
+    found->key = field;
+    found->value = equals == NULL ? field + strlen(field) : equals;
+    found->length = decode(found->value);
+    return true;
+}
+
+/* Whether C can be handed the value as a string. */
+static bool is_c_text(const pair *p) {
+    return strlen(p->value) == p->length && strlen(p->key) > 0;
+}
+
+static const char *after(const char *text, const char *prefix) {
+    return strncmp(text, prefix, strlen(prefix)) == 0 ? text + strlen(prefix) : NULL;
+}
+
+static bool read_number(const char *text, int64_t *number) {
+    char *end = NULL;
+    errno = 0;
+    *number = strtoll(text, &end, 10);
+    return errno == 0 && end != text && *end == '\0';
+}
+
+/* Clients ---------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    svctoken_code (*set)(svctoken_config *, const char *);
+} texts[] = {
+    {"client_id", svctoken_config_set_client_id},
+    {"client_secret", svctoken_config_set_client_secret},
+    {"client_secret_file", svctoken_config_set_client_secret_file},
+    {"token_url", svctoken_config_set_token_url},
+    {"base_url", svctoken_config_set_base_url},
+    {"allowed_origins", svctoken_config_add_allowed_origin},
+    {"auth_method", svctoken_config_set_auth_method},
+    {"auth_encoding", svctoken_config_set_auth_encoding},
+    {"scope", svctoken_config_set_scope},
+    {"audience", svctoken_config_set_audience},
+    {"resource", svctoken_config_add_resource},
+    {"cache", svctoken_config_set_cache},
+    {"accept", svctoken_config_set_accept},
+    {"user_agent", svctoken_config_set_user_agent},
+    {"ca_file", svctoken_config_set_ca_file},
+};
+
+static const struct {
+    const char *name;
+    svctoken_code (*set)(svctoken_config *, int64_t);
+} times[] = {
+    {"timeout", svctoken_config_set_timeout},
+    {"connect_timeout", svctoken_config_set_connect_timeout},
+    {"token_timeout", svctoken_config_set_token_timeout},
+};
+
+static const struct {
+    const char *name;
+    svctoken_code (*set)(svctoken_config *, uint64_t);
+} counts[] = {
+    {"max_attempts", svctoken_config_set_max_attempts},
+    {"max_response_bytes", svctoken_config_set_max_response_bytes},
+};
+
+static const struct {
+    const char *prefix;
+    svctoken_code (*add)(svctoken_config *, const char *, const char *);
+} pairs[] = {
+    {"extra_params.", svctoken_config_add_extra_param},
+    {"headers.", svctoken_config_add_header},
+};
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Returns NULL, or why the driver cannot. The setters' codes are the constructor's business. */
+static const char *set_option(svctoken_config *config, const pair *option) {
+    int64_t number;
+    if (!is_c_text(option)) return NOT_EXPRESSIBLE;
+    for (size_t i = 0; i < LENGTH(texts); i++) {
+        const char *type = after(option->key, texts[i].name);
+        if (type != NULL && (*type == '\0' || strcmp(type, "!bytes") == 0)) {
+            texts[i].set(config, option->value);
+            return NULL;
+        }
+        if (type != NULL && strcmp(type, "!null") == 0) {
+            texts[i].set(config, NULL);
+            return NULL;
+        }
+    }
+    for (size_t i = 0; i < LENGTH(times); i++) {
+        if (strcmp(option->key, times[i].name) == 0 && read_number(option->value, &number)) {
+            times[i].set(config, number);
+            return NULL;
+        }
+    }
+    for (size_t i = 0; i < LENGTH(counts); i++) {
+        if (strcmp(option->key, counts[i].name) == 0 && read_number(option->value, &number) && number >= 0) {
+            counts[i].set(config, (uint64_t)number);
+            return NULL;
+        }
+    }
+    for (size_t i = 0; i < LENGTH(pairs); i++) {
+        const char *name = after(option->key, pairs[i].prefix);
+        if (name != NULL) {
+            pairs[i].add(config, name, option->value);
+            return NULL;
+        }
+    }
+    if (strcmp(option->key, "allow_http") == 0) {
+        svctoken_config_set_allow_http(config, strcmp(option->value, "true") == 0);
+        return NULL;
+    }
+    return NOT_EXPRESSIBLE;
+}
+
+static void clear_environment(void) {
+    for (char **variable = environ; variable != NULL && *variable != NULL;) {
+        char name[256];
+        size_t length = strcspn(*variable, "=");
+        bool ours = after(*variable, "SVCTOKEN_") != NULL || after(*variable, "MONGODB_ATLAS_") != NULL;
+        if (ours && length < sizeof name) {
+            memcpy(name, *variable, length);
+            name[length] = '\0';
+            unsetenv(name);
+            variable = environ;
+        } else {
+            variable++;
+        }
+    }
+}
+
+typedef struct client {
+    struct client *next;
+    char *id;
+    svctoken_client *client;
+} client;
+
+static client *clients;
+
+static svctoken_client *find_client(const char *id) {
+    for (client *c = clients; id != NULL && c != NULL; c = c->next) {
+        if (strcmp(c->id, id) == 0) return c->client;
+    }
+    return NULL;
+}
+
+/* Each returns NULL, or why the command is broken. */
+static const char *make_client(char *line, buffer *answer) {
+    const char *broken = NULL, *constructor = "plain", *server_url = NULL, *realm = NULL;
+    char *id = next_word(&line);
+    if (id == NULL) return "a client needs an id";
+    svctoken_config *config = svctoken_config_new();
+    clear_environment();
+    for (pair p; broken == NULL && next_pair(&line, &p);) {
+        const char *variable = after(p.key, "env.");
+        if (variable != NULL) setenv(variable, p.value, 1);
+        else if (strcmp(p.key, "constructor") == 0) constructor = p.value;
+        else if (strcmp(p.key, "server_url") == 0) server_url = p.value;
+        else if (strcmp(p.key, "realm") == 0) realm = p.value;
+        else broken = set_option(config, &p);
+    }
+    svctoken_client *made = NULL;
+    svctoken_error *error = NULL;
+    if (broken != NULL) {
+        svctoken_config_free(config);
+        return broken;
+    }
+    if (strcmp(constructor, "plain") == 0) svctoken_client_new(config, &made, &error);
+    else if (strcmp(constructor, "atlas") == 0) svctoken_client_new_atlas(config, &made, &error);
+    else if (strcmp(constructor, "from_env") == 0) svctoken_client_new_from_env(config, &made, &error);
+    else if (strcmp(constructor, "keycloak") == 0) {
+        svctoken_client_new_keycloak(server_url, realm, config, &made, &error);
+    } else {
+        broken = "unknown constructor";
+    }
+    svctoken_config_free(config);
+    if (made != NULL) {
+        client *kept = allocate(sizeof *kept);
+        *kept = (client){clients, strdup(id), made};
+        clients = kept;
+        append(answer, "ok", 2);
+    } else if (error != NULL) {
+        add_error(answer, error);
+    }
+    return broken;
+}
+
+static const char *close_client(char *line, buffer *answer) {
+    const char *id = next_word(&line);
+    for (client **c = &clients; id != NULL && *c != NULL; c = &(*c)->next) {
+        if (strcmp((*c)->id, id) == 0) {
+            client *closed = *c;
+            *c = closed->next;
+            svctoken_client_free(closed->client);
+            free(closed->id);
+            free(closed);
+            append(answer, "ok", 2);
+            return NULL;
+        }
+    }
+    return "unknown client";
+}
+
+static const char *invalidate_token(char *line, buffer *answer) {
+    const svctoken_client *with = find_client(next_word(&line));
+    const char *token = next_word(&line);
+    if (with == NULL) return "unknown client";
+    bool was_current = false;
+    svctoken_error *error = NULL;
+    if (svctoken_client_invalidate_token(with, token, &was_current, &error) != SVCTOKEN_OK) {
+        add_error(answer, error);
+    } else {
+        append(answer, "ok", 2);
+        add_text(answer, "result", was_current ? "true" : "false");
+    }
+    return NULL;
+}
+
+static const char *tell_stats(char *line, buffer *answer) {
+    const svctoken_client *of = find_client(next_word(&line));
+    svctoken_stats *stats = NULL;
+    if (of == NULL) return "unknown client";
+    svctoken_client_get_stats(of, &stats, NULL);
+    append(answer, "ok", 2);
+    const char *name;
+    uint64_t count;
+    for (size_t i = 0; svctoken_stats_at(stats, i, &name, &count); i++) add_number(answer, name, (int64_t)count);
+    svctoken_stats_free(stats);
+    return NULL;
+}
+
+/* Calls ------------------------------------------------------------------------------------------------------ */
+
+typedef struct call {
+    struct call *next;
+    char *id, *method, *url;
+    void (*make)(struct call *);
+    const svctoken_client *client;
+    svctoken_options *options;
+    svctoken_cancel *cancel;
+    pthread_t thread;
+    buffer answer;
+} call;
+
+static call *calls;
+
+static void get_token(call *c) {
+    char *token = NULL;
+    svctoken_error *error = NULL;
+    if (svctoken_client_get_token(c->client, c->options, &token, &error) != SVCTOKEN_OK) {
+        add_error(&c->answer, error);
+        return;
+    }
+    append(&c->answer, "ok", 2);
+    add_text(&c->answer, "token", token);
+    svctoken_string_free(token);
+}
+
+static void get_token_info(call *c) {
+    svctoken_token_info *info = NULL;
+    svctoken_error *error = NULL;
+    if (svctoken_client_get_token_info(c->client, c->options, &info, &error) != SVCTOKEN_OK) {
+        add_error(&c->answer, error);
+        return;
+    }
+    append(&c->answer, "ok", 2);
+    add_text(&c->answer, "token", svctoken_token_info_token(info));
+    add_text(&c->answer, "token_type", svctoken_token_info_type(info));
+    add_text(&c->answer, "scope", svctoken_token_info_scope(info));
+    add_number(&c->answer, "expires_in_ms", svctoken_token_info_expires_in_ms(info));
+    svctoken_token_info_free(info);
+}
+
+static void request(call *c) {
+    svctoken_response *response = NULL;
+    svctoken_error *error = NULL;
+    if (svctoken_client_request(c->client, c->method, c->url, c->options, &response, &error) != SVCTOKEN_OK) {
+        add_error(&c->answer, error);
+        return;
+    }
+    append(&c->answer, "ok", 2);
+    add_number(&c->answer, "status", svctoken_response_status(response));
+    add_number(&c->answer, "attempts", svctoken_response_attempts(response));
+    add_bytes(&c->answer, "body", svctoken_response_body(response), svctoken_response_body_len(response));
+    const char *name, *value;
+    for (size_t i = 0; svctoken_response_header_at(response, i, &name, &value); i++) {
+        buffer key = {0};
+        append(&key, "header.", 7);
+        append(&key, name, strlen(name));
+        add_text(&c->answer, key.bytes, value);
+        free(key.bytes);
+    }
+    svctoken_response_free(response);
+}
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void *run_call(void *argument) {
+    call *c = argument;
+    int64_t began = now_ms();
+    c->make(c);
+    add_number(&c->answer, "elapsed_ms", now_ms() - began);
+    return NULL;
+}
+
+/* The body and its type, which may come in any order, until both are known. */
+typedef struct {
+    const char *bytes, *content_type;
+    size_t length;
+} body;
+
+static const char *set_call_option(svctoken_options *options, body *sent, const pair *p) {
+    int64_t number;
+    const char *name;
+    if (strcmp(p->key, "body") == 0 || strcmp(p->key, "json") == 0) {
+        sent->bytes = p->value;
+        sent->length = p->length;
+        if (p->key[0] == 'j') sent->content_type = "application/json";
+        return NULL;
+    }
+    if (!is_c_text(p)) return NOT_EXPRESSIBLE;
+    if (strcmp(p->key, "content_type") == 0) sent->content_type = p->value;
+    else if (strcmp(p->key, "accept") == 0) svctoken_options_set_accept(options, p->value);
+    else if ((name = after(p->key, "query.")) != NULL) svctoken_options_add_query(options, name, p->value);
+    else if ((name = after(p->key, "header.")) != NULL) svctoken_options_add_header(options, name, p->value);
+    else if (!read_number(p->value, &number)) return NOT_EXPRESSIBLE;
+    else if (strcmp(p->key, "timeout") == 0) svctoken_options_set_timeout(options, number);
+    else if (strcmp(p->key, "max_response_bytes") == 0 && number >= 0) {
+        svctoken_options_set_max_response_bytes(options, (uint64_t)number);
+    } else {
+        return NOT_EXPRESSIBLE;
+    }
+    return NULL;
+}
+
+static void free_call(call *c) {
+    svctoken_options_free(c->options);
+    svctoken_cancel_free(c->cancel);
+    free(c->answer.bytes);
+    free(c->method);
+    free(c->url);
+    free(c->id);
+    free(c);
+}
+
+static const char *start_call(void (*make)(call *), char *line, buffer *answer) {
+    const char *id = next_word(&line);
+    const svctoken_client *with = find_client(next_word(&line));
+    if (with == NULL) return "unknown client";
+    call *c = allocate(sizeof *c);
+    c->id = strdup(id);
+    c->make = make;
+    c->client = with;
+    c->options = svctoken_options_new();
+    c->cancel = svctoken_cancel_new();
+    svctoken_options_set_cancel(c->options, c->cancel);
+    const char *broken = NULL;
+    if (make == request) {
+        const char *method = next_word(&line), *url = next_word(&line);
+        if (method == NULL || url == NULL) broken = "a request needs a method and a URL";
+        c->method = strdup(method == NULL ? "" : method);
+        c->url = strdup(url == NULL ? "" : url);
+    }
+    body sent = {0};
+    for (pair p; broken == NULL && next_pair(&line, &p);) broken = set_call_option(c->options, &sent, &p);
+    if (sent.bytes != NULL || sent.content_type != NULL) {
+        svctoken_options_set_body(c->options, sent.bytes, sent.length, sent.content_type);
+    }
+    if (broken == NULL && pthread_create(&c->thread, NULL, run_call, c) != 0) broken = "no thread";
+    if (broken != NULL) {
+        free_call(c);
+        return broken;
+    }
+    c->next = calls;
+    calls = c;
+    append(answer, "ok", 2);
+    return NULL;
+}
+
+static const char *wait_for_call(char *line, buffer *answer) {
+    const char *id = next_word(&line);
+    for (call **c = &calls; id != NULL && *c != NULL; c = &(*c)->next) {
+        if (strcmp((*c)->id, id) == 0) {
+            call *ended = *c;
+            pthread_join(ended->thread, NULL);
+            *c = ended->next;
+            append(answer, ended->answer.bytes, ended->answer.length);
+            free_call(ended);
+            return NULL;
+        }
+    }
+    return "unknown call";
+}
+
+static const char *cancel_call(char *line, buffer *answer) {
+    const char *id = next_word(&line);
+    for (const call *c = calls; id != NULL && c != NULL; c = c->next) {
+        if (strcmp(c->id, id) == 0) {
+            svctoken_cancel_trigger(c->cancel);
+            append(answer, "ok", 2);
+            return NULL;
+        }
+    }
+    return "unknown call";
+}
+
+/* Commands --------------------------------------------------------------------------------------------------- */
+
+static const char *advance(char *line, buffer *answer) {
+    int64_t milliseconds;
+    const char *text = next_word(&line);
+    if (text == NULL || !read_number(text, &milliseconds)) return "advance needs milliseconds";
+    if (svctoken_testing_advance_clock(milliseconds) != SVCTOKEN_OK) return "the clock goes forward only";
+    append(answer, "ok", 2);
+    return NULL;
+}
+
+static const char *obey(char *line, buffer *answer) {
+    const char *command = next_word(&line);
+    if (strcmp(command, "client") == 0) return make_client(line, answer);
+    if (strcmp(command, "get_token") == 0) return start_call(get_token, line, answer);
+    if (strcmp(command, "get_token_info") == 0) return start_call(get_token_info, line, answer);
+    if (strcmp(command, "request") == 0) return start_call(request, line, answer);
+    if (strcmp(command, "wait") == 0) return wait_for_call(line, answer);
+    if (strcmp(command, "cancel") == 0) return cancel_call(line, answer);
+    if (strcmp(command, "invalidate_token") == 0) return invalidate_token(line, answer);
+    if (strcmp(command, "advance") == 0) return advance(line, answer);
+    if (strcmp(command, "stats") == 0) return tell_stats(line, answer);
+    if (strcmp(command, "close") == 0) return close_client(line, answer);
+    if (strcmp(command, "describe") == 0) return NOT_EXPRESSIBLE;
+    if (strcmp(command, "quit") == 0) {
+        append(answer, "ok", 2);
+        return NULL;
+    }
+    return "unknown command";
+}
+
+int main(void) {
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+    bool quit = false;
+    while (!quit && (length = getline(&line, &capacity, stdin)) > 0) {
+        if (line[length - 1] == '\n') line[length - 1] = '\0';
+        quit = strcmp(line, "quit") == 0;
+        buffer answer = {0};
+        const char *broken = obey(line, &answer);
+        if (broken != NULL) {
+            answer.length = 0;
+            append(&answer, "broken", 6);
+            add_text(&answer, "message", broken);
+        }
+        append(&answer, "\n", 1);
+        fwrite(answer.bytes, 1, answer.length, stdout);
+        fflush(stdout);
+        free(answer.bytes);
+    }
+    free(line);
+    return 0;
+}

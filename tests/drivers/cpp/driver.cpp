@@ -1,0 +1,376 @@
+// The C++ driver: one command a line in, one answer a line out, as tests/drivers/README.md says. It judges nothing and
+// uses svctoken.hpp alone.
+//
+// g++ -std=c++17 -Wall -Wextra -Wpedantic -Werror -pthread -Iinclude -o driver tests/drivers/cpp/driver.cpp
+//     -LLIBRARIES -Wl,-rpath,LIBRARIES -lsvctoken
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <future>
+#include <iostream>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "svctoken.hpp"
+
+extern char **environ;
+
+namespace {
+
+using std::string;
+using std::chrono::milliseconds;
+
+// The test is wrong, not the library.
+struct Broken {
+    string why;
+};
+
+const Broken NOT_EXPRESSIBLE{"not expressible"};
+
+// Lines ---------------------------------------------------------------------------------------------------------
+
+string encoded(const string &bytes) {
+    static const string plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?,;@$*()! ";
+    static const char digits[] = "0123456789ABCDEF";
+    string text;
+    for (const char byte : bytes) {
+        const auto value = static_cast<unsigned char>(byte);
+        if (plain.find(byte) != string::npos) text += byte;
+        else (text += '%') += {digits[value / 16], digits[value % 16]};
+    }
+    return text;
+}
+
+string decoded(const string &text) {
+    string bytes;
+    for (std::size_t i = 0; i < text.size(); i++) {
+        if (text[i] == '%' && i + 2 < text.size()) {
+            bytes += static_cast<char>(std::stoi(text.substr(i + 1, 2), nullptr, 16));
+            i += 2;
+        } else {
+            bytes += text[i];
+        }
+    }
+    return bytes;
+}
+
+class Answer {
+public:
+    explicit Answer(string outcome = "ok") : line_(std::move(outcome)) {}
+
+    Answer &add(const string &key, const string &value) {
+        line_ += '\t' + encoded(key) + '=' + encoded(value);
+        return *this;
+    }
+    template <typename T>
+    Answer &add_number(const string &key, T number) {
+        return add(key, std::to_string(number));
+    }
+    Answer &add_known(const string &key, const std::optional<string> &value) {
+        return value ? add(key, *value) : *this;
+    }
+    const string &line() const { return line_; }
+
+private:
+    string line_;
+};
+
+Answer answer_of(const svctoken::Error &error) {
+    Answer answer("error");
+    answer.add_number("code", error.code()).add("name", error.name()).add("message", error.what());
+    answer.add("stage", error.stage());
+    if (error.status()) answer.add_number("status", *error.status());
+    answer.add_known("oauth_error", error.oauth_error());
+    answer.add_known("oauth_error_description", error.oauth_error_description());
+    if (error.retry_after()) answer.add_number("retry_after_ms", error.retry_after()->count());
+    return answer;
+}
+
+// What a command gave: words first, then pairs.
+class Fields {
+public:
+    explicit Fields(const string &line) {
+        for (std::size_t begin = 0, end = 0; end != string::npos; begin = end + 1) {
+            end = line.find('\t', begin);
+            fields_.push_back(line.substr(begin, end == string::npos ? end : end - begin));
+        }
+    }
+    string word() {
+        if (next_ == fields_.size()) throw Broken{"a field is missing"};
+        return decoded(fields_[next_++]);
+    }
+    std::optional<std::pair<string, string>> pair() {
+        if (next_ == fields_.size()) return std::nullopt;
+        const string &field = fields_[next_++];
+        const auto equals = field.find('=');
+        if (equals == string::npos) throw Broken{"no key=value: " + field};
+        return std::pair(decoded(field.substr(0, equals)), decoded(field.substr(equals + 1)));
+    }
+
+private:
+    std::vector<string> fields_;
+    std::size_t next_ = 0;
+};
+
+std::optional<string> after(const string &text, const string &prefix) {
+    if (text.compare(0, prefix.size(), prefix) != 0) return std::nullopt;
+    return text.substr(prefix.size());
+}
+
+long long number(const string &text) {
+    try {
+        std::size_t used = 0;
+        const long long value = std::stoll(text, &used);
+        if (used == text.size()) return value;
+    } catch (const std::logic_error &) {
+        // Said below.
+    }
+    throw NOT_EXPRESSIBLE;
+}
+
+std::uint64_t count(const string &text) {
+    if (number(text) < 0) throw NOT_EXPRESSIBLE;
+    return static_cast<std::uint64_t>(number(text));
+}
+
+// Clients -------------------------------------------------------------------------------------------------------
+
+using svctoken::Config;
+
+void set_option(Config &config, const string &key, const string &value) {
+    using Setter = std::function<void(Config &, const string &)>;
+    const auto text = [](Config &(Config::*set)(const string &)) -> Setter {
+        return [set](Config &c, const string &v) { (c.*set)(v); };
+    };
+    const auto time = [](Config &(Config::*set)(milliseconds)) -> Setter {
+        return [set](Config &c, const string &v) { (c.*set)(milliseconds(number(v))); };
+    };
+    const auto counted = [](Config &(Config::*set)(std::uint64_t)) -> Setter {
+        return [set](Config &c, const string &v) { (c.*set)(count(v)); };
+    };
+    static const std::map<string, Setter> setters = {
+        {"client_id", text(&Config::client_id)},
+        {"client_secret", text(&Config::client_secret)},
+        {"client_secret_file", text(&Config::client_secret_file)},
+        {"token_url", text(&Config::token_url)},
+        {"base_url", text(&Config::base_url)},
+        {"allowed_origins", text(&Config::allowed_origin)},
+        {"auth_method", text(&Config::auth_method)},
+        {"auth_encoding", text(&Config::auth_encoding)},
+        {"scope", text(&Config::scope)},
+        {"audience", text(&Config::audience)},
+        {"resource", text(&Config::resource)},
+        {"timeout", time(&Config::timeout)},
+        {"connect_timeout", time(&Config::connect_timeout)},
+        {"token_timeout", time(&Config::token_timeout)},
+        {"cache", text(&Config::cache)},
+        {"accept", text(&Config::accept)},
+        {"user_agent", text(&Config::user_agent)},
+        {"max_attempts", counted(&Config::max_attempts)},
+        {"max_response_bytes", counted(&Config::max_response_bytes)},
+        {"allow_http", [](Config &c, const string &v) { c.allow_http(v == "true"); }},
+        {"ca_file", text(&Config::ca_file)},
+    };
+    const auto bytes = key.find("!bytes");
+    const auto setter = setters.find(key.substr(0, bytes));
+    if (setter != setters.end()) setter->second(config, value);
+    else if (const auto parameter = after(key, "extra_params.")) config.extra_param(*parameter, value);
+    else if (const auto header = after(key, "headers.")) config.header(*header, value);
+    else throw NOT_EXPRESSIBLE;
+}
+
+void clear_environment() {
+    std::vector<string> ours;
+    for (char **variable = environ; *variable != nullptr; variable++) {
+        const string text = *variable;
+        if (after(text, "SVCTOKEN_") || after(text, "MONGODB_ATLAS_")) ours.push_back(text.substr(0, text.find('=')));
+    }
+    for (const string &name : ours) unsetenv(name.c_str());
+}
+
+svctoken::Client make_client(Fields &fields) {
+    Config config;
+    string constructor = "plain", server_url, realm;
+    clear_environment();
+    while (const auto field = fields.pair()) {
+        const auto &[key, value] = *field;
+        if (const auto variable = after(key, "env.")) setenv(variable->c_str(), value.c_str(), 1);
+        else if (key == "constructor") constructor = value;
+        else if (key == "server_url") server_url = value;
+        else if (key == "realm") realm = value;
+        else set_option(config, key, value);
+    }
+    if (constructor == "plain") return svctoken::Client(config);
+    if (constructor == "atlas") return svctoken::Client::atlas(config);
+    if (constructor == "keycloak") return svctoken::Client::keycloak(server_url, realm, config);
+    if (constructor == "from_env") return svctoken::Client::from_env(config);
+    throw Broken{"unknown constructor " + constructor};
+}
+
+// Calls ---------------------------------------------------------------------------------------------------------
+
+struct Call {
+    svctoken::CancelToken cancel;
+    std::future<string> outcome;
+};
+
+string timed(const std::function<Answer()> &call) {
+    using clock = std::chrono::steady_clock;
+    const auto began = clock::now();
+    const auto elapsed = [began] { return std::chrono::duration_cast<milliseconds>(clock::now() - began).count(); };
+    try {
+        Answer answer = call();
+        return answer.add_number("elapsed_ms", elapsed()).line();
+    } catch (const svctoken::Error &error) {
+        return answer_of(error).add_number("elapsed_ms", elapsed()).line();
+    } catch (const std::exception &error) {
+        return Answer("foreign").add("type", "std::exception").add("message", error.what()).line();
+    }
+}
+
+svctoken::Options call_options(Fields &fields, const svctoken::CancelToken &cancel) {
+    svctoken::Options options;
+    options.cancel(cancel);
+    std::optional<string> body, content_type;
+    while (const auto field = fields.pair()) {
+        const auto &[key, value] = *field;
+        if (const auto parameter = after(key, "query.")) options.query(*parameter, value);
+        else if (const auto header = after(key, "header.")) options.header(*header, value);
+        else if (key == "timeout") options.timeout(milliseconds(number(value)));
+        else if (key == "accept") options.accept(value);
+        else if (key == "max_response_bytes") options.max_response_bytes(count(value));
+        else if (key == "json") options.json(value);
+        else if (key == "body") body = value;
+        else if (key == "content_type") content_type = value;
+        else throw NOT_EXPRESSIBLE;
+    }
+    if (content_type) options.body(body.value_or(""), *content_type);
+    else if (body) options.body(*body);
+    return options;
+}
+
+Answer get_token(const svctoken::Client &client, const svctoken::Options &options) {
+    return Answer().add("token", client.get_token(options));
+}
+
+Answer get_token_info(const svctoken::Client &client, const svctoken::Options &options) {
+    const svctoken::TokenInfo info = client.get_token_info(options);
+    Answer answer;
+    answer.add("token", info.token).add("token_type", info.token_type).add_known("scope", info.scope);
+    return answer.add_number("expires_in_ms", info.expires_in.count());
+}
+
+Answer request(const svctoken::Client &client, const string &method, const string &url,
+               const svctoken::Options &options) {
+    const svctoken::Response response = client.request(method, url, options);
+    Answer answer;
+    answer.add_number("status", response.status()).add_number("attempts", response.attempts());
+    answer.add("body", response.text());
+    for (const auto &[name, value] : response.headers()) answer.add("header." + name, value);
+    return answer;
+}
+
+// Commands ------------------------------------------------------------------------------------------------------
+
+class Driver {
+public:
+    string obey(const string &line) {
+        Fields fields(line);
+        const string command = fields.word();
+        if (command == "client") {
+            const string id = fields.word();
+            clients_.insert_or_assign(id, make_client(fields));
+            return Answer().line();
+        }
+        if (command == "get_token" || command == "get_token_info" || command == "request") return start(command, fields);
+        if (command == "wait") {
+            const auto call = find(calls_, fields.word(), "call");
+            const string outcome = call->second.outcome.get();
+            calls_.erase(call);
+            return outcome;
+        }
+        if (command == "cancel") {
+            find(calls_, fields.word(), "call")->second.cancel.cancel();
+            return Answer().line();
+        }
+        if (command == "invalidate_token") {
+            const svctoken::Client &client = find(clients_, fields.word(), "client")->second;
+            return Answer().add("result", client.invalidate_token(fields.word()) ? "true" : "false").line();
+        }
+        if (command == "advance") {
+            svctoken::testing::advance_clock(milliseconds(number(fields.word())));
+            return Answer().line();
+        }
+        if (command == "stats") {
+            Answer answer;
+            for (const auto &[name, value] : find(clients_, fields.word(), "client")->second.stats()) {
+                answer.add_number(name, value);
+            }
+            return answer.line();
+        }
+        if (command == "close") {
+            clients_.erase(find(clients_, fields.word(), "client"));
+            return Answer().line();
+        }
+        if (command == "describe") throw NOT_EXPRESSIBLE;
+        if (command == "quit") return Answer().line();
+        throw Broken{"unknown command " + command};
+    }
+
+private:
+    template <typename T>
+    typename std::map<string, T>::iterator find(std::map<string, T> &known, const string &id, const string &what) {
+        const auto found = known.find(id);
+        if (found == known.end()) throw Broken{"unknown " + what + ' ' + id};
+        return found;
+    }
+
+    string start(const string &command, Fields &fields) {
+        const string id = fields.word();
+        const svctoken::Client &client = find(clients_, fields.word(), "client")->second;
+        const bool is_request = command == "request";
+        const string method = is_request ? fields.word() : "", url = is_request ? fields.word() : "";
+        Call call;
+        const svctoken::Options options = call_options(fields, call.cancel);
+        const auto run = [&client, command, method, url, options] {
+            return timed([&] {
+                if (command == "get_token") return get_token(client, options);
+                if (command == "get_token_info") return get_token_info(client, options);
+                return request(client, method, url, options);
+            });
+        };
+        call.outcome = std::async(std::launch::async, run);
+        calls_.insert_or_assign(id, std::move(call));
+        return Answer().line();
+    }
+
+    std::map<string, svctoken::Client> clients_;
+    // After the clients, so that no client ends before its calls.
+    std::map<string, Call> calls_;
+};
+
+} // namespace
+
+int main() {
+    Driver driver;
+    for (string line; std::getline(std::cin, line);) {
+        string answer;
+        try {
+            answer = driver.obey(line);
+        } catch (const svctoken::Error &error) {
+            answer = answer_of(error).line();
+        } catch (const Broken &broken) {
+            answer = Answer("broken").add("message", broken.why).line();
+        } catch (const std::exception &error) {
+            answer = Answer("foreign").add("type", "std::exception").add("message", error.what()).line();
+        }
+        std::cout << answer << std::endl;
+        if (line == "quit") break;
+    }
+    // Calls that nobody waited for would hold the exit up.
+    std::_Exit(0);
+}

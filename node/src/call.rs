@@ -121,6 +121,7 @@ pub(crate) fn create_calls(
 #[napi]
 pub(crate) fn keep_alive(env: Env, calls: &External<Calls>, in_progress: bool) -> napi::Result<()> {
     let mut settle = calls.0.function();
+    #[expect(deprecated, reason = "a clone counts threads; whether the event loop waits is another question")]
     if in_progress { settle.refer(&env) } else { settle.unref(&env) }
 }
 

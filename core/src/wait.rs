@@ -21,6 +21,7 @@ const SLICE: Duration = Duration::from_millis(50);
 /// Clones share one state. Hand it to calls by [`CallOptions::cancel`] or
 /// [`RequestBuilder::cancel`](crate::RequestBuilder::cancel); [`cancel`](CancelToken::cancel) then ends every call
 /// that holds it, now and later, with [`ErrorCode::Cancelled`](crate::ErrorCode::Cancelled). A cancelled token stays so.
+/// A forked child shares its parent's tokens: a cancel in one ends waits in both.
 #[derive(Clone)]
 pub struct CancelToken(Arc<CancelState>);
 
@@ -223,9 +224,10 @@ impl Wait {
             let mut fds = [const { None }; 2];
             fds[0] = fd.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
             fds[1] = cancel_event.map(|event| PollFd::from_borrowed_fd(event.fd(), PollFlags::IN));
-            let watched = fd.is_some();
             match poll_some(fds, left) {
-                Ok(first_is_ready) if watched && first_is_ready => return Ok(true),
+                Ok(Ready { event: true, .. }) => return Ok(true),
+                // Without the flag it was set in the other process of a fork, which shares the descriptor.
+                Ok(Ready { cancel: true, .. }) => return Err(Stop::Cancelled),
                 Ok(_) => {}
                 Err(Errno::INTR) => {}
                 // Nothing else can come of a valid poll but want of memory: then look again after a slice.
@@ -238,24 +240,36 @@ impl Wait {
     }
 }
 
-/// Polls the descriptors that are there; tells whether the first slot's is ready.
-fn poll_some(fds: [Option<PollFd<'_>>; 2], timeout: Duration) -> Result<bool, Errno> {
+/// Which of two descriptors are ready.
+struct Ready {
+    event: bool,
+    cancel: bool,
+}
+
+/// Polls the descriptors that are there: the event's and the cancel token's.
+fn poll_some(fds: [Option<PollFd<'_>>; 2], timeout: Duration) -> Result<Ready, Errno> {
     let timeout = Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
     };
+    let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
     match fds {
-        [Some(first), Some(second)] => {
-            let mut both = [first, second];
+        [Some(event), Some(cancel)] => {
+            let mut both = [event, cancel];
             poll(&mut both, Some(&timeout))?;
-            Ok(!both[0].revents().is_empty())
+            Ok(Ready { event: is_ready(&both[0]), cancel: is_ready(&both[1]) })
         }
-        [Some(only), None] => {
-            let mut one = [only];
-            Ok(poll(&mut one, Some(&timeout))? > 0)
+        [Some(event), None] => {
+            let mut one = [event];
+            poll(&mut one, Some(&timeout))?;
+            Ok(Ready { event: is_ready(&one[0]), cancel: false })
         }
-        [None, Some(cancel)] => poll(&mut [cancel], Some(&timeout)).map(|_| false),
-        [None, None] => poll(&mut [], Some(&timeout)).map(|_| false),
+        [None, Some(cancel)] => {
+            let mut one = [cancel];
+            poll(&mut one, Some(&timeout))?;
+            Ok(Ready { event: false, cancel: is_ready(&one[0]) })
+        }
+        [None, None] => poll(&mut [], Some(&timeout)).map(|_| Ready { event: false, cancel: false }),
     }
 }
 

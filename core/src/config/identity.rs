@@ -51,6 +51,11 @@ impl Identity {
         }
         Identity(sha256(&fields.0))
     }
+
+    #[cfg(test)]
+    pub(crate) fn of_bytes(bytes: [u8; 32]) -> Identity {
+        Identity(bytes)
+    }
 }
 
 /// Tagged and length-prefixed, so that no two lists of fields have the same bytes.

@@ -37,19 +37,21 @@ thread_local! {
     static CURRENT: RefCell<Option<Wait>> = const { RefCell::new(None) };
 }
 
-/// Puts a wait in place for as long as it lives.
-struct InCall;
+/// Puts a wait in place for as long as it lives. The one before comes back afterwards: a host's signal handler may run
+/// inside a wait and make a call of its own.
+struct InCall {
+    before: Option<Wait>,
+}
 
 impl InCall {
     fn with(wait: &Wait) -> InCall {
-        CURRENT.with_borrow_mut(|current| *current = Some(wait.clone()));
-        InCall
+        InCall { before: CURRENT.replace(Some(wait.clone())) }
     }
 }
 
 impl Drop for InCall {
     fn drop(&mut self) {
-        CURRENT.with_borrow_mut(|current| *current = None);
+        CURRENT.set(self.before.take());
     }
 }
 

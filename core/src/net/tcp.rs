@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with, sockopt};
 
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::wait::{Interest, Wait};
+use crate::wait::{Interest, Stop, Wait};
 
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -37,7 +37,7 @@ impl Socket {
             match connect_one(*address, &one) {
                 Ok(Ok(stream)) => return Ok(Socket { stream, peer: peer.into(), more_expected: false }),
                 Ok(Err(error)) => failures.push(format!("{address}: {error}")),
-                Err(stop) if wait.check().is_err() || left == 1 => {
+                Err(stop) if stop == Stop::Cancelled || left == 1 || wait.check().is_err() => {
                     return Err(stop.into_error(Stage::Connecting, &doing));
                 }
                 Err(_) => failures.push(format!("{address}: no answer")),
@@ -102,7 +102,7 @@ impl Socket {
 fn connect_one(
     address: SocketAddr,
     wait: &Wait,
-) -> std::result::Result<std::result::Result<TcpStream, io::Error>, crate::wait::Stop> {
+) -> std::result::Result<std::result::Result<TcpStream, io::Error>, Stop> {
     wait.check()?;
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;

@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::background;
-use crate::clock;
+use crate::clock::{self, BootTime};
 use crate::config::preset::Settings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::Owned;
-use crate::grant::{Failure, FailureClass};
+use crate::grant::{Failure, FailureClass, Granted};
 use crate::http::HttpClient;
 use crate::token::governor::Remembered;
 use crate::token::life::State;
@@ -46,19 +46,7 @@ impl Flight {
         background::spawn("svctoken-mint", move || {
             let minted =
                 catch_unwind(AssertUnwindSafe(|| mint::mint(&minting.settings, &minting.http, &slot.counters)));
-            let outcome = match minted.unwrap_or_else(|_| Err(panicked())) {
-                Ok((granted, began)) => {
-                    slot.counters.token_received();
-                    let token = slot.adopt(granted, began);
-                    slot.land(None);
-                    Ok(token)
-                }
-                Err(failure) => {
-                    slot.counters.failed_refresh();
-                    slot.land(Some(&failure));
-                    Err(failure.error)
-                }
-            };
+            let outcome = slot.land(minted.unwrap_or_else(|_| Err(panicked())));
             let _ = landing.outcome.set(outcome);
             if let Some(done) = &landing.done {
                 done.set();
@@ -88,16 +76,27 @@ impl Flight {
 const PATIENCE: &str = "patience";
 
 impl Slot {
-    /// Ends the flight in the slot's books: the next caller starts another, or finds the failure remembered.
-    fn land(&self, failure: Option<&Failure>) {
+    /// Ends the flight in the slot's books: the next caller finds the token, or the failure remembered. All under one
+    /// lock, so that nobody joins a flight whose token was condemned already.
+    fn land(&self, minted: std::result::Result<(Granted, BootTime), Failure>) -> Result<Arc<LiveToken>> {
         let progress = self.progress();
         let mut progress = lock(&progress);
-        let now = clock::now();
-        let alive = self.current.load().life.state(now) != State::Ended;
-        let before = progress.failure.take();
-        progress.failure =
-            failure.map(|failure| Remembered::after(failure, before.as_ref(), alive, now, crypto::random_fraction()));
         progress.flight = None;
+        let before = progress.failure.take();
+        match minted {
+            Ok((granted, began)) => {
+                self.counters.token_received();
+                Ok(self.adopt(granted, began))
+            }
+            Err(failure) => {
+                self.counters.failed_refresh();
+                let now = clock::now();
+                let alive = self.current.load().life.state(now) != State::Ended;
+                let chance = crypto::random_fraction();
+                progress.failure = Some(Remembered::after(&failure, before.as_ref(), alive, now, chance));
+                Err(failure.error)
+            }
+        }
     }
 }
 

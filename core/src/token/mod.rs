@@ -202,6 +202,7 @@ impl Slot {
 
     /// The token, waiting for one where that is due.
     pub(crate) fn get(self: &Arc<Slot>, minting: &Minting, wait: &Wait) -> Result<Token> {
+        let mut discarded = false;
         loop {
             let doing = || format!("waiting for a token from {}", minting.settings.token_url.origin);
             let progress = self.progress();
@@ -224,10 +225,14 @@ impl Slot {
                 _ => None,
             };
             let waited = flight.wait(wait, patience);
-            if let Ok(Some(Ok(token))) = &waited
-                && (token.life == Life::NONE || token.life.state(clock::now()) != State::Ended)
-            {
-                return Ok(Token(Guard::from(token.clone())));
+            if let Ok(Some(Ok(token))) = &waited {
+                let ended = token.life != Life::NONE && token.life.state(clock::now()) == State::Ended;
+                if !ended || discarded {
+                    return Ok(Token(Guard::from(token.clone())));
+                }
+                // The machine slept over the token's whole life. Once more; but a server whose tokens end before they
+                // arrive is not asked for ever.
+                discarded = true;
             }
             if let Err(Stop::Cancelled) = waited {
                 return Err(Stop::Cancelled.into_error(Stage::Waiting, &doing()));
@@ -337,4 +342,48 @@ enum Joined {
 
 fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(text: &str, lifetime: Lifetime) -> Granted {
+        Granted { access_token: Secret::new(text.into()), scope: None, lifetime }
+    }
+
+    #[test]
+    fn a_slot_is_kept_by_its_clients_or_its_token_and_by_nothing_else() {
+        let identity = |name: &str| Identity::of_bytes(crypto::sha256(name.as_bytes()));
+        let held = Slot::of(identity("held by a client"));
+        let living = Arc::downgrade(&Slot::of(identity("with a living token")));
+        living
+            .upgrade()
+            .expect("just made")
+            .adopt(granted("t", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
+        let left = Arc::downgrade(&Slot::of(identity("left alone")));
+        Slot::of(identity("the next"));
+        assert!(Arc::ptr_eq(&held, &Slot::of(identity("held by a client"))));
+        assert!(living.upgrade().is_some());
+        assert!(left.upgrade().is_none());
+    }
+
+    #[test]
+    fn p03_a_token_is_condemned_once_and_only_by_its_own_text() {
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"condemned")));
+        slot.adopt(granted("first", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
+        assert!(!slot.condemn("another") && slot.fresh().is_some());
+        assert!(slot.condemn("first") && slot.fresh().is_none());
+        assert!(!slot.condemn("first"), "the second caller that saw the 401 changes nothing");
+        slot.adopt(granted("second", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
+        assert!(!slot.condemn("first") && slot.fresh().is_some(), "its successor is not condemned");
+    }
+
+    #[test]
+    fn p05_a_token_of_no_lifetime_is_never_kept() {
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"unusable")));
+        let token = slot.adopt(granted("now or never", Lifetime::Unusable), clock::now());
+        assert_eq!(token.text.reveal(), "now or never");
+        assert!(slot.fresh().is_none());
+    }
 }

@@ -28,9 +28,10 @@ pub(crate) fn accept(space: &Arc<Space>, stream: TcpStream, tls: bool) {
     let spawned = thread::Builder::new().name("sandbox-connection".into()).stack_size(STACK).spawn(move || {
         let mut wire = Wire::plain(peer);
         let ending = serve(&served, &mut wire, number, tls);
-        // Out of the books first: a reset is sent when the last holder of the socket drops it.
+        // Out of the books first: who sees the end must find it in the report.
         served.unregister(number);
         wire.end(ending);
+        served.count_closed();
     });
     if spawned.is_err() {
         space.unregister(number);
@@ -95,7 +96,7 @@ fn refuse(space: &Space, wire: &mut Wire, status: u16, reason: &str) -> Result<(
 
 /// Answers one request. Ok: the connection serves the next one.
 fn respond(space: &Space, wire: &mut Wire, connection: u64, tls: bool, request: &Request) -> Result<(), Ending> {
-    let mut admitted = space.admit(connection, tls, request);
+    let admitted = space.admit(connection, tls, request);
     let action = Arc::clone(&admitted.action);
     let exchange = Exchange { space, number: admitted.number, tls, request };
 
@@ -136,7 +137,6 @@ fn respond(space: &Space, wire: &mut Wire, connection: u64, tls: bool, request: 
     let end = reset_at.or(stall_at).unwrap_or(body_length);
 
     admitted.answering(response.status);
-    drop(admitted);
     sender.push(head(space, request, &action, &response).as_bytes())?;
     sender.push_body(&response, end, has_body && is_chunked(&action))?;
     if reset_at.is_none() && stall_at.is_none() && has_body && is_chunked(&action) {
@@ -179,11 +179,15 @@ fn head(space: &Space, request: &Request, action: &Action, response: &Response) 
     }
     let framed = response.has_header("content-length") || response.has_header("transfer-encoding");
     let bodiless_status = !response.may_have_body("GET");
+    let chunked = is_chunked(action) && !bodiless_status;
     if let Some(claimed) = action.content_length {
         line("Content-Length", &claimed.to_string());
-    } else if is_chunked(action) && !bodiless_status {
+    }
+    if chunked {
         line("Transfer-Encoding", "chunked");
-    } else if !framed && !bodiless_status && !action.http_1_0 {
+    }
+    let framed = framed || chunked || action.content_length.is_some() || bodiless_status || action.http_1_0;
+    if !framed {
         line("Content-Length", &response.body.len().to_string());
     }
     if request.wants_close && !response.has_header("connection") {

@@ -19,6 +19,9 @@ use crate::tls::Identities;
 /// How soon a waiting connection sees that its client has left.
 const HANG_UP_SLICE: Duration = Duration::from_millis(50);
 
+/// No wait is longer, so that a deadline can always be computed.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
 /// Servers of one test, made by [`Sandbox::create_space`](crate::Sandbox::create_space). They serve until
 /// [`delete`](Space::delete), or until the sandbox is dropped. Every method may be called from any thread.
 pub struct Space {
@@ -108,12 +111,12 @@ impl Space {
     }
 
     /// Blocks until every counter named in `until` (as in the report; `held` is an object of gates) has reached its
-    /// number, for at most `timeout`.
+    /// number, for at most `timeout` (a day at most).
     ///
     /// # Errors
     /// A counter that no report has; at once.
     pub fn wait(&self, until: &Map<String, Value>, timeout: Duration) -> Result<Waited, UnknownCounter> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         let mut state = self.lock();
         loop {
             if reached(&state, until)? {
@@ -133,7 +136,7 @@ impl Space {
         self.changed.notify_all();
     }
 
-    /// Moves the space's clock (token life, per-minute limit, `Date`) forward.
+    /// Moves the space's clock (token life, per-minute limit, `Date`) forward, by a hundred years in all at most.
     pub fn advance(&self, by: Duration) {
         self.lock().advance(by);
         self.changed.notify_all();
@@ -205,6 +208,12 @@ impl Space {
         self.changed.notify_all();
     }
 
+    /// Counts a connection whose FIN or RST has left, or whose client was gone.
+    pub(crate) fn count_closed(&self) {
+        self.lock().counters.closed_connections += 1;
+        self.changed.notify_all();
+    }
+
     pub(crate) fn admit(&self, connection: u64, tls: bool, request: &Request) -> Admitted<'_> {
         let (number, action) = self.lock().admit(connection, tls, request);
         self.changed.notify_all();
@@ -212,13 +221,13 @@ impl Space {
             space: self,
             number,
             action: action.unwrap_or_default(),
-            counts_as_token_request: is_token_endpoint(&request.path),
+            is_token_request: is_token_endpoint(&request.path),
         }
     }
 
     /// Lets time pass on a connection.
     pub(crate) fn pause(&self, peer: &Peer, duration: Duration) -> Result<(), Ending> {
-        let deadline = Instant::now() + duration;
+        let deadline = Instant::now() + duration.min(LONGEST_WAIT);
         self.wait_on(peer, self.lock(), Some(deadline), |_| false).map(drop)
     }
 
@@ -300,25 +309,20 @@ pub(crate) struct Admitted<'a> {
     space: &'a Space,
     pub(crate) number: u64,
     pub(crate) action: Arc<Action>,
-    counts_as_token_request: bool,
+    is_token_request: bool,
 }
 
 impl Admitted<'_> {
     /// To be called just before the first byte of the answer: who has read it must find it in the report.
-    pub(crate) fn answering(&mut self, status: u16) {
+    pub(crate) fn answering(self, status: u16) {
         self.space.lock().log_status(self.number, status);
-        self.leave();
-    }
-
-    fn leave(&mut self) {
-        if std::mem::take(&mut self.counts_as_token_request) {
-            self.space.lock().counters.token_requests_now -= 1;
-        }
     }
 }
 
 impl Drop for Admitted<'_> {
     fn drop(&mut self) {
-        self.leave();
+        if self.is_token_request {
+            self.space.lock().counters.token_requests_now -= 1;
+        }
     }
 }

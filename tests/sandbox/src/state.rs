@@ -15,6 +15,8 @@ use crate::tokens::{Issued, Owner, Tokens, token_answer};
 
 /// Requests the report remembers.
 const LOG_ENTRIES: usize = 1000;
+/// A clock is never moved further than a hundred years, which keeps every sum of times in range.
+const FURTHEST_ADVANCE_MS: u64 = 100 * 365 * 86_400_000;
 /// Bytes of a body the report shows.
 const LOGGED_BODY: usize = 64 * 1024;
 
@@ -25,7 +27,8 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     log: VecDeque<Entry>,
     started: Instant,
-    advanced: Duration,
+    started_unix_ms: u64,
+    advanced_ms: u64,
     pub(crate) held: BTreeMap<String, u64>,
     pub(crate) released: HashSet<String>,
     pub(crate) open: HashMap<u64, Arc<Peer>>,
@@ -43,6 +46,8 @@ pub(crate) struct Counters {
     pub(crate) revocations: u64,
     pub(crate) requests: u64,
     pub(crate) connections: u64,
+    /// What is sent at the end of these has been sent.
+    pub(crate) closed_connections: u64,
     pub(crate) token_requests_now: u64,
     pub(crate) most_token_requests_at_once: u64,
 }
@@ -69,7 +74,8 @@ impl State {
             counters: Counters::default(),
             log: VecDeque::new(),
             started: Instant::now(),
-            advanced: Duration::ZERO,
+            started_unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+            advanced_ms: 0,
             held: BTreeMap::new(),
             released: HashSet::new(),
             open: HashMap::new(),
@@ -91,19 +97,19 @@ impl State {
         Ok(())
     }
 
-    /// Milliseconds of the space's own clock.
+    /// The space's own clock, in milliseconds since 1970: the host's when the space was made, from there on steady.
     pub(crate) fn now_ms(&self) -> u64 {
-        (self.started.elapsed() + self.advanced).as_millis() as u64
+        self.started_unix_ms + self.started.elapsed().as_millis() as u64 + self.advanced_ms
     }
 
     pub(crate) fn advance(&mut self, by: Duration) {
-        self.advanced = self.advanced.saturating_add(by);
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.advanced_ms = self.advanced_ms.saturating_add(by).min(FURTHEST_ADVANCE_MS);
     }
 
     /// What the `Date` header says.
     pub(crate) fn date(&self) -> String {
-        let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + self.advanced;
-        imf_fixdate((real.as_secs() as i64).saturating_add(self.settings.date_offset_s))
+        imf_fixdate(((self.now_ms() / 1000) as i64).saturating_add(self.settings.date_offset_s))
     }
 
     /// Counts and logs a request that was read, and finds what a rule wants done with it.
@@ -200,6 +206,7 @@ impl State {
             "requests" => self.counters.requests,
             "connections" => self.counters.connections,
             "open_connections" => self.open.len() as u64,
+            "closed_connections" => self.counters.closed_connections,
             "living_tokens" => self.tokens.living(self.now_ms()) as u64,
             "max_living_tokens" => self.tokens.most_living() as u64,
             "max_token_requests_at_once" => self.counters.most_token_requests_at_once,
@@ -216,6 +223,7 @@ impl State {
             "requests": self.counters.requests,
             "connections": self.counters.connections,
             "open_connections": self.open.len(),
+            "closed_connections": self.counters.closed_connections,
             "living_tokens": self.tokens.living(self.now_ms()),
             "max_living_tokens": self.tokens.most_living(),
             "max_token_requests_at_once": self.counters.most_token_requests_at_once,

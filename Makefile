@@ -1,0 +1,100 @@
+# The one door to this repository, for people and for .ci/run alike. `make help` lists what is here.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# What is built and fetched: target/ (cargo), .cache/ (everything else), node/node_modules (npm). All ignored by git.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+DEBUG := $(TARGET)/debug
+CACHE := $(CURDIR)/.cache
+VENV := $(CACHE)/venv
+PYTHON := $(VENV)/bin/python
+PYTHON3 ?= python3
+export SVCTOKEN_SANDBOX := $(DEBUG)/svctoken-sandbox
+
+CFLAGS := -Wall -Wextra -Wpedantic -Werror -O1 -g
+LINK := -L$(DEBUG) -lsvctoken -Wl,-rpath,$(DEBUG)
+
+DRIVERS := --driver rust=$(DEBUG)/svctoken-driver \
+           --driver c=$(DEBUG)/driver-c \
+           --driver cpp=$(DEBUG)/driver-cpp \
+           --driver python="$(PYTHON) tests/drivers/python/driver.py" \
+           --driver node="node tests/drivers/node/driver.js"
+
+.PHONY: help check-tools build demo test test-rust test-scenarios test-python test-node test-keycloak lint sizes clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 18
+
+check-tools: ## name what this machine lacks
+	@missing=0; \
+	need() { command -v "$$1" >/dev/null || { echo "missing: $$1 ($$2)"; missing=1; }; }; \
+	need cargo "Rust 1.95 or newer"; need cc "a C compiler"; need c++ "a C++17 compiler"; \
+	need $(PYTHON3) "Python 3.10 or newer, with venv"; need node "Node.js 20 or newer"; need npm "comes with Node.js"; \
+	$(PYTHON3) -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' || { echo "missing: Python 3.10 with venv"; missing=1; }; \
+	node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo "missing: Node.js 20"; missing=1; }; \
+	for optional in valgrind java mvn; do \
+	  command -v $$optional >/dev/null || echo "optional, and missing: $$optional (some tests will say that they were skipped)"; \
+	done; \
+	exit $$missing
+
+build: check-tools $(DEBUG)/driver-c $(DEBUG)/driver-cpp python-package node-package ## everything, for tests
+
+.PHONY: cargo-build python-package node-package
+cargo-build:
+	cargo build --locked
+
+$(DEBUG)/driver-c: cargo-build tests/drivers/c/driver.c include/svctoken.h
+	cc -std=c11 $(CFLAGS) -Iinclude -o $@ tests/drivers/c/driver.c -pthread $(LINK)
+
+$(DEBUG)/driver-cpp: cargo-build tests/drivers/cpp/driver.cpp include/svctoken.h include/svctoken.hpp
+	c++ -std=c++17 $(CFLAGS) -Iinclude -o $@ tests/drivers/cpp/driver.cpp -pthread $(LINK)
+
+$(VENV)/.made: py/requirements-dev.txt
+	$(PYTHON3) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement py/requirements-dev.txt
+	touch $@
+
+python-package: $(VENV)/.made cargo-build
+	VIRTUAL_ENV=$(VENV) $(VENV)/bin/maturin develop --quiet --locked --manifest-path py/Cargo.toml
+
+node/node_modules/.made: node/package-lock.json
+	cd node && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+node-package: node/node_modules/.made cargo-build
+	cd node && npm run --silent build
+
+demo: build ## the README's five programs against a sandbox with Atlas's limits
+	rm -rf $(CACHE)/demo && mkdir -p $(CACHE)/demo
+	$(DEBUG)/svctoken-demo $(PYTHON) node $(CACHE)/demo
+
+test: ## every test there is
+	tests/all
+
+test-rust: cargo-build ## the unit tests, and the C and C++ programs under ASan and valgrind
+	cargo test --locked
+
+test-scenarios: build ## every scenario in all five languages
+	$(DEBUG)/svctoken-runner $(DRIVERS)
+
+test-python: build ## what is Python's own: types, signals, fork
+	cd py && $(PYTHON) -m pytest -q tests
+
+test-node: build ## what is Node's own: abort, workers, package
+	cd node && npm test --silent
+
+test-keycloak: build ## all five languages against a real Keycloak (wants Java and Maven)
+	tests/keycloak/run $(DRIVERS)
+
+lint: $(VENV)/.made ## formatting, clippy, types
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+sizes: ## what is shipped, in bytes and crates, against its limits
+	tests/sizes
+
+clean: ## everything built and fetched
+	rm -rf $(TARGET) $(CACHE) node/node_modules

@@ -1,0 +1,131 @@
+//! Calls, each on a thread of its own.
+
+use crate::Broken;
+use crate::answer::Answer;
+use crate::fields::{Fields, milliseconds, number, text};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use svctoken::{CallOptions, CancelToken, Client, Error, RequestBuilder};
+
+pub(crate) struct Call {
+    thread: JoinHandle<Answer>,
+    cancel: CancelToken,
+}
+
+impl Call {
+    fn start(cancel: CancelToken, work: impl FnOnce() -> Result<Answer, Error> + Send + 'static) -> Self {
+        let thread = std::thread::spawn(move || {
+            let start = Instant::now();
+            let answer = work().unwrap_or_else(|error| Answer::error(&error));
+            answer.with("elapsed_ms", start.elapsed().as_secs_f64() * 1000.0)
+        });
+        Self { thread, cancel }
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    pub(crate) fn wait(self) -> Answer {
+        self.thread.join().unwrap_or_else(|_| Answer::broken("the call panicked; standard error says where"))
+    }
+}
+
+pub(crate) fn get_token(client: Client, fields: Fields) -> Result<Call, Broken> {
+    let options = options(fields)?;
+    let cancel = options.cancel.clone().unwrap_or_default();
+    Ok(Call::start(cancel, move || {
+        let token = client.get_token_with(&options)?;
+        Ok(Answer::ok().with("token", token.as_str()))
+    }))
+}
+
+pub(crate) fn get_token_info(client: Client, fields: Fields) -> Result<Call, Broken> {
+    let options = options(fields)?;
+    let cancel = options.cancel.clone().unwrap_or_default();
+    Ok(Call::start(cancel, move || {
+        let token = client.get_token_with(&options)?;
+        let answer = Answer::ok()
+            .with("token", token.as_str())
+            .with("token_type", token.token_type())
+            .with("expires_in_ms", token.expires_in().as_millis());
+        Ok(match token.scope() {
+            Some(scope) => answer.with("scope", scope),
+            None => answer,
+        })
+    }))
+}
+
+fn options(mut fields: Fields) -> Result<CallOptions, Broken> {
+    let mut options = CallOptions { cancel: Some(CancelToken::new()), ..CallOptions::default() };
+    while let Some((key, value)) = fields.pair()? {
+        match key.as_str() {
+            "timeout" => options.timeout = Some(milliseconds(&text(value)?)?),
+            _ => return Err(Broken(format!("unknown field {key}"))),
+        }
+    }
+    Ok(options)
+}
+
+pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken> {
+    let (method, url) = (fields.word()?, fields.word()?);
+    let mut pairs = Vec::new();
+    while let Some(pair) = fields.pair()? {
+        pairs.push(pair);
+    }
+    let parts = pairs.into_iter().map(|(key, value)| Part::read(&key, value)).collect::<Result<Vec<_>, _>>()?;
+    let cancel = CancelToken::new();
+    Ok(Call::start(cancel.clone(), move || {
+        let request = client.request(method, url).cancel(&cancel);
+        let response = parts.into_iter().fold(request, |request, part| part.add_to(request)).send()?;
+        let answer = Answer::ok()
+            .with("status", response.status())
+            .with("attempts", response.attempts())
+            .with_bytes("body", response.body());
+        Ok(response.headers().fold(answer, |answer, (name, value)| answer.with(&format!("header.{name}"), value)))
+    }))
+}
+
+/// One thing a caller gives to a request.
+enum Part {
+    Timeout(Duration),
+    Accept(String),
+    MaxResponseBytes(u64),
+    Json(serde_json::Value),
+    Body(Vec<u8>),
+    ContentType(String),
+    Query(String, String),
+    Header(String, String),
+}
+
+impl Part {
+    fn read(key: &str, value: Vec<u8>) -> Result<Self, Broken> {
+        if key == "body" {
+            return Ok(Self::Body(value));
+        }
+        let value = text(value)?;
+        Ok(match (key, key.split_once('.')) {
+            ("timeout", _) => Self::Timeout(milliseconds(&value)?),
+            ("accept", _) => Self::Accept(value),
+            ("max_response_bytes", _) => Self::MaxResponseBytes(number(&value)?),
+            ("json", _) => Self::Json(serde_json::from_str(&value).map_err(|error| Broken(error.to_string()))?),
+            ("content_type", _) => Self::ContentType(value),
+            (_, Some(("query", name))) => Self::Query(name.to_owned(), value),
+            (_, Some(("header", name))) => Self::Header(name.to_owned(), value),
+            _ => return Err(Broken(format!("unknown field {key}"))),
+        })
+    }
+
+    fn add_to(self, request: RequestBuilder<'_>) -> RequestBuilder<'_> {
+        match self {
+            Self::Timeout(timeout) => request.timeout(timeout),
+            Self::Accept(accept) => request.accept(accept),
+            Self::MaxResponseBytes(limit) => request.max_response_bytes(limit),
+            Self::Json(value) => request.json(&value),
+            Self::Body(bytes) => request.body(bytes),
+            Self::ContentType(name) => request.content_type(name),
+            Self::Query(name, value) => request.query(name, value),
+            Self::Header(name, value) => request.header(name, value),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `client`: constructors and options, as a Rust user writes them.
+
+use crate::Broken;
+use crate::fields::{Fields, milliseconds, not_expressible, number, text};
+use svctoken::{Client, ClientBuilder, Environment, Error};
+
+/// Options given in several fields.
+#[derive(Default)]
+struct Gathered {
+    allowed_origins: Vec<String>,
+    resource: Vec<String>,
+    extra_params: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+}
+
+pub(crate) fn make(mut fields: Fields) -> Result<Result<Client, Error>, Broken> {
+    let mut builder = Client::builder();
+    let mut gathered = Gathered::default();
+    let (mut constructor, mut server_url, mut realm) = ("plain".to_owned(), String::new(), String::new());
+    let mut environment = Vec::new();
+    while let Some((key, value)) = fields.pair()? {
+        let value = text(value)?;
+        match key.as_str() {
+            "constructor" => constructor = value,
+            "server_url" => server_url = value,
+            "realm" => realm = value,
+            _ => match key.strip_prefix("env.") {
+                Some(name) => environment.push((name.to_owned(), value)),
+                None => builder = set(builder, &mut gathered, &key, value)?,
+            },
+        }
+    }
+    // These and no others, as if the process had been started with them.
+    builder = set_gathered(builder, gathered).environment(Environment::from_pairs(environment));
+    Ok(match constructor.as_str() {
+        "plain" => builder.build(),
+        "atlas" => builder.atlas(),
+        "keycloak" => builder.keycloak(server_url, realm),
+        "from_env" => builder.from_env(),
+        _ => return Err(Broken(format!("unknown constructor {constructor}"))),
+    })
+}
+
+fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String) -> Result<ClientBuilder, Broken> {
+    Ok(match key {
+        "client_id" => builder.client_id(value),
+        "client_secret" => builder.client_secret(value),
+        "client_secret_file" => builder.client_secret_file(value),
+        "token_url" => builder.token_url(value),
+        "base_url" => builder.base_url(value),
+        "auth_method" => builder.auth_method(value),
+        "auth_encoding" => builder.auth_encoding(value),
+        "scope" => builder.scope(value),
+        "audience" => builder.audience(value),
+        "timeout" => builder.timeout(milliseconds(&value)?),
+        "connect_timeout" => builder.connect_timeout(milliseconds(&value)?),
+        "token_timeout" => builder.token_timeout(milliseconds(&value)?),
+        "cache" => builder.cache(value),
+        "accept" => builder.accept(value),
+        "user_agent" => builder.user_agent(value),
+        "max_attempts" => builder.max_attempts(number(&value)?),
+        "max_response_bytes" => builder.max_response_bytes(number(&value)?),
+        "allow_http" => builder.allow_http(value.parse().map_err(|_| not_expressible())?),
+        "ca_file" => builder.ca_file(value),
+        "allowed_origins" => {
+            gathered.allowed_origins.push(value);
+            builder
+        }
+        "resource" => {
+            gathered.resource.push(value);
+            builder
+        }
+        _ => {
+            match key.split_once('.') {
+                Some(("extra_params", name)) => gathered.extra_params.push((name.to_owned(), value)),
+                Some(("headers", name)) => gathered.headers.push((name.to_owned(), value)),
+                _ => return Err(not_expressible()),
+            }
+            builder
+        }
+    })
+}
+
+fn set_gathered(mut builder: ClientBuilder, gathered: Gathered) -> ClientBuilder {
+    let Gathered { allowed_origins, resource, extra_params, headers } = gathered;
+    if !allowed_origins.is_empty() {
+        builder = builder.allowed_origins(allowed_origins);
+    }
+    if !resource.is_empty() {
+        builder = builder.resource(resource);
+    }
+    if !extra_params.is_empty() {
+        builder = builder.extra_params(extra_params);
+    }
+    if !headers.is_empty() {
+        builder = builder.headers(headers);
+    }
+    builder
+}

@@ -1,0 +1,106 @@
+//! The Rust driver: one command a line in, one answer a line out, as tests/drivers/README.md says. It judges nothing.
+
+mod answer;
+mod call;
+mod client;
+mod fields;
+
+use answer::Answer;
+use call::Call;
+use fields::Fields;
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use svctoken::Client;
+
+/// The test is wrong, not the library.
+struct Broken(String);
+
+#[derive(Default)]
+struct Driver {
+    clients: HashMap<String, Client>,
+    calls: HashMap<String, Call>,
+}
+
+fn main() -> std::io::Result<()> {
+    let mut driver = Driver::default();
+    let mut stdout = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let quit = line == "quit";
+        let answer =
+            if quit { Answer::ok() } else { driver.answer(&line).unwrap_or_else(|Broken(why)| Answer::broken(&why)) };
+        stdout.write_all(answer.line().as_bytes())?;
+        stdout.flush()?;
+        if quit {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Driver {
+    fn answer(&mut self, line: &str) -> Result<Answer, Broken> {
+        let mut fields = Fields::read(line)?;
+        let command = fields.word()?;
+        match command.as_str() {
+            "client" => {
+                let id = fields.word()?;
+                Ok(match client::make(fields)? {
+                    Ok(client) => {
+                        self.clients.insert(id, client);
+                        Answer::ok()
+                    }
+                    Err(error) => Answer::error(&error),
+                })
+            }
+            "get_token" | "get_token_info" | "request" => {
+                let id = fields.word()?;
+                let client = self.client(&fields.word()?)?.clone();
+                let call = match command.as_str() {
+                    "get_token" => call::get_token(client, fields)?,
+                    "get_token_info" => call::get_token_info(client, fields)?,
+                    _ => call::request(client, fields)?,
+                };
+                self.calls.insert(id, call);
+                Ok(Answer::ok())
+            }
+            "wait" => {
+                let id = fields.word()?;
+                let call = self.calls.remove(&id).ok_or_else(|| Broken(format!("unknown call {id}")))?;
+                Ok(call.wait())
+            }
+            "cancel" => {
+                let id = fields.word()?;
+                let call = self.calls.get(&id).ok_or_else(|| Broken(format!("unknown call {id}")))?;
+                call.cancel();
+                Ok(Answer::ok())
+            }
+            "invalidate_token" => {
+                let client = self.client(&fields.word()?)?;
+                let dropped = client.invalidate_token(&fields.word()?);
+                Ok(Answer::ok().with("result", dropped))
+            }
+            "advance" => {
+                svctoken::testing::advance_clock(fields::milliseconds(&fields.word()?)?);
+                Ok(Answer::ok())
+            }
+            "stats" => {
+                let stats = self.client(&fields.word()?)?.stats();
+                Ok(answer::of_stats(&stats))
+            }
+            "close" => {
+                self.client(&fields.word()?)?.close();
+                Ok(Answer::ok())
+            }
+            "describe" => {
+                let client = self.client(&fields.word()?)?;
+                Ok(Answer::ok().with("text", format!("{client:?}")))
+            }
+            _ => Err(Broken(format!("unknown command {command}"))),
+        }
+    }
+
+    fn client(&self, id: &str) -> Result<&Client, Broken> {
+        self.clients.get(id).ok_or_else(|| Broken(format!("unknown client {id}")))
+    }
+}

@@ -137,7 +137,7 @@ export interface ResponseFacts {
 }
 
 /** The counters by their names in the core. */
-export declare function stats(client: ExternalObject<NativeClient>): ErrorFacts | Record<string, number>
+export declare function stats(client: ExternalObject<NativeClient>): Record<string, number>
 
 /** An access token with its facts. */
 export interface TokenFacts {

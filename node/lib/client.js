@@ -109,7 +109,7 @@ class Client {
   }
 
   stats() {
-    const counters = Object.entries(valueOf(native.stats(this.#native)))
+    const counters = Object.entries(native.stats(this.#native))
     return Object.fromEntries(counters.map(([name, count]) => [camelCase(name), count]))
   }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use napi::Env;
 use napi::bindgen_prelude::{Either, External, Object};
 use napi_derive::napi;
 use svctoken::{CallOptions, Client, ClientBuilder, Environment, Preset, Token, duration_of_milliseconds};
@@ -131,12 +132,13 @@ pub(crate) fn invalidate_token(client: &External<NativeClient>, token: String) -
 }
 
 /// The counters by their names in the core.
-#[napi(ts_return_type = "ErrorFacts | Record<string, number>")]
-pub(crate) fn stats(client: &External<NativeClient>) -> Either<ErrorFacts, HashMap<&'static str, f64>> {
-    guarded(|| {
-        let entries = client.client.stats().entries();
-        Ok(entries.into_iter().map(|(name, count)| (name, count as f64)).collect())
-    })
+#[napi(ts_return_type = "Record<string, number>")]
+pub(crate) fn stats<'env>(env: &'env Env, client: &External<NativeClient>) -> napi::Result<Object<'env>> {
+    let mut counters = Object::new(env)?;
+    for (name, count) in client.client.stats().entries() {
+        counters.set(name, count as f64)?;
+    }
+    Ok(counters)
 }
 
 /// Refuses further calls of this client.

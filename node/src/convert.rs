@@ -10,8 +10,7 @@ use crate::error::Failure;
 /// The options of a client by their names in JavaScript; `undefined` and `null` count as not given.
 pub(crate) fn config(options: &Object<'_>) -> Result<std::result::Result<Config, Failure>> {
     let mut config = Config::default();
-    for name in Object::keys(options)? {
-        let value: Unknown<'_> = options.get_named_property_unchecked(&name)?;
+    for (name, value) in entries(options)? {
         if matches!(value.get_type()?, ValueType::Undefined | ValueType::Null) {
             continue;
         }
@@ -64,14 +63,23 @@ fn option_value(row: Option<&OptionRow>, value: Unknown<'_>) -> Result<Value> {
 
 fn pairs_of_object(object: Object<'_>) -> Result<Value> {
     let mut pairs = Vec::new();
-    for name in Object::keys(&object)? {
-        let value: Unknown<'_> = object.get_named_property_unchecked(&name)?;
+    for (name, value) in entries(&object)? {
         match value.get_type()? {
             ValueType::String => pairs.push((name, from(value)?)),
             other => return Ok(Value::Other(format!("{} for {name:?}", type_name(other)))),
         }
     }
     Ok(Value::Pairs(pairs))
+}
+
+/// By the names as JavaScript has them: a NUL in one is for the core to refuse.
+fn entries<'env>(object: &Object<'env>) -> Result<Vec<(String, Unknown<'env>)>> {
+    let names = object.get_property_names()?;
+    let entry = |index| {
+        let name: Unknown<'env> = names.get_element(index)?;
+        Ok((from(name)?, object.get_property(name)?))
+    };
+    (0..names.get_array_length_unchecked()?).map(entry).collect()
 }
 
 fn pairs_of_array(array: Array<'_>) -> Result<Value> {

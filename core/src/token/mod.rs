@@ -172,8 +172,10 @@ impl Slot {
         let now = clock::now();
         let current = self.current.load();
         let flying = progress.flight.is_some();
-        let refused = !flying && progress.failure.as_ref().is_some_and(|failure| failure.error_at(now).is_some());
-        let served = match current.life.state(now) {
+        let state = current.life.state(now);
+        let failed = progress.failure.as_ref().and_then(|failure| failure.at(now, state != State::Ended));
+        let refused = !flying && failed.is_some();
+        let served = match state {
             State::Fresh => true,
             State::Stale => flying || refused || refreshing,
             State::Ending => refused,

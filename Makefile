@@ -94,7 +94,7 @@ lint: $(VENV)/.made ## formatting, clippy, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-sizes: ## what is shipped, in bytes and crates, against its limits
+sizes: $(VENV)/.made ## what is shipped, in bytes and crates, against its limits
 	tests/sizes
 
 clean: ## everything built and fetched

@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::config::identity::Identity;
-use crate::config::preset::{Preset, Settings};
+use crate::config::preset::Preset;
+use crate::config::settings::{GrantSettings, Settings, TokenSource};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::event::{RequestCounters, Stats};
 use crate::fork::{Owned, PerProcess};
@@ -26,13 +27,20 @@ use crate::wait::{CallOptions, Wait};
 pub struct Client(Arc<Inner>);
 
 struct Inner {
-    settings: Arc<Settings>,
+    settings: Settings,
     network: Arc<Network>,
     slot: Arc<Slot>,
-    account: Arc<Account>,
+    /// `None` where a ready token was given.
+    grant: Option<Grant>,
     http: PerProcess<HttpClient>,
     counters: RequestCounters,
     closed: AtomicBool,
+}
+
+/// How a client requests tokens.
+struct Grant {
+    settings: Arc<GrantSettings>,
+    account: Arc<Account>,
 }
 
 /// Options for a client; ended by [`build`](ClientBuilder::build), [`atlas`](ClientBuilder::atlas),
@@ -85,15 +93,20 @@ impl ClientBuilder {
     ///
     /// Fails with `invalid_configuration` or `credential_unavailable`, naming the option. No network is used.
     pub fn preset(self, preset: &Preset) -> Result<Client> {
-        let settings = Settings::resolve(preset, self.config, &self.environment)?;
+        let settings = preset.resolve(self.config, &self.environment)?;
         let network = Network::from_settings(&settings)?;
-        let slot = Slot::of(Identity::of(&settings));
-        let account = Account::of(&settings);
+        let (slot, grant) = match &settings.tokens {
+            TokenSource::Grant(grant) => {
+                let account = Account::of(grant);
+                (Slot::of(Identity::of(grant)), Some(Grant { settings: grant.clone(), account }))
+            }
+            TokenSource::Ready(token) => (Slot::ready(token), None),
+        };
         Ok(Client(Arc::new(Inner {
-            settings: Arc::new(settings),
+            settings,
             network,
             slot,
-            account,
+            grant,
             http: PerProcess::new(),
             counters: RequestCounters::default(),
             closed: AtomicBool::new(false),
@@ -141,10 +154,7 @@ impl Client {
         if options.timeout == Some(Duration::ZERO) {
             return Err(Error::argument("timeout must be above zero"));
         }
-        match self.fresh_token() {
-            Some(token) => Ok(token),
-            None => self.0.slot.get(&self.minting(), &Wait::for_call(options, self.0.settings.timeout)),
-        }
+        self.token(&Wait::for_call(options, self.0.settings.timeout))
     }
 
     /// The token if it is in memory and fresh; never blocks. About as cheap as reading the clock.
@@ -216,9 +226,15 @@ impl Client {
 
     /// A token for a request.
     pub(crate) fn token(&self, wait: &Wait) -> Result<Token> {
-        match self.0.slot.fresh() {
-            Some(token) => Ok(token),
-            None => self.0.slot.get(&self.minting(), wait),
+        if let Some(token) = self.0.slot.fresh() {
+            return Ok(token);
+        }
+        match &self.0.grant {
+            Some(Grant { settings, account }) => {
+                let minting = Minting { settings: settings.clone(), http: self.http(), account: account.clone() };
+                self.0.slot.get(&minting, wait)
+            }
+            None => self.0.slot.get_ready(),
         }
     }
 
@@ -233,19 +249,18 @@ impl Client {
     pub(crate) fn count_resend(&self) {
         self.0.counters.resend();
     }
-
-    fn minting(&self) -> Minting {
-        Minting { settings: self.0.settings.clone(), http: self.http(), account: self.0.account.clone() }
-    }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let settings = &self.0.settings;
-        f.debug_struct("Client")
-            .field("client_id", &settings.credential.client_id)
-            .field("token_url", &settings.token_url.to_string())
-            .field("base_url", &settings.base_origin.as_ref().map(ToString::to_string))
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("Client");
+        match &self.0.settings.tokens {
+            TokenSource::Grant(grant) => {
+                shown.field("client_id", &grant.credential.client_id).field("token_url", &grant.token_url.to_string())
+            }
+            TokenSource::Ready(token) => shown.field("access_token", token),
+        };
+        let base_url = self.0.settings.base_origin.as_ref().map(ToString::to_string);
+        shown.field("base_url", &base_url).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::config::preset::Settings;
+use crate::config::settings::Settings;
 use crate::config::url::{self, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Outgoing, header};

@@ -68,14 +68,15 @@ impl Environment {
 
     /// Whether the environment speaks of Atlas.
     pub(crate) fn names_atlas(&self) -> Result<bool> {
-        Ok(self.get("MONGODB_ATLAS_CLIENT_ID")?.is_some())
+        Ok(self.get("MONGODB_ATLAS_CLIENT_ID")?.is_some() || self.get("MONGODB_ATLAS_ACCESS_TOKEN")?.is_some())
     }
 }
 
-const ATLAS_NAMES: [(&str, &str); 3] = [
+const ATLAS_NAMES: [(&str, &str); 4] = [
     ("MONGODB_ATLAS_CLIENT_ID", "client_id"),
     ("MONGODB_ATLAS_CLIENT_SECRET", "client_secret"),
     ("MONGODB_ATLAS_BASE_URL", "base_url"),
+    ("MONGODB_ATLAS_ACCESS_TOKEN", "access_token"),
 ];
 
 /// An environment variable's text as a value of the option's kind; what cannot be read becomes `Other`, so that

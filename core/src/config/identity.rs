@@ -1,7 +1,7 @@
 //! Which clients share a token: those that would be given the same one.
 
 use crate::config::credential::Credential;
-use crate::config::preset::Settings;
+use crate::config::settings::GrantSettings;
 use crate::crypto::sha256;
 
 /// The fingerprint of everything that could change the token. It holds an unkeyed hash of the secret and therefore
@@ -10,9 +10,9 @@ use crate::crypto::sha256;
 pub(crate) struct Identity([u8; 32]);
 
 impl Identity {
-    pub(crate) fn of(settings: &Settings) -> Identity {
+    pub(crate) fn of(settings: &GrantSettings) -> Identity {
         // Destructured whole, so that a new setting cannot be forgotten here.
-        let Settings {
+        let GrantSettings {
             credential: Credential { client_id, client_secret },
             token_url,
             auth_method,
@@ -21,18 +21,11 @@ impl Identity {
             audience,
             resource,
             extra_params,
-            base_origin: _,
-            allowed_origins: _,
-            timeout: _,
-            connect_timeout: _,
-            token_timeout: _,
-            accept: _,
             user_agent: _,
-            headers: _,
+            retry_window: _,
+            token_timeout: _,
             max_attempts: _,
             mint_budget: _,
-            max_response_bytes: _,
-            ca_file: _,
         } = settings;
         let mut fields = Fields(Vec::new());
         fields.add("format", "1");

@@ -5,6 +5,7 @@ pub(crate) mod credential;
 pub(crate) mod environment;
 pub(crate) mod identity;
 pub(crate) mod preset;
+pub(crate) mod settings;
 pub(crate) mod url;
 
 use std::fmt;
@@ -94,10 +95,11 @@ macro_rules! options {
 
             /// Takes what is not set here from `other`.
             pub(crate) fn fill_from(&mut self, mut other: Config) {
-                // A secret given in one form is not overruled by one found in the other.
-                if self.client_secret.is_some() || self.client_secret_file.is_some() {
+                // What proves the client in one form is not overruled by what is found in another.
+                if self.client_secret.is_some() || self.client_secret_file.is_some() || self.access_token.is_some() {
                     other.client_secret = None;
                     other.client_secret_file = None;
+                    other.access_token = None;
                 }
                 $(if self.$name.is_none() { self.$name = other.$name; })+
             }
@@ -223,6 +225,7 @@ options! {
     client_id: Text, "none", "The client identifier (RFC 6749 section 2.2).";
     client_secret: Secret, "none", "The client secret (RFC 6749 section 2.3.1).";
     client_secret_file: Text, "none", "A file that holds the client secret, read when the client is made; one line break at its end is left out.";
+    access_token: Secret, "none", "An access token that is ready to use, instead of client_id and client_secret: used until an API refuses it, and then an error.";
     token_url: Text, "the preset's", "The token endpoint (RFC 6749 section 3.2).";
     base_url: Text, "the preset's", "The API: where relative paths go, and the origin that gets the token.";
     allowed_origins: List, "none", "Further origins that may get the token.";

@@ -3,13 +3,13 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::config::preset::{AuthEncoding, AuthMethod, Settings};
+use crate::config::settings::{AuthEncoding, AuthMethod, GrantSettings};
 use crate::config::url::form_encode;
 use crate::grant::TokenRequest;
 use crate::secret::Secret;
 
 /// Adds the client's authentication to a request whose form is `form`.
-pub(crate) fn add_to(settings: &Settings, mut form: String) -> TokenRequest {
+pub(crate) fn add_to(settings: &GrantSettings, mut form: String) -> TokenRequest {
     let (client_id, client_secret) = (&settings.credential.client_id, settings.credential.client_secret.reveal());
     match settings.auth_method {
         AuthMethod::ClientSecretBasic => {
@@ -33,7 +33,7 @@ pub(crate) fn add_to(settings: &Settings, mut form: String) -> TokenRequest {
 }
 
 /// Whether form and raw encoding send different bytes for this credential.
-pub(crate) fn encodings_differ(settings: &Settings) -> bool {
+pub(crate) fn encodings_differ(settings: &GrantSettings) -> bool {
     let credential = &settings.credential;
     settings.auth_method == AuthMethod::ClientSecretBasic
         && [credential.client_id.as_str(), credential.client_secret.reveal()]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::preset::Settings;
+use crate::config::settings::{AuthEncoding, GrantSettings};
 use crate::config::url::form_encode;
 use crate::error::{Error, ErrorCode, Stage};
 use crate::secret::Secret;
@@ -19,7 +19,7 @@ pub(crate) struct TokenRequest {
 }
 
 impl TokenRequest {
-    pub(crate) fn build(settings: &Settings) -> TokenRequest {
+    pub(crate) fn build(settings: &GrantSettings) -> TokenRequest {
         let mut form = String::from("grant_type=client_credentials");
         let mut add = |name: &str, value: &str| {
             form.push('&');
@@ -96,7 +96,7 @@ const LONGEST_TOKEN: usize = 16 * 1024;
 const LONGEST_DESCRIPTION: usize = 300;
 
 /// Reads the token endpoint's answer (RFC 6749 sections 5.1 and 5.2), in Atlas's format too, whose `error` is a number.
-pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &Settings) -> Result<Granted, Failure> {
+pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings) -> Result<Granted, Failure> {
     let json: Option<Value> = serde_json::from_slice(answer.body).ok();
     let success = (200..300).contains(&answer.status);
     if success
@@ -126,19 +126,23 @@ fn read_granted(json: &Value) -> Result<Granted, String> {
         Some(Value::String(token)) => token,
         _ => return Err("the access_token is not a text".into()),
     };
-    if token.len() > LONGEST_TOKEN {
-        return Err(format!("the access_token has {} characters, more than {LONGEST_TOKEN}", token.len()));
-    }
-    if !is_b64token(token) {
-        return Err(
-            "the access_token is empty or has characters that no header can carry (RFC 6750 section 2.1)".into()
-        );
-    }
+    check_access_token(token).map_err(|why| format!("the access_token {why}"))?;
     Ok(Granted {
         access_token: Secret::new(token.clone()),
         scope: json.get("scope").and_then(Value::as_str).map(Into::into),
         lifetime: read_lifetime(json.get("expires_in")),
     })
+}
+
+/// Whether a text can be sent as a token; the error says what is wrong with it.
+pub(crate) fn check_access_token(token: &str) -> Result<(), String> {
+    if token.len() > LONGEST_TOKEN {
+        return Err(format!("has {} characters, more than {LONGEST_TOKEN}", token.len()));
+    }
+    if !is_b64token(token) {
+        return Err("is empty or has characters that no header can carry (RFC 6750 section 2.1)".into());
+    }
+    Ok(())
 }
 
 /// RFC 6750 section 2.1: letters, digits and `-._~+/`, then any number of `=`.
@@ -164,7 +168,7 @@ fn read_lifetime(expires_in: Option<&Value>) -> Lifetime {
 }
 
 /// The error code and the description of an error body in either format.
-fn read_error(json: &Value, settings: &Settings) -> (Option<String>, Option<String>) {
+fn read_error(json: &Value, settings: &GrantSettings) -> (Option<String>, Option<String>) {
     let text = |name: &str| json.get(name).and_then(Value::as_str).map(|text| tidy(text, settings));
     match json.get("error") {
         Some(Value::String(code)) => (Some(tidy(code, settings)), text("error_description")),
@@ -175,7 +179,7 @@ fn read_error(json: &Value, settings: &Settings) -> (Option<String>, Option<Stri
 }
 
 /// A server's text as it may be shown: one line, not long, and without our own secret, should the server repeat it.
-fn tidy(text: &str, settings: &Settings) -> String {
+fn tidy(text: &str, settings: &GrantSettings) -> String {
     let credential = &settings.credential;
     let mut text = text.replace(credential.client_secret.reveal(), "[secret]");
     text.retain(|c| !c.is_control());
@@ -194,7 +198,7 @@ fn refusal(
     answer: &TokenAnswer<'_>,
     oauth_error: Option<String>,
     description: Option<String>,
-    settings: &Settings,
+    settings: &GrantSettings,
 ) -> Failure {
     let code_word = oauth_error.as_deref().unwrap_or_default();
     let (code, class) = classify(answer, code_word, description.as_deref().unwrap_or_default());
@@ -235,14 +239,14 @@ fn classify(answer: &TokenAnswer<'_>, code_word: &str, description: &str) -> (Er
 }
 
 /// What this error's case asks for, beyond its code's general advice.
-fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &Settings) -> Option<String> {
+fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings) -> Option<String> {
     match code {
         ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(format!(
             "Check client_id and client_secret; they hold characters that servers read in two ways: this server may \
              want auth_encoding={}.",
             match settings.auth_encoding {
-                crate::config::preset::AuthEncoding::Form => "raw",
-                crate::config::preset::AuthEncoding::Raw => "form",
+                AuthEncoding::Form => "raw",
+                AuthEncoding::Raw => "form",
             }
         )),
         ErrorCode::OauthError if answer.status == 404 => {

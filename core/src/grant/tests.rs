@@ -1,11 +1,18 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::ClientBuilder;
 use crate::config::environment::Environment;
 use crate::config::preset::Preset;
+use crate::config::settings::TokenSource;
 
-fn settings(builder: ClientBuilder) -> Settings {
+fn settings(builder: ClientBuilder) -> Arc<GrantSettings> {
     let builder = builder.token_url("https://a.example/token");
-    Settings::resolve(&Preset::Plain, builder.config, &Environment::from_pairs::<&str, &str>([])).expect("valid")
+    let settings = Preset::Plain.resolve(builder.config, &Environment::from_pairs::<&str, &str>([])).expect("valid");
+    match settings.tokens {
+        TokenSource::Grant(grant) => grant,
+        TokenSource::Ready(_) => panic!("a ready token"),
+    }
 }
 
 fn plain() -> ClientBuilder {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 
-use crate::config::preset::Settings;
+use crate::config::settings::Settings;
 use crate::config::url::Url;
 use crate::error::Result;
 use crate::net::tls;

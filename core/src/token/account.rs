@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{self, BootTime};
-use crate::config::preset::Settings;
+use crate::config::settings::GrantSettings;
 use crate::error::{Error, ErrorCode, Stage};
 use crate::fork::{Owned, PerProcess};
 use crate::registry::Registry;
@@ -18,14 +18,14 @@ pub(crate) struct Account {
 static ACCOUNTS: Registry<(String, String), Account> = Registry::new();
 
 impl Account {
-    pub(crate) fn of(settings: &Settings) -> Arc<Account> {
+    pub(crate) fn of(settings: &GrantSettings) -> Arc<Account> {
         let key = (settings.token_url.to_string(), settings.credential.client_id.clone());
         let make = || Account { ledger: PerProcess::new() };
         ACCOUNTS.get(key, make, |account| lock(&account.ledger()).is_in_use(clock::now()))
     }
 
     /// Enters a token request that is about to leave, or tells why it must wait.
-    pub(crate) fn enter(&self, settings: &Settings) -> Result<(), NotYet> {
+    pub(crate) fn enter(&self, settings: &GrantSettings) -> Result<(), NotYet> {
         let Some(budget) = settings.mint_budget else { return Ok(()) };
         lock(&self.ledger()).enter(budget, clock::now()).map_err(|delay| {
             let what = format!("the budget of {budget} token requests a minute for this client_id is used up");

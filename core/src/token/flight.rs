@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::background;
 use crate::clock::{self, BootTime};
-use crate::config::preset::Settings;
+use crate::config::settings::GrantSettings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::Owned;
@@ -22,7 +22,7 @@ use crate::wait::{Event, Stop, Wait};
 /// What a flight needs to mint.
 #[derive(Clone)]
 pub(crate) struct Minting {
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<GrantSettings>,
     pub(crate) http: Arc<Owned<HttpClient>>,
     pub(crate) account: Arc<Account>,
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{self, BootTime};
-use crate::config::preset::Settings;
+use crate::config::settings::GrantSettings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Stage};
 use crate::event::TokenCounters;
@@ -23,7 +23,7 @@ pub(crate) fn mint(minting: &Minting, counters: &TokenCounters) -> Result<(Grant
     let Minting { settings, http, account } = minting;
     // The flight is nobody's call: the client's timeout bounds how long it is tried again, and an attempt once begun
     // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
-    let trying = Wait::of("timeout", settings.timeout);
+    let trying = Wait::of("timeout", settings.retry_window);
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -41,7 +41,7 @@ pub(crate) fn mint(minting: &Minting, counters: &TokenCounters) -> Result<(Grant
     }
 }
 
-fn in_context(failure: Failure, settings: &Settings, attempts: u32) -> Failure {
+fn in_context(failure: Failure, settings: &GrantSettings, attempts: u32) -> Failure {
     let mut doing = format!("requesting a token from {}", settings.token_url.origin);
     if attempts > 1 {
         doing.push_str(&format!(", {attempts} times"));
@@ -49,7 +49,7 @@ fn in_context(failure: Failure, settings: &Settings, attempts: u32) -> Failure {
     Failure { error: failure.error.while_doing(&doing), ..failure }
 }
 
-fn attempt(settings: &Settings, http: &HttpClient, counters: &TokenCounters) -> Result<Granted, Failure> {
+fn attempt(settings: &GrantSettings, http: &HttpClient, counters: &TokenCounters) -> Result<Granted, Failure> {
     let request = TokenRequest::build(settings);
     let outgoing = Outgoing {
         method: Method::POST,
@@ -72,7 +72,7 @@ fn attempt(settings: &Settings, http: &HttpClient, counters: &TokenCounters) -> 
     grant::read_answer(&read, settings)
 }
 
-fn headers(settings: &Settings, request: &TokenRequest) -> Result<HeaderMap, Error> {
+fn headers(settings: &GrantSettings, request: &TokenRequest) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     headers.insert("accept", HeaderValue::from_static("application/json"));
     headers.insert("cache-control", HeaderValue::from_static("no-cache"));

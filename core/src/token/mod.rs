@@ -37,6 +37,9 @@ const PATIENCE_WHEN_STALE: Duration = Duration::from_secs(3);
 /// How often a caller that waits for its turn looks whether another has brought a token meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
+/// Nobody told when a token that was given ends: only a refusal does.
+const READY_TOKEN_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// An access token, as [`Client::get_token`](crate::Client::get_token) returns it.
 ///
 /// It borrows the token that all callers share, without copying it and without a reference count that they would
@@ -182,6 +185,27 @@ impl Slot {
             State::Ended => false,
         };
         served.then_some(Token(current))
+    }
+
+    /// A slot of its own for a token that was given: it is used until it is refused, and nobody shares it.
+    pub(crate) fn ready(token: &Secret) -> Arc<Slot> {
+        let granted =
+            Granted { access_token: token.clone(), scope: None, lifetime: Lifetime::Lasts(READY_TOKEN_LIFETIME) };
+        let life = Life::new(BootTime::ZERO, READY_TOKEN_LIFETIME, 0.5);
+        Arc::new(Slot {
+            current: ArcSwap::from_pointee(LiveToken::new(granted, life)),
+            progress: PerProcess::new(),
+            counters: TokenCounters::default(),
+        })
+    }
+
+    /// The token that was given, or why it is no longer.
+    pub(crate) fn get_ready(&self) -> Result<Token> {
+        self.fresh().ok_or_else(|| {
+            let what = "the ready access_token was refused, and there is no credential to request another with";
+            Error::new(ErrorCode::CredentialUnavailable, Stage::Waiting, what)
+                .with_next_step("Give a new access_token, or client_id and client_secret instead.")
+        })
     }
 
     /// The token, waiting for one where that is due.

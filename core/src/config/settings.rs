@@ -1,0 +1,260 @@
+//! From options to settings: complete, and checked before any network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::config::credential::Credential;
+use crate::config::url::{Origin, Url};
+use crate::error::{Error, Result};
+use crate::grant;
+use crate::http::header;
+use crate::secret::Secret;
+
+const MOST_ATTEMPTS: u64 = 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuthMethod {
+    ClientSecretBasic,
+    ClientSecretPost,
+}
+
+impl AuthMethod {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            AuthMethod::ClientSecretBasic => "client_secret_basic",
+            AuthMethod::ClientSecretPost => "client_secret_post",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuthEncoding {
+    Form,
+    Raw,
+}
+
+impl AuthEncoding {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            AuthEncoding::Form => "form",
+            AuthEncoding::Raw => "raw",
+        }
+    }
+}
+
+/// Everything a client runs by.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) tokens: TokenSource,
+    pub(crate) base_origin: Option<Origin>,
+    pub(crate) allowed_origins: Vec<Origin>,
+    pub(crate) timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) accept: String,
+    pub(crate) user_agent: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) max_response_bytes: u64,
+    pub(crate) ca_file: Option<String>,
+}
+
+/// Where tokens come from.
+#[derive(Debug)]
+pub(crate) enum TokenSource {
+    /// They are requested.
+    Grant(Arc<GrantSettings>),
+    /// One was given, ready to use.
+    Ready(Secret),
+}
+
+/// Everything a token request is made by.
+#[derive(Debug)]
+pub(crate) struct GrantSettings {
+    pub(crate) credential: Credential,
+    pub(crate) token_url: Url,
+    pub(crate) auth_method: AuthMethod,
+    pub(crate) auth_encoding: AuthEncoding,
+    pub(crate) scope: Option<String>,
+    pub(crate) audience: Option<String>,
+    pub(crate) resource: Vec<String>,
+    pub(crate) extra_params: Vec<(String, String)>,
+    pub(crate) user_agent: String,
+    /// For how long a failing token request is tried again.
+    pub(crate) retry_window: Duration,
+    pub(crate) token_timeout: Duration,
+    pub(crate) max_attempts: u32,
+    pub(crate) mint_budget: Option<u32>,
+}
+
+impl Settings {
+    /// Checks what was given; `preset_accept` is the Accept header if none was.
+    pub(crate) fn check(config: Config, preset_accept: &str) -> Result<Settings> {
+        // Destructured whole, so that a new option cannot be forgotten: what is passed over here is the grant's.
+        let Config {
+            client_id: _,
+            client_secret: _,
+            client_secret_file: _,
+            ref access_token,
+            token_url: _,
+            ref base_url,
+            ref allowed_origins,
+            auth_method: _,
+            auth_encoding: _,
+            scope: _,
+            audience: _,
+            resource: _,
+            extra_params: _,
+            timeout,
+            connect_timeout,
+            token_timeout: _,
+            ref cache,
+            ref accept,
+            ref user_agent,
+            ref headers,
+            max_attempts: _,
+            mint_budget: _,
+            max_response_bytes,
+            allow_http,
+            ref ca_file,
+        } = config;
+        let allow_http = allow_http.unwrap_or(false);
+        let credential = match access_token {
+            Some(_) => None,
+            None => Some(Credential::from_config(&config)?),
+        };
+        // Before token_url, which a preset may have made from it: the error names what the user gave.
+        let base_origin = base_url.as_deref().map(|text| safe_origin("base_url", text, allow_http)).transpose()?;
+        let allowed_origins = allowed_origins
+            .iter()
+            .flatten()
+            .map(|text| safe_origin("allowed_origins", text, allow_http))
+            .collect::<Result<Vec<_>>>()?;
+        if let Some(other) = cache.as_deref().filter(|cache| *cache != "memory") {
+            return Err(unknown_choice("cache", other, "memory"));
+        }
+        let headers = headers.clone().unwrap_or_default();
+        for (name, value) in &headers {
+            header::check(name, value).map_err(|why| Error::configuration(format!("headers: {why}")))?;
+        }
+        let user_agent = user_agent.clone().unwrap_or_else(default_user_agent);
+        let accept = accept.clone().unwrap_or_else(|| preset_accept.into());
+        for (option, value) in [("user_agent", &user_agent), ("accept", &accept)] {
+            header::check_value(value).map_err(|why| Error::configuration(format!("{option} {why}")))?;
+        }
+        let timeout = given_time("timeout", timeout, 60)?;
+        let tokens = match (credential, access_token) {
+            (Some(credential), _) => {
+                TokenSource::Grant(Arc::new(GrantSettings::check(&config, credential, &user_agent, timeout)?))
+            }
+            (None, token) => TokenSource::Ready(ready_token(token.as_ref())?),
+        };
+        Ok(Settings {
+            tokens,
+            base_origin,
+            allowed_origins,
+            timeout,
+            connect_timeout: given_time("connect_timeout", connect_timeout, 10)?,
+            accept,
+            user_agent,
+            headers,
+            max_response_bytes: max_response_bytes.unwrap_or(64 * 1024 * 1024),
+            ca_file: ca_file.clone(),
+        })
+    }
+}
+
+impl GrantSettings {
+    fn check(config: &Config, credential: Credential, user_agent: &str, timeout: Duration) -> Result<GrantSettings> {
+        let token_url = config.token_url.as_deref().unwrap_or_default();
+        if token_url.is_empty() {
+            return Err(Error::configuration("token_url is missing or empty")
+                .with_next_step("Give token_url, or use a preset that knows it: atlas or keycloak."));
+        }
+        let token_url = safe_url("token_url", token_url, config.allow_http.unwrap_or(false))?;
+        let auth_method = match config.auth_method.as_deref() {
+            None | Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
+            Some("client_secret_post") => AuthMethod::ClientSecretPost,
+            Some(other) => {
+                return Err(unknown_choice("auth_method", other, "client_secret_basic or client_secret_post"));
+            }
+        };
+        let auth_encoding = match config.auth_encoding.as_deref() {
+            None | Some("form") => AuthEncoding::Form,
+            Some("raw") => AuthEncoding::Raw,
+            Some(other) => return Err(unknown_choice("auth_encoding", other, "form or raw")),
+        };
+        let max_attempts = config.max_attempts.unwrap_or(3);
+        if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
+            let what = format!("max_attempts is {max_attempts}; it can be 1 to {MOST_ATTEMPTS}");
+            return Err(Error::configuration(what));
+        }
+        for (name, _) in config.extra_params.iter().flatten() {
+            if ["grant_type", "client_id", "client_secret", "scope", "audience", "resource"].contains(&name.as_str()) {
+                return Err(Error::configuration(format!("extra_params has {name}, which has a place of its own"))
+                    .with_next_step(format!("Use the option {name}; grant_type is always client_credentials.")));
+            }
+        }
+        let not_empty = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        Ok(GrantSettings {
+            credential,
+            token_url,
+            auth_method,
+            auth_encoding,
+            scope: not_empty(&config.scope),
+            audience: not_empty(&config.audience),
+            resource: config.resource.clone().unwrap_or_default(),
+            extra_params: config.extra_params.clone().unwrap_or_default(),
+            user_agent: user_agent.into(),
+            retry_window: timeout,
+            token_timeout: given_time("token_timeout", config.token_timeout, 15)?,
+            max_attempts: max_attempts as u32,
+            mint_budget: config.mint_budget.map(|budget| budget.try_into().unwrap_or(u32::MAX)),
+        })
+    }
+}
+
+/// A token that was given must be one that a header can carry.
+fn ready_token(token: Option<&Secret>) -> Result<Secret> {
+    let token = token.map(Secret::reveal).unwrap_or_default();
+    grant::check_access_token(token)
+        .map(|()| Secret::new(token.into()))
+        .map_err(|why| Error::configuration(format!("access_token {why}")))
+}
+
+/// A URL to which a secret or a token may travel.
+pub(crate) fn safe_url(option: &str, text: &str, allow_http: bool) -> Result<Url> {
+    let url = Url::parse(text).map_err(|why| Error::configuration(format!("{option} {why}")))?;
+    if !url.is_safe() && !allow_http {
+        return Err(Error::configuration(format!(
+            "{option} is plain http to {}, which would show the token to the network",
+            url.origin.host
+        ))
+        .with_next_step("Use https, or set allow_http if the network between can be trusted."));
+    }
+    Ok(url)
+}
+
+/// A URL of which only the origin counts; a path would be believed to limit what it does not.
+fn safe_origin(option: &str, text: &str, allow_http: bool) -> Result<Origin> {
+    let url = safe_url(option, text, allow_http)?;
+    if url.path_and_query != "/" {
+        return Err(Error::configuration(format!("{option} has the path {}", url.path_and_query))
+            .with_next_step("Give only scheme, host and port; every request's path begins with the rest."));
+    }
+    Ok(url.origin)
+}
+
+fn given_time(option: &str, time: Option<Duration>, default_seconds: u64) -> Result<Duration> {
+    match time {
+        Some(Duration::ZERO) => Err(Error::configuration(format!("{option} must be a time above zero"))),
+        time => Ok(time.unwrap_or(Duration::from_secs(default_seconds))),
+    }
+}
+
+fn unknown_choice(option: &str, given: &str, choices: &str) -> Error {
+    Error::configuration(format!("{option} is {given:?}; it can be {choices}"))
+}
+
+fn default_user_agent() -> String {
+    format!("svctoken/{} ({};{})", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)
+}

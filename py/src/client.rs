@@ -34,27 +34,26 @@ struct TokenFacts(Py<PyString>, &'static str, Option<String>, f64, f64);
 #[pymethods]
 impl Client {
     #[new]
-    #[pyo3(signature = (preset, options, environ, server_url=None, realm=None))]
     fn new(
         py: Python<'_>,
         preset: &str,
         options: &Bound<'_, PyDict>,
         environ: &Bound<'_, PyAny>,
-        server_url: Option<&Bound<'_, PyAny>>,
-        realm: Option<&Bound<'_, PyAny>>,
+        server_url: &Bound<'_, PyAny>,
+        realm: &Bound<'_, PyAny>,
     ) -> PyResult<Client> {
         boundary(py, || {
-            let text = |name, value: Option<&_>| value.map(|value| convert::text_argument(name, value)).transpose();
-            let preset = match (preset, text("server_url", server_url)?, text("realm", realm)?) {
-                ("atlas", ..) => Preset::Atlas,
-                ("from_env", ..) => Preset::FromEnvironment,
-                ("keycloak", server_url, realm) => {
-                    Preset::Keycloak { server_url: server_url.unwrap_or_default(), realm: realm.unwrap_or_default() }
-                }
+            let preset = match preset {
+                "atlas" => Preset::Atlas,
+                "from_env" => Preset::FromEnvironment,
+                "keycloak" => Preset::Keycloak {
+                    server_url: convert::text_argument("server_url", server_url)?,
+                    realm: convert::text_argument("realm", realm)?,
+                },
                 _ => Preset::Plain,
             };
-            let builder =
-                ClientBuilder::from_config(convert::config(options)?).environment(convert::environment(environ)?);
+            let environment = convert::environment(environ)?;
+            let builder = ClientBuilder::from_config(convert::config(options)?).environment(environment);
             // Files are read.
             let core = py.detach(|| builder.preset(&preset))?;
             Ok(Client { core, handed_out: ArcSwapOption::empty() })
@@ -146,7 +145,7 @@ impl Client {
     }
 
     fn __repr__(&self) -> String {
-        format!("<svctoken.{:?}>", self.core)
+        format!("<svctoken.Client client_id={:?} token_url={:?}>", self.core.client_id(), self.core.token_url())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The client.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use pyo3::prelude::*;
@@ -74,10 +74,7 @@ impl Client {
         cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyString>> {
         boundary(py, || {
-            if let (None, None, Some(token)) = (timeout, cancel, self.core.fresh_token()) {
-                return Ok(self.text_of(py, &token));
-            }
-            let token = self.wait_for_token(py, timeout, cancel)?;
+            let token = self.token(py, timeout, cancel)?;
             Ok(self.text_of(py, &token))
         })
     }
@@ -89,7 +86,7 @@ impl Client {
         cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<TokenFacts> {
         boundary(py, || {
-            let token = self.wait_for_token(py, timeout, cancel)?;
+            let token = self.token(py, timeout, cancel)?;
             let ends = token.expires_at().duration_since(UNIX_EPOCH).unwrap_or_default();
             let scope = token.scope().map(str::to_owned);
             let expires_in = token.expires_in().as_secs_f64();
@@ -150,7 +147,8 @@ impl Client {
 }
 
 impl Client {
-    fn wait_for_token(
+    /// A fresh token is handed out as the thread is, attached: to detach would cost more than all else.
+    fn token(
         &self,
         py: Python<'_>,
         timeout: Option<&Bound<'_, PyAny>>,
@@ -158,6 +156,11 @@ impl Client {
     ) -> Result<Token, Failure> {
         let timeout = timeout.map(|timeout| convert::time("timeout", timeout)).transpose()?;
         let cancel = cancel.map(convert::cancel).transpose()?;
+        if timeout != Some(Duration::ZERO)
+            && let Some(token) = self.core.fresh_token()
+        {
+            return Ok(token);
+        }
         waiting(py, |interrupt| self.core.get_token_with(&CallOptions { timeout, cancel, interrupt }))
     }
 

@@ -281,6 +281,10 @@ svctoken_code svctoken_config_add_header(svctoken_config *config, const char *na
 // or more. Default: 3.
 svctoken_code svctoken_config_set_max_attempts(svctoken_config *config, uint64_t count);
 
+// How many token requests a minute this process may send for one client_id at one token endpoint; further ones wait.
+// 1 or more. Default: 10 for Atlas, else none.
+svctoken_code svctoken_config_set_mint_budget(svctoken_config *config, uint64_t count);
+
 // The largest answer body, after decoding, in bytes. 1 or more. Default: 64 MiB.
 svctoken_code svctoken_config_set_max_response_bytes(svctoken_config *config, uint64_t count);
 

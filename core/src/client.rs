@@ -155,6 +155,21 @@ impl Client {
         self.0.slot.fresh()
     }
 
+    /// For hosts that must not block a thread: the token as [`get_token`](Client::get_token) would return it without
+    /// waiting, `None` if it would wait. `refreshing`: another call of the host's is about to wait for a refresh, so
+    /// that this one need not.
+    pub fn token_without_waiting(&self, refreshing: bool) -> Option<Token> {
+        if self.0.closed.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.0.slot.without_waiting(refreshing)
+    }
+
+    /// How long a call may take that brings no timeout of its own.
+    pub fn timeout(&self) -> Duration {
+        self.0.settings.timeout
+    }
+
     /// Says that a server refused this token with a 401, for those who send it themselves.
     ///
     /// True if it was the current token: it will be replaced by the next call that needs one. False if another has

@@ -164,6 +164,26 @@ impl Slot {
         (clock::now() < current.life.fresh_until).then_some(Token(current))
     }
 
+    /// The token as [`get`](Slot::get) returns it without waiting: fresh; stale while another fetches the next, as one
+    /// does already if `refreshing`; alive while a failure to replace it is remembered.
+    pub(crate) fn without_waiting(&self, refreshing: bool) -> Option<Token> {
+        let progress = self.progress();
+        let progress = lock(&progress);
+        let now = clock::now();
+        let current = self.current.load();
+        let flying = progress.flight.is_some();
+        let state = current.life.state(now);
+        let failed = progress.failure.as_ref().and_then(|failure| failure.at(now, state != State::Ended));
+        let refused = !flying && failed.is_some();
+        let served = match state {
+            State::Fresh => true,
+            State::Stale => flying || refused || refreshing,
+            State::Ending => refused,
+            State::Ended => false,
+        };
+        served.then_some(Token(current))
+    }
+
     /// The token, waiting for one where that is due.
     pub(crate) fn get(self: &Arc<Slot>, minting: &Minting, wait: &Wait) -> Result<Token> {
         let mut discarded = false;

@@ -1,0 +1,7 @@
+'use strict'
+
+const { Client, TokenInfo } = require('./lib/client.js')
+const { SvctokenError } = require('./lib/error.js')
+const { Response } = require('./lib/response.js')
+
+module.exports = { Client, Response, SvctokenError, TokenInfo }

@@ -1,0 +1,4 @@
+// The CommonJS module itself, so that both ways of loading share one state.
+import svctoken from './index.js'
+
+export const { Client, Response, SvctokenError, TokenInfo } = svctoken

@@ -1,0 +1,92 @@
+'use strict'
+
+const { invalidArgument, typeName } = require('./error.js')
+
+/** A call's options, checked to be an object with no other names than `known`. */
+function optionsOf(options, known) {
+  if (options == null) return {}
+  if (typeof options !== 'object' || Array.isArray(options)) {
+    throw invalidArgument(`options must be an object, not ${typeName(options)}`)
+  }
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) throw invalidArgument(`there is no option "${name}" here; known are ${known.join(', ')}`)
+  }
+  return options
+}
+
+function optionalText(name, value) {
+  return value == null ? undefined : text(name, value)
+}
+
+function text(name, value) {
+  if (typeof value !== 'string') throw invalidArgument(`${name} must be a string, not ${typeName(value)}`)
+  return value
+}
+
+/** A number whose range is the core's to check. */
+function optionalNumber(name, value) {
+  if (value == null) return undefined
+  if (typeof value !== 'number') throw invalidArgument(`${name} must be a number, not ${typeName(value)}`)
+  return value
+}
+
+function optionalCount(name, value) {
+  if (value == null) return undefined
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw invalidArgument(`${name} must be a whole number, 1 or more, not ${typeName(value)}`)
+  }
+  return value
+}
+
+/**
+ * Names and values in turn, of an object, a URLSearchParams, a Headers, a Map or an array of pairs. An array of values
+ * repeats its name; `null` and `undefined` are left out.
+ */
+function pairs(argument, input) {
+  if (input == null) return undefined
+  if (typeof input !== 'object') {
+    throw invalidArgument(`${argument} must be an object or pairs, not ${typeName(input)}`)
+  }
+  const flat = []
+  for (const entry of typeof input[Symbol.iterator] === 'function' ? input : Object.entries(input)) {
+    if (!Array.isArray(entry) || entry.length !== 2 || typeof entry[0] !== 'string') {
+      throw invalidArgument(`${argument} must hold pairs of a name and a value`)
+    }
+    const [name, value] = entry
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one == null) continue
+      if (!['string', 'number', 'boolean', 'bigint'].includes(typeof one)) {
+        throw invalidArgument(`${argument} "${name}" must be a string, a number or a boolean, not ${typeName(one)}`)
+      }
+      flat.push(name, String(one))
+    }
+  }
+  return flat
+}
+
+/** What is sent: `[body, contentType]`. */
+function bodyOf({ json, body, contentType }) {
+  const type = optionalText('contentType', contentType)
+  if (json !== undefined) {
+    if (body != null) throw invalidArgument('json and body cannot both be sent')
+    return [jsonText(json), type ?? 'application/json']
+  }
+  if (body == null || typeof body === 'string') return [body ?? undefined, type]
+  if (body instanceof URLSearchParams) return [body.toString(), type ?? 'application/x-www-form-urlencoded']
+  if (ArrayBuffer.isView(body)) return [new Uint8Array(body.buffer, body.byteOffset, body.byteLength), type]
+  if (body instanceof ArrayBuffer) return [new Uint8Array(body), type]
+  throw invalidArgument(`body must be a string, bytes or a URLSearchParams, not ${typeName(body)}`)
+}
+
+function jsonText(value) {
+  let written
+  try {
+    written = JSON.stringify(value)
+  } catch (error) {
+    throw invalidArgument(`json cannot be written as JSON: ${error.message}`, error)
+  }
+  if (written === undefined) throw invalidArgument(`json cannot be written as JSON: it is ${typeName(value)}`)
+  return written
+}
+
+module.exports = { bodyOf, optionalCount, optionalNumber, optionalText, optionsOf, pairs, text }

@@ -1,0 +1,149 @@
+'use strict'
+
+const { inspect } = require('node:util')
+const native = require('../native.js')
+const { bodyOf, optionalCount, optionalNumber, optionalText, optionsOf, pairs, text } = require('./arguments.js')
+const { signalOf, start } = require('./calls.js')
+const { invalidConfiguration, typeName, valueOf } = require('./error.js')
+const { Response } = require('./response.js')
+
+const TOKEN_OPTIONS = ['timeout', 'signal']
+const REQUEST_OPTIONS = [
+  'query', 'headers', 'json', 'body', 'contentType', 'accept', 'timeout', 'maxResponseBytes', 'signal',
+]
+
+/** Which constructor a client is made by; what a user hands over is never an instance of it. */
+class Preset {
+  constructor(facts, options) {
+    this.facts = facts
+    this.options = options
+  }
+}
+
+class TokenInfo {
+  #token
+
+  constructor(facts) {
+    this.#token = facts.token
+    this.tokenType = facts.tokenType
+    this.scope = facts.scope ?? null
+    this.expiresIn = facts.expiresIn
+    this.expiresAt = new Date(facts.expiresAt)
+  }
+
+  get token() {
+    return this.#token
+  }
+}
+
+class Client {
+  #native
+  // The token of a generation, promised once: a fresh token costs one native call and no copy.
+  #generation = 0
+  #promised
+
+  constructor(options) {
+    this.#native = options instanceof Preset ? create(options) : create(new Preset({ preset: 'plain' }, options))
+  }
+
+  static atlas(options) {
+    return new this(new Preset({ preset: 'atlas' }, options))
+  }
+
+  static keycloak(serverUrl, realm, options) {
+    for (const [name, value] of Object.entries({ serverUrl, realm })) {
+      if (typeof value !== 'string') throw invalidConfiguration(`${name} must be a string, not ${typeName(value)}`)
+    }
+    return new this(new Preset({ preset: 'keycloak', serverUrl, realm }, options))
+  }
+
+  static fromEnv(options) {
+    return new this(new Preset({ preset: 'from_env' }, options))
+  }
+
+  getToken(options) {
+    if (options === undefined) {
+      const generation = native.freshGeneration(this.#native)
+      if (generation !== 0 && generation === this.#generation) return this.#promised
+    }
+    return this.#token(options).then((facts) => {
+      if (facts.generation !== this.#generation) {
+        this.#promised = Promise.resolve(facts.token)
+        this.#generation = facts.generation
+      }
+      return this.#promised
+    })
+  }
+
+  async getTokenInfo(options) {
+    return new TokenInfo(await this.#token(options))
+  }
+
+  async #token(options) {
+    const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
+    const milliseconds = optionalNumber('timeout', timeout)
+    return start(this, signalOf(signal), (calls, number, cancellable) =>
+      native.getToken(calls, this.#native, number, milliseconds, cancellable))
+  }
+
+  invalidateToken(token) {
+    return valueOf(native.invalidateToken(this.#native, text('token', token)))
+  }
+
+  async request(method, url, options) {
+    const given = optionsOf(options, REQUEST_OPTIONS)
+    const [body, contentType] = bodyOf(given)
+    const facts = {
+      method: text('method', method),
+      url: url instanceof URL ? url.href : text('url', url),
+      query: pairs('query', given.query),
+      headers: pairs('headers', given.headers),
+      body,
+      contentType,
+      accept: optionalText('accept', given.accept),
+      timeout: optionalNumber('timeout', given.timeout),
+      maxResponseBytes: optionalCount('maxResponseBytes', given.maxResponseBytes),
+    }
+    return new Response(await start(this, signalOf(given.signal), (calls, number, cancellable) =>
+      native.request(calls, this.#native, number, facts, cancellable)))
+  }
+
+  stats() {
+    const counters = Object.entries(native.stats(this.#native))
+    return Object.fromEntries(counters.map(([name, count]) => [camelCase(name), count]))
+  }
+
+  close() {
+    native.close(this.#native)
+    this.#generation = 0
+    this.#promised = undefined
+  }
+
+  [inspect.custom]() {
+    return valueOf(native.describe(this.#native))
+  }
+}
+if (Symbol.dispose) {
+  Object.defineProperty(Client.prototype, Symbol.dispose, {
+    value: Client.prototype.close, configurable: true, writable: true,
+  })
+}
+
+function create({ facts, options }) {
+  if (options != null && (typeof options !== 'object' || Array.isArray(options))) {
+    throw invalidConfiguration(`the options must be an object, not ${typeName(options)}`)
+  }
+  const given = Object.entries(options ?? {}).map(([name, value]) => [name, listed(value)])
+  // A worker's environment is its own, not the process's.
+  return valueOf(native.createClient(facts, Object.fromEntries(given), { ...process.env }))
+}
+
+/** A Headers, URLSearchParams, Map or Set as an array, which the native half reads. */
+function listed(value) {
+  const iterable = value !== null && typeof value === 'object' && typeof value[Symbol.iterator] === 'function'
+  return iterable && !ArrayBuffer.isView(value) ? Array.from(value) : value
+}
+
+const camelCase = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase())
+
+module.exports = { Client, TokenInfo }

@@ -1,0 +1,165 @@
+//! Calls that end later: each has a number, runs on a thread of ours, and comes back through the one thread-safe
+//! function of its environment, which `index.js` turns into the settling of a promise.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use napi::bindgen_prelude::{Buffer, Either, External, FnArgs, Function};
+use napi::threadsafe_function::{ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Status};
+use napi_derive::napi;
+use svctoken::{ErrorCode, Response};
+
+use crate::cancel::Cancels;
+use crate::client::TokenFacts;
+use crate::error::{ErrorFacts, Failure, caught};
+use crate::pool::Pool;
+
+/// More requests at once than this wait for each other.
+static REQUESTS: Pool = Pool::new("svctoken-call", 256);
+/// Apart from the requests, which may be waiting for the very token; one thread at most for each client.
+static TOKEN_WAITS: Pool = Pool::new("svctoken-token", 64);
+
+/// Which threads a call runs on.
+pub(crate) enum Threads {
+    Requests,
+    TokenWaits,
+}
+
+/// An answer of the API.
+#[napi(object, object_from_js = false)]
+pub(crate) struct ResponseFacts {
+    pub status: u32,
+    pub attempts: u32,
+    pub url: String,
+    /// One `name: value` a line.
+    pub headers: String,
+    pub body: Buffer,
+    /// The error a status of 400 or above stands for.
+    pub error: Option<ErrorFacts>,
+}
+
+/// What a call came to.
+pub(crate) enum Outcome {
+    Token(TokenFacts),
+    Response(Response),
+}
+
+type Settling = FnArgs<(u32, Option<ErrorFacts>, Option<Either<TokenFacts, ResponseFacts>>)>;
+type Settle = ThreadsafeFunction<(u32, Result<Outcome, Failure>), (), Settling, Status, false, true>;
+
+/// The calls in progress of one environment (the main thread or a worker).
+pub(crate) struct Calls(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    settle: Mutex<Settle>,
+    pub(crate) cancels: Cancels,
+}
+
+/// The environment has ended, and nobody waits any more.
+impl Drop for Calls {
+    fn drop(&mut self) {
+        self.0.cancels.cancel_all();
+    }
+}
+
+impl Shared {
+    /// Runs `work` and settles the call with what it returns.
+    pub(crate) fn run(
+        self: &Arc<Shared>,
+        call: u32,
+        work: impl FnOnce() -> Result<Outcome, Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let shared = self.clone();
+        start(Threads::Requests, move || shared.settle(call, caught(work))).inspect_err(|_| self.cancels.forget(call))
+    }
+
+    /// Ends a call; its promise is settled when the environment comes to it.
+    pub(crate) fn settle(&self, call: u32, outcome: Result<Outcome, Failure>) {
+        self.cancels.forget(call);
+        // Any other status says that the environment is ending.
+        let _ = self.function().call((call, outcome), ThreadsafeFunctionCallMode::NonBlocking);
+    }
+
+    fn function(&self) -> MutexGuard<'_, Settle> {
+        self.settle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time until `deadline`, above zero and in whole milliseconds: an error's text names it.
+pub(crate) fn left_until(deadline: Instant) -> Duration {
+    let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
+    Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1))
+}
+
+/// Runs `work`, which must not panic, on a thread of ours.
+pub(crate) fn start(threads: Threads, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let pool = match threads {
+        Threads::Requests => &REQUESTS,
+        Threads::TokenWaits => &TOKEN_WAITS,
+    };
+    pool.run(Box::new(work))
+        .map_err(|error| Failure::Own(ErrorCode::Internal, format!("no thread for the call: {error}")))
+}
+
+/// Makes the environment's calls, each of which ends by `settle(call, failure, result)`. Alone, it keeps no process
+/// alive.
+#[napi]
+pub(crate) fn create_calls(
+    #[napi(ts_arg_type = "(call: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts) => void")]
+    settle: Function<'_, Settling, ()>,
+) -> napi::Result<External<Calls>> {
+    let settle = settle
+        .build_threadsafe_function::<(u32, Result<Outcome, Failure>)>()
+        .callee_handled::<false>()
+        .weak::<true>()
+        .build_callback(settling)?;
+    Ok(External::new(Calls(Arc::new(Shared { settle: Mutex::new(settle), cancels: Cancels::default() }))))
+}
+
+/// Says whether calls are in progress: if so, the process is kept alive.
+#[napi]
+pub(crate) fn keep_alive(env: Env, calls: &External<Calls>, in_progress: bool) -> napi::Result<()> {
+    let mut settle = calls.0.function();
+    #[expect(deprecated, reason = "a clone counts threads; whether the event loop waits is another question")]
+    if in_progress { settle.refer(&env) } else { settle.unref(&env) }
+}
+
+/// Ends a call early, if it has not ended. Its promise is the caller's to settle.
+#[napi]
+pub(crate) fn cancel(calls: &External<Calls>, call: u32) {
+    calls.0.cancels.cancel(call);
+}
+
+/// Runs on the environment's own thread.
+fn settling(context: ThreadsafeCallContext<(u32, Result<Outcome, Failure>)>) -> napi::Result<Settling> {
+    let (call, outcome) = context.value;
+    let outcome = outcome.and_then(|outcome| {
+        caught(|| match outcome {
+            Outcome::Token(token) => Ok(Either::A(token)),
+            Outcome::Response(response) => Ok(Either::B(facts(response))),
+        })
+    });
+    Ok(match outcome {
+        Ok(result) => (call, None, Some(result)).into(),
+        Err(failure) => (call, Some(failure.into()), None).into(),
+    })
+}
+
+fn facts(response: Response) -> ResponseFacts {
+    let mut headers = String::new();
+    for (name, value) in response.headers() {
+        headers.push_str(name);
+        headers.push_str(": ");
+        headers.push_str(&value);
+        headers.push('\n');
+    }
+    ResponseFacts {
+        status: response.status().into(),
+        attempts: response.attempts(),
+        url: response.url().into(),
+        headers,
+        error: response.error().map(ErrorFacts::from),
+        body: response.into_body().into(),
+    }
+}

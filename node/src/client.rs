@@ -1,0 +1,154 @@
+//! The client: a handle, and what is asked of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use napi::Env;
+use napi::bindgen_prelude::{Either, External, Object};
+use napi_derive::napi;
+use svctoken::{CallOptions, Client, ClientBuilder, Environment, Preset, Token, duration_of_milliseconds};
+
+use crate::call::Calls;
+use crate::convert;
+use crate::error::{ErrorFacts, caught, guarded};
+use crate::token_wait::{TokenWait, Waiter};
+
+/// A client, shared with the calls in progress.
+pub(crate) struct NativeClient {
+    pub(crate) client: Client,
+    wait: Arc<TokenWait>,
+}
+
+/// An access token with its facts.
+#[napi(object, object_from_js = false)]
+#[derive(Clone)]
+pub(crate) struct TokenFacts {
+    /// Differs for each token of the process; never 0.
+    pub generation: f64,
+    pub token: String,
+    pub token_type: String,
+    pub scope: Option<String>,
+    /// In milliseconds.
+    pub expires_in: f64,
+    /// In milliseconds since 1970.
+    pub expires_at: f64,
+}
+
+impl TokenFacts {
+    pub(crate) fn of(token: &Token) -> TokenFacts {
+        let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        TokenFacts {
+            generation: token.generation() as f64,
+            token: token.as_str().into(),
+            token_type: token.token_type().into(),
+            scope: token.scope().map(Into::into),
+            expires_in: milliseconds(token.expires_in()),
+            expires_at: milliseconds(token.expires_at().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        }
+    }
+}
+
+/// Which constructor is meant, with its own arguments.
+#[napi(object, object_to_js = false)]
+pub(crate) struct Constructor {
+    /// `plain`, `atlas`, `keycloak` or `from_env`.
+    pub preset: String,
+    pub server_url: Option<String>,
+    pub realm: Option<String>,
+}
+
+/// Makes a client of options by their names in JavaScript; `environment` is what the constructor may read.
+#[napi(ts_return_type = "ErrorFacts | ExternalObject<NativeClient>")]
+pub(crate) fn create_client(
+    constructor: Constructor,
+    options: Object<'_>,
+    environment: HashMap<String, String>,
+) -> napi::Result<Either<ErrorFacts, External<NativeClient>>> {
+    let config = match convert::config(&options)? {
+        Ok(config) => config,
+        Err(failure) => return Ok(Either::A(failure.into())),
+    };
+    Ok(guarded(|| {
+        let preset = match constructor.preset.as_str() {
+            "atlas" => Preset::Atlas,
+            "keycloak" => Preset::Keycloak {
+                server_url: constructor.server_url.unwrap_or_default(),
+                realm: constructor.realm.unwrap_or_default(),
+            },
+            "from_env" => Preset::FromEnvironment,
+            _ => Preset::Plain,
+        };
+        let builder = ClientBuilder::from_config(config).environment(Environment::from_pairs(environment));
+        let client = builder.preset(&preset)?;
+        let wait = Arc::new(TokenWait::new(client.clone()));
+        Ok(External::new(NativeClient { client, wait }))
+    }))
+}
+
+/// The generation of the token that a call gets now and without waiting, 0 if there is none: what `index.js` asks
+/// before it hands out the text it keeps.
+#[napi]
+pub(crate) fn fresh_generation(client: &External<NativeClient>) -> f64 {
+    let generation = caught(|| Ok(client.client.fresh_token().map_or(0, |token| token.generation())));
+    generation.map_or(0.0, |generation| generation as f64)
+}
+
+/// The token if it is to be had without waiting; else none, and the call is settled later. `timeout` is in
+/// milliseconds.
+#[napi]
+pub(crate) fn get_token(
+    calls: &External<Calls>,
+    client: &External<NativeClient>,
+    call: u32,
+    timeout: Option<f64>,
+    cancellable: bool,
+) -> Either<ErrorFacts, Option<TokenFacts>> {
+    guarded(|| {
+        let NativeClient { client, wait } = &**client;
+        let timeout = timeout.map(|timeout| duration_of_milliseconds(timeout).unwrap_or(Duration::ZERO));
+        if timeout == Some(Duration::ZERO) {
+            // The core has the words for it.
+            return Ok(Some(TokenFacts::of(
+                &client.get_token_with(&CallOptions { timeout, ..CallOptions::default() })?,
+            )));
+        }
+        if let Some(token) = client.token_without_waiting(wait.is_waiting()) {
+            return Ok(Some(TokenFacts::of(&token)));
+        }
+        let deadline = Instant::now() + timeout.unwrap_or_else(|| client.timeout());
+        if cancellable {
+            let (wait, owner) = (wait.clone(), Arc::downgrade(&calls.0));
+            calls.0.cancels.on_cancel(call, Box::new(move || wait.leave(call, &owner)));
+        }
+        wait.join(Waiter { call, calls: calls.0.clone(), deadline }).map(|()| None)
+    })
+}
+
+/// As the core's `Client::invalidate_token`.
+#[napi]
+pub(crate) fn invalidate_token(client: &External<NativeClient>, token: String) -> Either<ErrorFacts, bool> {
+    guarded(|| Ok(client.client.invalidate_token(&token)))
+}
+
+/// The counters by their names in the core.
+#[napi(ts_return_type = "Record<string, number>")]
+pub(crate) fn stats<'env>(env: &'env Env, client: &External<NativeClient>) -> napi::Result<Object<'env>> {
+    let mut counters = Object::new(env)?;
+    for (name, count) in client.client.stats().entries() {
+        counters.set(name, count as f64)?;
+    }
+    Ok(counters)
+}
+
+/// Refuses further calls of this client.
+#[napi]
+pub(crate) fn close(client: &External<NativeClient>) {
+    client.client.close();
+}
+
+/// What a log line may show of the client.
+#[napi]
+pub(crate) fn describe(client: &External<NativeClient>) -> Either<ErrorFacts, String> {
+    guarded(|| Ok(format!("{:?}", client.client)))
+}

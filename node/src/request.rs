@@ -1,0 +1,109 @@
+//! Requests.
+
+use std::time::{Duration, Instant};
+
+use napi::bindgen_prelude::{Either, External, Uint8Array};
+use napi_derive::napi;
+use svctoken::{CancelToken, Client, Response, duration_of_milliseconds};
+
+use crate::call::{Calls, Outcome, left_until};
+use crate::client::NativeClient;
+use crate::error::{ErrorFacts, Failure, guarded};
+
+/// What is to be sent.
+#[napi(object, object_to_js = false)]
+pub(crate) struct RequestFacts {
+    pub method: String,
+    pub url: String,
+    /// Names and values in turn.
+    pub query: Option<Vec<String>>,
+    /// Names and values in turn.
+    pub headers: Option<Vec<String>>,
+    /// Copied before the call returns.
+    pub body: Option<Either<String, Uint8Array>>,
+    pub content_type: Option<String>,
+    pub accept: Option<String>,
+    /// In milliseconds.
+    pub timeout: Option<f64>,
+    pub max_response_bytes: Option<f64>,
+}
+
+/// A request that owns what it sends, to be sent on another thread.
+struct Sending {
+    method: String,
+    url: String,
+    query: Vec<String>,
+    headers: Vec<String>,
+    body: Option<Vec<u8>>,
+    content_type: Option<String>,
+    accept: Option<String>,
+    timeout: Option<Duration>,
+    max_response_bytes: Option<u64>,
+}
+
+/// Starts a request, which is settled later.
+#[napi]
+pub(crate) fn request(
+    calls: &External<Calls>,
+    client: &External<NativeClient>,
+    call: u32,
+    request: RequestFacts,
+    cancellable: bool,
+) -> Either<ErrorFacts, ()> {
+    guarded(|| {
+        let began = Instant::now();
+        let sending = Sending::from(request);
+        let client = client.client.clone();
+        let cancel = calls.0.cancels.token(call, cancellable);
+        calls.0.run(call, move || sending.send(&client, began, &cancel).map(Outcome::Response))
+    })
+}
+
+impl From<RequestFacts> for Sending {
+    fn from(request: RequestFacts) -> Sending {
+        Sending {
+            method: request.method,
+            url: request.url,
+            query: request.query.unwrap_or_default(),
+            headers: request.headers.unwrap_or_default(),
+            body: request.body.map(|body| match body {
+                Either::A(text) => text.into_bytes(),
+                Either::B(bytes) => bytes.to_vec(),
+            }),
+            content_type: request.content_type,
+            accept: request.accept,
+            timeout: request.timeout.map(|timeout| duration_of_milliseconds(timeout).unwrap_or(Duration::ZERO)),
+            max_response_bytes: request.max_response_bytes.map(|bytes| bytes as u64),
+        }
+    }
+}
+
+impl Sending {
+    /// `began`: when the caller called, who may have waited for a thread since.
+    fn send(self, client: &Client, began: Instant, cancel: &CancelToken) -> Result<Response, Failure> {
+        let mut request = client.request(self.method, self.url).cancel(cancel);
+        request = match self.timeout.unwrap_or_else(|| client.timeout()) {
+            Duration::ZERO => request.timeout(Duration::ZERO),
+            timeout => request.timeout(left_until(began + timeout)),
+        };
+        for pair in self.query.chunks_exact(2) {
+            request = request.query(&pair[0], &pair[1]);
+        }
+        for pair in self.headers.chunks_exact(2) {
+            request = request.header(&pair[0], &pair[1]);
+        }
+        if let Some(accept) = self.accept {
+            request = request.accept(accept);
+        }
+        if let Some(body) = self.body {
+            request = request.body(body);
+        }
+        if let Some(content_type) = self.content_type {
+            request = request.content_type(content_type);
+        }
+        if let Some(bytes) = self.max_response_bytes {
+            request = request.max_response_bytes(bytes);
+        }
+        Ok(request.send()?)
+    }
+}

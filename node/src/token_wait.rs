@@ -1,0 +1,107 @@
+//! Waiting for a token: any number of callers of a client wait on one thread, each with its own deadline.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use svctoken::{CallOptions, CancelToken, Client, ErrorCode};
+
+use crate::call::{Outcome, Shared, Threads, left_until, start};
+use crate::client::TokenFacts;
+use crate::error::{Failure, caught};
+
+/// The callers of one client that wait for its token.
+pub(crate) struct TokenWait {
+    client: Client,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiters: Vec<Waiter>,
+    /// The wait in progress, ended by its cancel token when another is due.
+    current: Option<(CancelToken, Instant)>,
+}
+
+pub(crate) struct Waiter {
+    pub(crate) call: u32,
+    pub(crate) calls: Arc<Shared>,
+    pub(crate) deadline: Instant,
+}
+
+impl TokenWait {
+    pub(crate) fn new(client: Client) -> TokenWait {
+        TokenWait { client, state: Mutex::default() }
+    }
+
+    /// Whether a caller waits.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.lock().current.is_some()
+    }
+
+    /// Adds a caller, whose call is settled with the token or an error.
+    pub(crate) fn join(self: &Arc<TokenWait>, waiter: Waiter) -> Result<(), Failure> {
+        let mut state = self.lock();
+        if let Some((cancel, until)) = &state.current {
+            if waiter.deadline < *until {
+                cancel.cancel();
+            }
+        } else {
+            let wait = self.clone();
+            start(Threads::TokenWaits, move || wait.serve())?;
+            state.current = Some((CancelToken::new(), waiter.deadline));
+        }
+        state.waiters.push(waiter);
+        Ok(())
+    }
+
+    /// Takes a caller away; the wait ends with its last.
+    pub(crate) fn leave(&self, call: u32, calls: &Weak<Shared>) {
+        let mut state = self.lock();
+        state.waiters.retain(|waiter| waiter.call != call || Arc::as_ptr(&waiter.calls) != calls.as_ptr());
+        if let (true, Some((cancel, _))) = (state.waiters.is_empty(), &state.current) {
+            cancel.cancel();
+        }
+    }
+
+    fn serve(&self) {
+        while let Some((cancel, until)) = self.next_wait() {
+            let timeout = Some(left_until(until));
+            let options = CallOptions { timeout, cancel: Some(cancel.clone()), interrupt: None };
+            let outcome = caught(|| Ok(TokenFacts::of(&self.client.get_token_with(&options)?)));
+            let ended = self.ended(&outcome, &cancel);
+            for waiter in ended {
+                waiter.calls.settle(waiter.call, outcome.clone().map(Outcome::Token));
+            }
+        }
+    }
+
+    /// Until when to wait next, and what ends the wait early; `None` if nobody waits.
+    fn next_wait(&self) -> Option<(CancelToken, Instant)> {
+        let mut state = self.lock();
+        let earliest = state.waiters.iter().map(|waiter| waiter.deadline).min();
+        state.current = earliest.map(|deadline| (CancelToken::new(), deadline));
+        state.current.clone()
+    }
+
+    /// The callers whom this outcome concerns.
+    fn ended(&self, outcome: &Result<TokenFacts, Failure>, cancel: &CancelToken) -> Vec<Waiter> {
+        let mut state = self.lock();
+        let is = |code: ErrorCode| outcome.as_ref().is_err_and(|failure| failure.code() == code);
+        if is(ErrorCode::Cancelled) && cancel.is_cancelled() {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let (late, early) = std::mem::take(&mut state.waiters).into_iter().partition(|waiter| waiter.deadline <= now);
+        let late: Vec<Waiter> = late;
+        // A deadline that ran out is its owner's alone; the token request's own time-out is everybody's.
+        if is(ErrorCode::Timeout) && !late.is_empty() {
+            state.waiters = early;
+            return late;
+        }
+        late.into_iter().chain(early).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,228 @@
+'use strict'
+// The Node.js driver: one command a line in, one answer a line out, as tests/drivers/README.md says. It judges nothing.
+
+const { inspect } = require('node:util')
+const readline = require('node:readline')
+const { Client, SvctokenError } = require('../../../node')
+const { advanceClock } = require('../../../node/testing.js')
+
+/** The test is wrong, not the library. */
+class Broken extends Error {}
+
+const NUMBERS = ['timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'mint_budget', 'max_response_bytes']
+const LISTS = ['allowed_origins', 'resource']
+
+const clients = new Map()
+const calls = new Map()
+
+const commands = {
+  client(fields) {
+    const id = text(fields.shift())
+    return settled(async () => {
+      clients.set(id, makeClient(fields.map(pair)))
+      return []
+    })
+  },
+  get_token: (fields) => startCall(fields, async (client, signal, given) => {
+    return [['token', await client.getToken({ ...callOptions(given), signal })]]
+  }),
+  get_token_info: (fields) => startCall(fields, async (client, signal, given) => {
+    const info = await client.getTokenInfo({ ...callOptions(given), signal })
+    const answer = [['token', info.token], ['token_type', info.tokenType], ['expires_in_ms', info.expiresIn]]
+    return info.scope === null ? answer : [...answer, ['scope', info.scope]]
+  }),
+  request: (fields) => startCall(fields, async (client, signal, [method, url, ...given]) => {
+    const response = await client.request(text(method), text(url), { ...requestOptions(given), signal })
+    const answer = [['status', response.status], ['attempts', response.attempts], ['body', await response.bytes()]]
+    // Headers hands out bytes as Latin-1.
+    const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
+    return [...answer, ...headers]
+  }),
+  async wait([id]) {
+    const { answer } = known(calls, id)
+    calls.delete(text(id))
+    return answer
+  },
+  async cancel([id]) {
+    known(calls, id).controller.abort()
+    return line('ok')
+  },
+  invalidate_token: async ([id, token]) => line('ok', [['result', known(clients, id).invalidateToken(text(token))]]),
+  async advance([milliseconds]) {
+    advanceClock(Number(milliseconds))
+    return line('ok')
+  },
+  async stats([id]) {
+    return line('ok', Object.entries(known(clients, id).stats()).map(([name, count]) => [snakeCase(name), count]))
+  },
+  async close([id]) {
+    known(clients, id).close()
+    return line('ok')
+  },
+  describe: async ([id]) => line('ok', [['text', inspect(known(clients, id))]]),
+  quit: async () => line('ok'),
+}
+
+function makeClient(given) {
+  const arguments_ = { constructor: 'plain' }
+  const options = {}
+  const environment = {}
+  for (const [key, value] of given) {
+    if (['constructor', 'server_url', 'realm'].includes(key)) arguments_[key] = text(value)
+    else if (key.startsWith('env.')) environment[key.slice(4)] = text(value)
+    else addOption(options, key, value)
+  }
+  for (const name of Object.keys(process.env)) {
+    if (/^(SVCTOKEN|MONGODB_ATLAS)_/.test(name)) delete process.env[name]
+  }
+  Object.assign(process.env, environment)
+  switch (arguments_.constructor) {
+    case 'plain': return new Client(options)
+    case 'atlas': return Client.atlas(options)
+    case 'keycloak': return Client.keycloak(arguments_.server_url, arguments_.realm, options)
+    case 'from_env': return Client.fromEnv(options)
+    default: throw new Broken(`unknown constructor ${arguments_.constructor}`)
+  }
+}
+
+function addOption(options, key, value) {
+  const [, name, type] = key.match(/^(.*?)(?:!(\w+))?$/s)
+  const [option, ...rest] = name.split('.')
+  const camel = camelCase(option)
+  if (type) options[camel] = ofType(type, value)
+  else if (rest.length > 0) (options[camel] ??= []).push([rest.join('.'), text(value)])
+  else if (LISTS.includes(option)) (options[camel] ??= []).push(text(value))
+  else if (NUMBERS.includes(option)) options[camel] = Number(text(value))
+  else if (option === 'allow_http') options[camel] = text(value) === 'true'
+  else options[camel] = text(value)
+}
+
+function ofType(type, value) {
+  switch (type) {
+    case 'number': return Number(text(value))
+    case 'flag': return text(value) === 'true'
+    case 'null': return null
+    case 'list': return [text(value)]
+    case 'bytes': return text(value)
+    default: throw new Broken('not expressible')
+  }
+}
+
+function callOptions(fields) {
+  const options = {}
+  for (const [key, value] of fields.map(pair)) options[camelCase(key)] = Number(text(value))
+  return options
+}
+
+function requestOptions(fields) {
+  const options = { query: [], headers: [] }
+  for (const [key, value] of fields.map(pair)) {
+    if (key.startsWith('query.')) options.query.push([key.slice(6), text(value)])
+    else if (key.startsWith('header.')) options.headers.push([key.slice(7), text(value)])
+    else if (key === 'json') options.json = JSON.parse(text(value))
+    else if (key === 'body') options.body = value
+    else if (NUMBERS.includes(key)) options[camelCase(key)] = Number(text(value))
+    else options[camelCase(key)] = text(value)
+  }
+  return options
+}
+
+async function startCall([id, clientId, ...fields], work) {
+  const client = known(clients, clientId)
+  const controller = new AbortController()
+  const start = performance.now()
+  const elapsed = () => [['elapsed_ms', performance.now() - start]]
+  const answer = settled(() => work(client, controller.signal, fields), elapsed, controller.signal)
+  calls.set(text(id), { controller, answer })
+  return line('ok')
+}
+
+/** The answer of what was called: its fields, or its error. */
+async function settled(work, more = () => [], signal = undefined) {
+  try {
+    const fields = await work()
+    return line('ok', [...fields, ...more()])
+  } catch (error) {
+    if (error instanceof Broken) return broken(error)
+    if (error instanceof SvctokenError) return line('error', [...errorFields(error), ...more()])
+    // As everywhere in JavaScript, a cancelled call fails with what its signal says.
+    if (signal?.aborted && error === signal.reason) {
+      return line('error', [['code', 21], ['name', 'cancelled'], ['message', error.message], ...more()])
+    }
+    return line('foreign', [['type', error?.constructor?.name], ['message', error?.message ?? error]])
+  }
+}
+
+function errorFields(error) {
+  const optional = {
+    status: error.status,
+    oauth_error: error.oauthError,
+    oauth_error_description: error.oauthErrorDescription,
+    retry_after_ms: error.retryAfter,
+  }
+  const classes = []
+  for (let of = error; of !== Object.prototype; of = Object.getPrototypeOf(of)) {
+    if (Object.hasOwn(of, 'constructor')) classes.push(of.constructor.name)
+  }
+  return [
+    ['code', error.number],
+    ['name', error.code.replace(/^SVCTOKEN_/, '').toLowerCase()],
+    ['message', error.message],
+    ['stage', error.stage],
+    ...Object.entries(optional),
+    ['class', classes.join(',')],
+  ].filter(([, value]) => value !== undefined)
+}
+
+function known(map, id) {
+  if (!map.has(text(id))) throw new Broken(`unknown ${map === clients ? 'client' : 'call'} ${id}`)
+  return map.get(text(id))
+}
+
+const broken = (error) => line('broken', [['message', error.stack]])
+
+function line(word, fields = []) {
+  return [word, ...fields.map(([key, value]) => `${encode(key)}=${encode(value)}`)].join('\t')
+}
+
+/** A field as bytes; its text by `text`. */
+function decode(field) {
+  return Buffer.from(field.replace(/%([0-9A-F]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16))), 'latin1')
+}
+
+function encode(value) {
+  const bytes = value instanceof Uint8Array ? Buffer.from(value) : Buffer.from(String(value))
+  return bytes.toString('latin1').replace(/[^A-Za-z0-9\-._~:/?,;@$*()! ]/g, (character) => {
+    return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`
+  })
+}
+
+/** `key=value` as a text and bytes. */
+function pair(field) {
+  const at = field.indexOf('=')
+  if (at < 0) throw new Broken(`${field} is not key=value`)
+  return [text(field.slice(0, at)), decode(field.slice(at + 1))]
+}
+
+const text = (field) => (typeof field === 'string' ? decode(field) : field).toString('utf8')
+const camelCase = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase())
+const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
+async function answer(command) {
+  const [word, ...fields] = command.split('\t')
+  try {
+    if (!Object.hasOwn(commands, word)) throw new Broken(`unknown command ${word}`)
+    return await commands[word](fields)
+  } catch (error) {
+    return broken(error)
+  }
+}
+
+async function main() {
+  for await (const command of readline.createInterface({ input: process.stdin })) {
+    process.stdout.write(`${await answer(command)}\n`)
+    if (command === 'quit') process.exit(0)
+  }
+}
+
+main()

@@ -198,6 +198,16 @@ impl Client {
         RequestBuilder::new(self, method.into(), path_or_url.into())
     }
 
+    /// The client identifier, for log lines.
+    pub fn client_id(&self) -> &str {
+        &self.0.settings.credential.client_id
+    }
+
+    /// The token endpoint, for log lines.
+    pub fn token_url(&self) -> String {
+        self.0.settings.token_url.to_string()
+    }
+
     /// What was done so far.
     pub fn stats(&self) -> Stats {
         Stats::of(&self.0.slot.counters, &self.0.counters)

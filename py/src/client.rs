@@ -1,7 +1,7 @@
 //! The client.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use pyo3::prelude::*;
@@ -34,27 +34,26 @@ struct TokenFacts(Py<PyString>, &'static str, Option<String>, f64, f64);
 #[pymethods]
 impl Client {
     #[new]
-    #[pyo3(signature = (preset, options, environ, server_url=None, realm=None))]
     fn new(
         py: Python<'_>,
         preset: &str,
         options: &Bound<'_, PyDict>,
         environ: &Bound<'_, PyAny>,
-        server_url: Option<&Bound<'_, PyAny>>,
-        realm: Option<&Bound<'_, PyAny>>,
+        server_url: &Bound<'_, PyAny>,
+        realm: &Bound<'_, PyAny>,
     ) -> PyResult<Client> {
         boundary(py, || {
-            let text = |name, value: Option<&_>| value.map(|value| convert::text_argument(name, value)).transpose();
-            let preset = match (preset, text("server_url", server_url)?, text("realm", realm)?) {
-                ("atlas", ..) => Preset::Atlas,
-                ("from_env", ..) => Preset::FromEnvironment,
-                ("keycloak", server_url, realm) => {
-                    Preset::Keycloak { server_url: server_url.unwrap_or_default(), realm: realm.unwrap_or_default() }
-                }
+            let preset = match preset {
+                "atlas" => Preset::Atlas,
+                "from_env" => Preset::FromEnvironment,
+                "keycloak" => Preset::Keycloak {
+                    server_url: convert::text_argument("server_url", server_url)?,
+                    realm: convert::text_argument("realm", realm)?,
+                },
                 _ => Preset::Plain,
             };
-            let builder =
-                ClientBuilder::from_config(convert::config(options)?).environment(convert::environment(environ)?);
+            let environment = convert::environment(environ)?;
+            let builder = ClientBuilder::from_config(convert::config(options)?).environment(environment);
             // Files are read.
             let core = py.detach(|| builder.preset(&preset))?;
             Ok(Client { core, handed_out: ArcSwapOption::empty() })
@@ -75,10 +74,7 @@ impl Client {
         cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyString>> {
         boundary(py, || {
-            if let (None, None, Some(token)) = (timeout, cancel, self.core.fresh_token()) {
-                return Ok(self.text_of(py, &token));
-            }
-            let token = self.wait_for_token(py, timeout, cancel)?;
+            let token = self.token(py, timeout, cancel)?;
             Ok(self.text_of(py, &token))
         })
     }
@@ -90,7 +86,7 @@ impl Client {
         cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<TokenFacts> {
         boundary(py, || {
-            let token = self.wait_for_token(py, timeout, cancel)?;
+            let token = self.token(py, timeout, cancel)?;
             let ends = token.expires_at().duration_since(UNIX_EPOCH).unwrap_or_default();
             let scope = token.scope().map(str::to_owned);
             let expires_in = token.expires_in().as_secs_f64();
@@ -146,12 +142,13 @@ impl Client {
     }
 
     fn __repr__(&self) -> String {
-        format!("<svctoken.{:?}>", self.core)
+        format!("<svctoken.Client client_id={:?} token_url={:?}>", self.core.client_id(), self.core.token_url())
     }
 }
 
 impl Client {
-    fn wait_for_token(
+    /// A fresh token is handed out as the thread is, attached: to detach would cost more than all else.
+    fn token(
         &self,
         py: Python<'_>,
         timeout: Option<&Bound<'_, PyAny>>,
@@ -159,6 +156,11 @@ impl Client {
     ) -> Result<Token, Failure> {
         let timeout = timeout.map(|timeout| convert::time("timeout", timeout)).transpose()?;
         let cancel = cancel.map(convert::cancel).transpose()?;
+        if timeout != Some(Duration::ZERO)
+            && let Some(token) = self.core.fresh_token()
+        {
+            return Ok(token);
+        }
         waiting(py, |interrupt| self.core.get_token_with(&CallOptions { timeout, cancel, interrupt }))
     }
 

@@ -50,6 +50,13 @@ fn wrong_type(py: Python<'_>, what: String) -> PyErr {
     make(py, class, &Error::invalid_argument(what)).unwrap_or_else(|failed| failed)
 }
 
+/// For the facade, which checks what never comes here.
+#[pyfunction]
+pub(crate) fn invalid_argument(py: Python<'_>, what: String, is_type: bool) -> Py<PyAny> {
+    let error = if is_type { wrong_type(py, what) } else { exception(py, &Error::invalid_argument(what)) };
+    error.into_value(py).into_any()
+}
+
 fn panic(py: Python<'_>, payload: &(dyn Any + Send)) -> PyErr {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");

@@ -18,6 +18,8 @@ mod _native {
     #[pymodule_export]
     use crate::client::Client;
     #[pymodule_export]
+    use crate::error::invalid_argument;
+    #[pymodule_export]
     use crate::response::Response;
     #[pymodule_export]
     use crate::tables::advance_clock;

@@ -124,6 +124,7 @@ def test_bad_arguments_name_the_field_before_any_network(space: Space) -> None:
         ("token", lambda: client.invalidate_token(None)),
         ("seconds", lambda: _native.advance_clock("3")),  # type: ignore[arg-type]
         ("realm", lambda: svctoken.Client.keycloak("https://localhost", 5)),  # type: ignore[arg-type]
+        ("server_url", lambda: svctoken.Client.keycloak(None, "r")),  # type: ignore[arg-type]
     ]
     values = bad_calls(
         client,
@@ -152,6 +153,7 @@ def test_bad_arguments_name_the_field_before_any_network(space: Space) -> None:
             call()
         assert isinstance(caught.value, svctoken.InvalidArgumentError) and caught.value.code == 10, field
         assert field in str(caught.value).lower()
+        assert caught.value.stage == "argument" and str(caught.value).endswith(caught.value.next_step)
     assert space.report()["requests"] == 0
 
 

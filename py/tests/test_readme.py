@@ -21,4 +21,4 @@ def test_the_quick_start_runs_as_it_stands(space: Space) -> None:
     )
     assert ended.stdout == "200 3\n", ended.stderr
     assert svctoken.__doc__ is not None
-    assert re.findall(r"\S.*", program)[1:] == [line.strip() for line in svctoken.__doc__.splitlines()[-6:-1]]
+    assert re.findall(r"\S.*", svctoken.__doc__.split("::")[-1]) == re.findall(r"\S.*", program)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._response import Response
-from .exceptions import InvalidArgumentError, InvalidArgumentTypeError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,14 +46,14 @@ class Client(_native.Client):
     """
 
     def __new__(cls, **options: Unpack[Options]) -> Self:
-        return super().__new__(cls, "plain", options, {})
+        return super().__new__(cls, "plain", options, {}, None, None)
 
     @classmethod
     def atlas(cls, **options: Unpack[Options]) -> Self:
         """A client of MongoDB Atlas. Options not given come from ``SVCTOKEN_*`` and from
         ``MONGODB_ATLAS_CLIENT_ID``, ``MONGODB_ATLAS_CLIENT_SECRET`` and ``MONGODB_ATLAS_BASE_URL`` in
         :data:`os.environ`."""
-        return super().__new__(cls, "atlas", options, os.environ)
+        return super().__new__(cls, "atlas", options, os.environ, None, None)
 
     @classmethod
     def keycloak(cls, server_url: str, realm: str, **options: Unpack[Options]) -> Self:
@@ -66,7 +65,7 @@ class Client(_native.Client):
     def from_env(cls, **options: Unpack[Options]) -> Self:
         """A client from :data:`os.environ`: ``SVCTOKEN_`` and an option's name in upper case, times in seconds. If
         ``MONGODB_ATLAS_CLIENT_ID`` is set, as :meth:`atlas`."""
-        return super().__new__(cls, "from_env", options, os.environ)
+        return super().__new__(cls, "from_env", options, os.environ, None, None)
 
     def get_token_info(
         self, *, timeout: Seconds | None = None, cancel: _native.CancelToken | None = None
@@ -101,7 +100,7 @@ class Client(_native.Client):
         """
         if json is not None:
             if data is not None:
-                raise InvalidArgumentError("json and data exclude each other: a request has one body")
+                raise _native.invalid_argument("json and data exclude each other: a request has one body", False)
             body: bytes | None = _json_body(json)
             content_type = content_type or "application/json"
         else:
@@ -132,10 +131,8 @@ class Client(_native.Client):
 def _json_body(value: Any) -> bytes:
     try:
         return json_module.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-    except TypeError as error:
-        raise InvalidArgumentTypeError(f"json cannot be written: {error}") from error
-    except ValueError as error:
-        raise InvalidArgumentError(f"json cannot be written: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise _native.invalid_argument(f"json cannot be written: {error}", isinstance(error, TypeError)) from error
 
 
 def _data_body(data: object) -> bytes | None:
@@ -147,5 +144,5 @@ def _data_body(data: object) -> bytes | None:
         try:
             return data.encode()
         except UnicodeEncodeError as error:
-            raise InvalidArgumentError(f"data is no text: {error.reason}") from error
-    raise InvalidArgumentTypeError(f"data must be bytes or a str, not a {type(data).__name__}")
+            raise _native.invalid_argument(f"data is no text: {error.reason}", False) from error
+    raise _native.invalid_argument(f"data must be bytes or a str, not {type(data).__name__}", True)

@@ -11,6 +11,7 @@ __all__ = [
     "Client",
     "Response",
     "advance_clock",
+    "invalid_argument",
     "__version__",
     "OPTIONS",
     "ERROR_CODES",
@@ -21,6 +22,7 @@ OPTIONS: Final[tuple[tuple[str, str, str, str], ...]]
 ERROR_CODES: Final[tuple[tuple[int, str, str, str], ...]]
 
 def advance_clock(seconds: Seconds) -> None: ...
+def invalid_argument(what: str, is_type: bool) -> Error: ...
 @final
 class CancelToken:
     def __new__(cls) -> Self: ...
@@ -34,8 +36,8 @@ class Client:
         preset: str,
         options: Mapping[str, object],
         environ: Mapping[str, str],
-        server_url: str | None = None,
-        realm: str | None = None,
+        server_url: str | None,
+        realm: str | None,
     ) -> Self: ...
     def get_token(self, *, timeout: Seconds | None = None, cancel: CancelToken | None = None) -> str: ...
     def invalidate_token(self, token: str) -> bool: ...

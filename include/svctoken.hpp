@@ -172,6 +172,7 @@ public:
         return add(svctoken_config_add_header, name, text);
     }
     Config &max_attempts(std::uint64_t count) { return set(svctoken_config_set_max_attempts, count); }
+    Config &mint_budget(std::uint64_t count) { return set(svctoken_config_set_mint_budget, count); }
     Config &max_response_bytes(std::uint64_t count) { return set(svctoken_config_set_max_response_bytes, count); }
     Config &allow_http(bool flag) { return set(svctoken_config_set_allow_http, flag); }
     Config &ca_file(const std::string &text) { return set(svctoken_config_set_ca_file, text); }

@@ -268,6 +268,13 @@ pub extern "C" fn svctoken_config_set_max_attempts(config: Option<&mut svctoken_
     change(config, |config| config.set("max_attempts", Value::Number(count as f64)))
 }
 
+/// How many token requests a minute this process may send for one client_id at one token endpoint; further ones wait.
+/// 1 or more. Default: 10 for Atlas, else none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_mint_budget(config: Option<&mut svctoken_config>, count: u64) -> svctoken_code {
+    change(config, |config| config.set("mint_budget", Value::Number(count as f64)))
+}
+
 /// The largest answer body, after decoding, in bytes. 1 or more. Default: 64 MiB.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_max_response_bytes(

@@ -200,6 +200,7 @@ static const struct {
     svctoken_code (*set)(svctoken_config *, uint64_t);
 } counts[] = {
     {"max_attempts", svctoken_config_set_max_attempts},
+    {"mint_budget", svctoken_config_set_mint_budget},
     {"max_response_bytes", svctoken_config_set_max_response_bytes},
 };
 

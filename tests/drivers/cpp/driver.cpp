@@ -171,6 +171,7 @@ void set_option(Config &config, const string &key, const string &value) {
         {"accept", text(&Config::accept)},
         {"user_agent", text(&Config::user_agent)},
         {"max_attempts", counted(&Config::max_attempts)},
+        {"mint_budget", counted(&Config::mint_budget)},
         {"max_response_bytes", counted(&Config::max_response_bytes)},
         {"allow_http", [](Config &c, const string &v) { c.allow_http(v == "true"); }},
         {"ca_file", text(&Config::ca_file)},

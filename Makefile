@@ -34,7 +34,7 @@ check-tools: ## name what this machine lacks
 	need cargo "Rust 1.95 or newer"; need cc "a C compiler"; need c++ "a C++17 compiler"; \
 	need $(PYTHON3) "Python 3.10 or newer, with venv"; need node "Node.js 20 or newer"; need npm "comes with Node.js"; \
 	$(PYTHON3) -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' || { echo "missing: Python 3.10 with venv"; missing=1; }; \
-	node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo "missing: Node.js 20"; missing=1; }; \
+	node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' || { echo "missing: Node.js 20"; missing=1; }; \
 	for optional in valgrind java mvn; do \
 	  command -v $$optional >/dev/null || echo "optional, and missing: $$optional (some tests will say that they were skipped)"; \
 	done; \
@@ -45,6 +45,7 @@ build: check-tools $(DEBUG)/driver-c $(DEBUG)/driver-cpp python-package node-pac
 .PHONY: cargo-build python-package node-package
 cargo-build:
 	cargo build --locked
+	ln -sf libsvctoken.so $(DEBUG)/libsvctoken.so.0.1
 
 $(DEBUG)/driver-c: cargo-build tests/drivers/c/driver.c include/svctoken.h
 	cc -std=c11 $(CFLAGS) -Iinclude -o $@ tests/drivers/c/driver.c -pthread $(LINK)

@@ -39,6 +39,7 @@ class Options(TypedDict, total=False):
     user_agent: str | None
     headers: Pairs | None
     max_attempts: int | None
+    mint_budget: int | None
     max_response_bytes: int | None
     allow_http: bool | None
     ca_file: Path | None

@@ -17,7 +17,7 @@ Fields = list[tuple[str, str]]
 SAFE = "~:/?,;@$*()! "
 TIMES = {"timeout", "connect_timeout", "token_timeout"}
 FLAGS = {"allow_http"}
-COUNTS = {"max_attempts", "max_response_bytes"}
+COUNTS = {"max_attempts", "mint_budget", "max_response_bytes"}
 LISTS = {"allowed_origins", "resource"}
 
 

@@ -59,6 +59,7 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
         "accept" => builder.accept(value),
         "user_agent" => builder.user_agent(value),
         "max_attempts" => builder.max_attempts(number(&value)?),
+        "mint_budget" => builder.mint_budget(number(&value)?),
         "max_response_bytes" => builder.max_response_bytes(number(&value)?),
         "allow_http" => builder.allow_http(value.parse().map_err(|_| not_expressible())?),
         "ca_file" => builder.ca_file(value),

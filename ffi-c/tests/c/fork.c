@@ -1,5 +1,6 @@
 /* Fork under load: a warm client, threads busy in the parent, CHILDREN children; both sides check that every body is
- * the asker's own. A child that were to use its parent's connection would read its parent's answers. */
+ * the asker's own. A child that were to use its parent's connection would read its parent's answers, so there are more
+ * connections than busy threads: the sandbox holds the requests of /echo/warm until all have come. */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdatomic.h>
@@ -8,14 +9,14 @@
 
 #include "check.h"
 
-enum { CHILDREN = 16, REQUESTS_OF_A_CHILD = 60, THREADS = 4 };
+enum { CHILDREN = 16, REQUESTS_OF_A_CHILD = 60, CONNECTIONS = 12, THREADS = 4 };
 
 static svctoken_client *client;
 static atomic_bool over;
 static atomic_uint asked, wrong;
 
 /* Counts a request whose answer is not its own. */
-static void ask(const char *who) {
+static void ask(const char *path, const char *who) {
     svctoken_response *response = NULL;
     svctoken_error *error = NULL;
     svctoken_options *options = svctoken_options_new();
@@ -23,7 +24,7 @@ static void ask(const char *who) {
     snprintf(own, sizeof own, "\"who=%s\"", who);
     svctoken_options_add_query(options, "who", who);
     atomic_fetch_add(&asked, 1);
-    if (svctoken_client_request(client, "GET", "/echo", options, &response, &error) != SVCTOKEN_OK) {
+    if (svctoken_client_request(client, "GET", path, options, &response, &error) != SVCTOKEN_OK) {
         fprintf(stderr, "%s: %s\n", who, svctoken_error_message(error));
         atomic_fetch_add(&wrong, 1);
     } else {
@@ -45,8 +46,14 @@ static void *keep_asking(void *number) {
     char who[64];
     for (unsigned i = 0; !atomic_load(&over); i++) {
         snprintf(who, sizeof who, "parent-%d-%u", *(int *)number, i);
-        ask(who);
+        ask("/echo", who);
     }
+    return NULL;
+}
+
+static void *warm(void *unused) {
+    (void)unused;
+    ask("/echo/warm", "warm");
     return NULL;
 }
 
@@ -57,7 +64,7 @@ static int child(int number) {
     atomic_store(&wrong, 0);
     for (int i = 0; i < REQUESTS_OF_A_CHILD; i++) {
         snprintf(who, sizeof who, "child-%d-%d", number, i);
-        ask(who);
+        ask("/echo", who);
     }
     return atomic_load(&wrong) == 0 ? 0 : 1;
 }
@@ -70,7 +77,9 @@ int main(void) {
     if (getenv("CA_FILE") != NULL) CHECK(svctoken_config_set_ca_file(config, getenv("CA_FILE")) == SVCTOKEN_OK);
     CHECK_OK(svctoken_client_new_atlas(config, &client, &error));
     svctoken_config_free(config);
-    ask("warm");
+    pthread_t warming[CONNECTIONS];
+    for (int i = 0; i < CONNECTIONS; i++) CHECK(pthread_create(&warming[i], NULL, warm, NULL) == 0);
+    for (int i = 0; i < CONNECTIONS; i++) CHECK(pthread_join(warming[i], NULL) == 0);
     for (int i = 0; i < THREADS; i++) {
         numbers[i] = i;
         CHECK(pthread_create(&threads[i], NULL, keep_asking, &numbers[i]) == 0);

@@ -125,14 +125,22 @@ fn p08_a_reset_upload_does_not_end_a_program_by_sigpipe() {
 /// Runs the fork test; 0 of at least 1,000 answers may be another's.
 fn fork_under_load(origin: fn(&Space) -> &str, tls: bool) {
     let sandbox = Sandbox::start();
-    let space = space(&sandbox, json!({}));
+    let space = space(&sandbox, json!({"rules": [{"path": "/echo/warm", "do": {"hold": "warm"}}]}));
     let mut program = atlas(shared_program("fork.c"), origin(&space));
     if tls {
         let ca_file = support::scratch().join("fork-ca.pem");
         std::fs::write(&ca_file, sandbox.ca_pem()).expect("a writable target folder");
         program.env("CA_FILE", ca_file);
     }
+    let warming = space.clone();
+    let releaser = std::thread::spawn(move || {
+        let all = json!({"held": {"warm": 12}});
+        let waited = warming.wait(all.as_object().expect("an object"), SECONDS).expect("a known counter");
+        warming.release("warm");
+        matches!(waited, Waited::Reached(_))
+    });
     let said = succeed(program, MINUTES);
+    assert!(releaser.join().expect("no panic"), "the client did not open 12 connections");
     let asked = said.trim().strip_prefix("failed_children=0 wrong=0 asked=").and_then(|number| number.parse().ok());
     assert!(asked.is_some_and(|asked: u64| asked >= 1000), "{said}");
     // Whoever found the token in memory used it: no child fetched one of its own.

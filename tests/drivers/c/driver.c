@@ -16,7 +16,7 @@
 
 extern char **environ;
 
-/* The answer broken, once the reason is known. */
+/* Why a command is broken that asks for what C cannot say. */
 static const char NOT_EXPRESSIBLE[] = "not expressible";
 
 /* Memory ----------------------------------------------------------------------------------------------------- */

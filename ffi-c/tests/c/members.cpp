@@ -1,0 +1,128 @@
+// Every member of svctoken.hpp, used at least once, against a sandbox named by MONGODB_ATLAS_BASE_URL.
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <type_traits>
+
+#include "svctoken.hpp"
+
+using namespace std::chrono_literals;
+
+#define CHECK(condition)                                                                  \
+    do {                                                                                  \
+        if (!(condition)) {                                                               \
+            std::fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+            std::exit(1);                                                                 \
+        }                                                                                 \
+    } while (0)
+
+// The error that `call` throws.
+template <typename Call>
+svctoken::Error error_of(Call call) {
+    try {
+        call();
+    } catch (const svctoken::Error &error) {
+        return error;
+    }
+    std::fprintf(stderr, "nothing was thrown\n");
+    std::exit(1);
+}
+
+static void configurations() {
+    const std::string base = std::getenv("MONGODB_ATLAS_BASE_URL");
+    svctoken::Config all;
+    all.client_id("id").client_secret("secret").token_url(base + "/token").base_url(base).allowed_origin(base);
+    all.auth_method("client_secret_basic").auth_encoding("form").scope("a b").audience("c").resource("https://d.example");
+    all.extra_param("name", "value").timeout(1s).connect_timeout(1s).token_timeout(1s).cache("memory");
+    all.accept("application/json").user_agent("test/1").header("X-Test", "1").max_attempts(2).mint_budget(5);
+    all.max_response_bytes(1000).allow_http(true);
+    const svctoken::Client plain(all);
+
+    svctoken::Config files;
+    files.client_secret_file("/nowhere/secret").client_id("id").token_url(base);
+    CHECK(error_of([&] { svctoken::Client client(files); }).code() == SVCTOKEN_CREDENTIAL_UNAVAILABLE);
+    svctoken::Config ca;
+    ca.ca_file("/nowhere/ca.pem").client_id("id").client_secret("secret").token_url(base);
+    CHECK(error_of([&] { svctoken::Client client(ca); }).code() == SVCTOKEN_INVALID_CONFIGURATION);
+
+    svctoken::Config negative;
+    const svctoken::Error error = error_of([&] { svctoken::Client client(negative.timeout(-1ms)); });
+    CHECK(error.code() == SVCTOKEN_INVALID_CONFIGURATION && error.name() == "invalid_configuration");
+    CHECK(std::string(error.what()).find("timeout") != std::string::npos && error.stage() == "configuration");
+    CHECK(std::string(error.what()).find(error.next_step()) != std::string::npos);
+    CHECK(!error.status() && !error.oauth_error() && !error.oauth_error_description() && !error.retry_after());
+
+    // Cut at its NUL, the secret would be another one.
+    svctoken::Config cut;
+    cut.client_secret(std::string("se\0cret", 7));
+    const svctoken::Error nul = error_of([&] { svctoken::Client client(cut); });
+    CHECK(std::string(nul.what()).find("client_secret") != std::string::npos);
+
+    const svctoken::Client keycloak = svctoken::Client::keycloak(base, "demo", all);
+    const svctoken::Client from_env = svctoken::Client::from_env();
+    CHECK(from_env.get_token().size() > 100);
+}
+
+static void tokens(const svctoken::Client &client) {
+    const std::string token = client.get_token();
+    CHECK(token == client.get_token(svctoken::Options().timeout(30s)));
+    const svctoken::TokenInfo info = client.get_token_info();
+    CHECK(info.token == token && info.token_type == "Bearer" && !info.scope);
+    CHECK(info.expires_in > 3500s && info.expires_in <= 3600s);
+    CHECK(info.expires_at > std::chrono::system_clock::now() + 3000s);
+    CHECK(client.get_token_info(svctoken::Options()).token == token);
+    CHECK(client.invalidate_token(token) && !client.invalidate_token(token));
+    svctoken::testing::advance_clock(1ms);
+    CHECK(client.get_token() != token);
+    CHECK(svctoken::version() == SVCTOKEN_VERSION);
+}
+
+static void requests(const svctoken::Client &client) {
+    svctoken::Response response = client.request("GET", "/api/atlas/v2/groups");
+    CHECK(response.status() == 200 && response.ok() && response.attempts() == 1);
+    CHECK(response.text() == response.body() && response.text().find("\"totalCount\":3") != std::string::npos);
+    CHECK(response.header("Content-Length") == std::to_string(response.body().size()) && !response.header("x-none"));
+    bool found = false;
+    for (const auto &[name, value] : response.headers()) found = found || (name == "content-length" && !value.empty());
+    CHECK(found && response.url().find("/api/atlas/v2/groups") != std::string::npos);
+    response.raise_for_status();
+
+    svctoken::Options options;
+    options.query("q", "x").header("X-Test", "y").accept("application/x-test").max_response_bytes(100000);
+    response = client.request("POST", "/echo", options.json("{\"k\":1}"));
+    CHECK(response.text().find("application/json") != std::string::npos);
+    response = client.request("POST", "/echo", svctoken::Options().body("plain bytes"));
+    CHECK(response.text().find("plain bytes") != std::string::npos);
+    response = client.request("POST", "/echo", svctoken::Options().body("typed", "text/x-test"));
+    CHECK(response.text().find("text/x-test") != std::string::npos);
+    const std::string cut("text/plain\0x", 12);
+    CHECK(error_of([&] { client.request("POST", "/echo", svctoken::Options().body("", cut)); }).code() ==
+          SVCTOKEN_INVALID_ARGUMENT);
+
+    response = client.request("GET", "/api/atlas/v2/limited");
+    const svctoken::Error error = error_of([&] { response.raise_for_status(); });
+    CHECK(error.code() == SVCTOKEN_HTTP_STATUS && error.status() == 429u && error.retry_after());
+
+    const svctoken::CancelToken cancel;
+    std::thread other([cancel] { cancel.cancel(); });
+    other.join();
+    CHECK(error_of([&] { client.request("GET", "/echo", svctoken::Options().cancel(cancel)); }).code() ==
+          SVCTOKEN_CANCELLED);
+    CHECK(client.stats().at("requests") >= 5);
+}
+
+int main() {
+    static_assert(!std::is_copy_constructible_v<svctoken::Client> && std::is_nothrow_move_constructible_v<svctoken::Client>);
+    static_assert(std::is_nothrow_copy_constructible_v<svctoken::Error>);
+    configurations();
+    svctoken::Client client = svctoken::Client::atlas();
+    const svctoken::Client moved = std::move(client);
+    tokens(moved);
+    requests(moved);
+    try {
+        svctoken::testing::advance_clock(-1ms);
+        return 1;
+    } catch (const std::invalid_argument &) {
+        return 0;
+    }
+}

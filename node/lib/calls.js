@@ -30,8 +30,8 @@ function start(client, signal, begin) {
     if (signal) {
       call.onAbort = () => {
         remove(number, call)
-        native.cancel(calls, number)
         reject(signal.reason)
+        native.cancel(calls, number)
       }
       // Not by `onabort`, which is the user's.
       signal.addEventListener('abort', call.onAbort, { once: true })

@@ -109,12 +109,11 @@ class Client {
   }
 
   stats() {
-    const counters = Object.entries(native.stats(this.#native))
-    return Object.fromEntries(counters.map(([name, count]) => [camelCase(name), count]))
+    return Object.fromEntries(valueOf(native.stats(this.#native)).map(({ name, count }) => [camelCase(name), count]))
   }
 
   close() {
-    native.close(this.#native)
+    valueOf(native.close(this.#native))
     this.#generation = 0
     this.#promised = undefined
   }
@@ -123,11 +122,9 @@ class Client {
     return valueOf(native.describe(this.#native))
   }
 }
-if (Symbol.dispose) {
-  Object.defineProperty(Client.prototype, Symbol.dispose, {
-    value: Client.prototype.close, configurable: true, writable: true,
-  })
-}
+Object.defineProperty(Client.prototype, Symbol.dispose, {
+  value: Client.prototype.close, configurable: true, writable: true,
+})
 
 function create({ facts, options }) {
   if (options != null && (typeof options !== 'object' || Array.isArray(options))) {

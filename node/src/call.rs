@@ -12,7 +12,7 @@ use svctoken::{ErrorCode, Response};
 
 use crate::cancel::Cancels;
 use crate::client::TokenFacts;
-use crate::error::{ErrorFacts, Failure, caught};
+use crate::error::{ErrorFacts, Failure, caught, guarded};
 use crate::pool::Pool;
 
 /// More requests at once than this wait for each other.
@@ -104,7 +104,7 @@ pub(crate) fn start(threads: Threads, work: impl FnOnce() + Send + 'static) -> R
 
 /// Makes the environment's calls, each of which ends by `settle(call, failure, result)`. Alone, it keeps no process
 /// alive.
-#[napi]
+#[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(ts_arg_type = "(call: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts) => void")]
     settle: Function<'_, Settling, ()>,
@@ -118,7 +118,7 @@ pub(crate) fn create_calls(
 }
 
 /// Says whether calls are in progress: if so, the process is kept alive.
-#[napi]
+#[napi(catch_unwind)]
 pub(crate) fn keep_alive(env: Env, calls: &External<Calls>, in_progress: bool) -> napi::Result<()> {
     let mut settle = calls.0.function();
     #[expect(deprecated, reason = "a clone counts threads; whether the event loop waits is another question")]
@@ -127,8 +127,11 @@ pub(crate) fn keep_alive(env: Env, calls: &External<Calls>, in_progress: bool) -
 
 /// Ends a call early, if it has not ended. Its promise is the caller's to settle.
 #[napi]
-pub(crate) fn cancel(calls: &External<Calls>, call: u32) {
-    calls.0.cancels.cancel(call);
+pub(crate) fn cancel(calls: &External<Calls>, call: u32) -> Either<ErrorFacts, ()> {
+    guarded(|| {
+        calls.0.cancels.cancel(call);
+        Ok(())
+    })
 }
 
 /// Runs on the environment's own thread.

@@ -2,7 +2,6 @@
 //! function of its environment, which `index.js` turns into the settling of a promise.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{Buffer, Either, External, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -84,12 +83,6 @@ impl Shared {
     fn function(&self) -> MutexGuard<'_, Settle> {
         self.settle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The time until `deadline`, above zero and in whole milliseconds: an error's text names it.
-pub(crate) fn left_until(deadline: Instant) -> Duration {
-    let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
-    Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 /// Runs `work`, which must not panic, on a thread of ours.

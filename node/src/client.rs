@@ -115,12 +115,13 @@ pub(crate) fn get_token(
         if let Some(token) = client.token_without_waiting(wait.is_waiting()) {
             return Ok(Some(TokenFacts::of(&token)));
         }
-        let deadline = Instant::now() + timeout.unwrap_or_else(|| client.timeout());
+        let (began, timeout) = (Instant::now(), timeout.unwrap_or_else(|| client.timeout()));
         if cancellable {
             let (wait, owner) = (wait.clone(), Arc::downgrade(&calls.0));
             calls.0.cancels.on_cancel(call, Box::new(move || wait.leave(call, &owner)));
         }
-        wait.join(Waiter { call, calls: calls.0.clone(), deadline }).map(|()| None)
+        let waiter = Waiter { call, calls: calls.0.clone(), began, timeout };
+        wait.join(waiter).inspect_err(|_| calls.0.cancels.forget(call)).map(|()| None)
     })
 }
 

@@ -159,7 +159,9 @@ impl Client {
     ) -> Result<Token, Failure> {
         let timeout = timeout.map(|timeout| convert::time("timeout", timeout)).transpose()?;
         let cancel = cancel.map(convert::cancel).transpose()?;
-        waiting(py, |interrupt| self.core.get_token_with(&CallOptions { timeout, cancel, interrupt }))
+        waiting(py, |interrupt| {
+            self.core.get_token_with(&CallOptions { timeout, cancel, interrupt, ..CallOptions::default() })
+        })
     }
 
     fn text_of(&self, py: Python<'_>, token: &Token) -> Py<PyString> {

@@ -74,6 +74,11 @@ export interface ClientOptions {
    * Default: 3.
    */
   maxAttempts?: number | null
+  /**
+   * How many token requests a minute this process may send for one client_id at one token endpoint; further ones wait.
+   * Default: 10 for Atlas, else none.
+   */
+  mintBudget?: number | null
   /** The largest answer body, after decoding, in bytes. Default: 64 MiB. */
   maxResponseBytes?: number | null
   /** Permits http to hosts that are not this machine. Default: false. */

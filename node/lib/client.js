@@ -82,7 +82,7 @@ class Client {
   async #token(options) {
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
-    return start(this, signalOf(signal), (calls, number, cancellable) =>
+    return start(signalOf(signal), (calls, number, cancellable) =>
       native.getToken(calls, this.#native, number, milliseconds, cancellable))
   }
 
@@ -104,7 +104,7 @@ class Client {
       timeout: optionalNumber('timeout', given.timeout),
       maxResponseBytes: optionalCount('maxResponseBytes', given.maxResponseBytes),
     }
-    return new Response(await start(this, signalOf(given.signal), (calls, number, cancellable) =>
+    return new Response(await start(signalOf(given.signal), (calls, number, cancellable) =>
       native.request(calls, this.#native, number, facts, cancellable)))
   }
 

@@ -9,7 +9,7 @@ const { advanceClock } = require('../../../node/testing.js')
 /** The test is wrong, not the library. */
 class Broken extends Error {}
 
-const NUMBERS = ['timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'max_response_bytes']
+const NUMBERS = ['timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'max_response_bytes', 'mint_budget']
 const LISTS = ['allowed_origins', 'resource']
 
 const clients = new Map()

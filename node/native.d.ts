@@ -20,10 +20,10 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare function advanceClock(milliseconds: number): ErrorFacts | undefined
 
 /** Ends a call early, if it has not ended. Its promise is the caller's to settle. */
-export declare function cancel(calls: ExternalObject<Calls>, call: number): void
+export declare function cancel(calls: ExternalObject<Calls>, call: number): ErrorFacts | undefined
 
 /** Refuses further calls of this client. */
-export declare function close(client: ExternalObject<NativeClient>): void
+export declare function close(client: ExternalObject<NativeClient>): ErrorFacts | undefined
 
 /** Which constructor is meant, with its own arguments. */
 export interface Constructor {
@@ -31,6 +31,12 @@ export interface Constructor {
   preset: string
   serverUrl?: string
   realm?: string
+}
+
+/** A counter by its name in the core. */
+export interface CounterFacts {
+  name: string
+  count: number
 }
 
 /**
@@ -136,8 +142,8 @@ export interface ResponseFacts {
   error?: ErrorFacts
 }
 
-/** The counters by their names in the core. */
-export declare function stats(client: ExternalObject<NativeClient>): Record<string, number>
+/** What was done so far. */
+export declare function stats(client: ExternalObject<NativeClient>): ErrorFacts | Array<CounterFacts>
 
 /** An access token with its facts. */
 export interface TokenFacts {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::config::settings::Settings;
@@ -88,6 +88,12 @@ impl<'a> RequestBuilder<'a> {
     /// How long the whole call may take, waiting for a token and reading the answer included. Default: the client's.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// When the caller called, where the call waited for a thread since: the timeout runs from then. Default: now.
+    pub fn began(mut self, began: Instant) -> Self {
+        self.options.began = Some(began);
         self
     }
 

@@ -71,6 +71,8 @@ pub type InterruptCheck = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct CallOptions {
     /// How long the whole call may take; `None` is the client's `timeout` (60 s unless set).
     pub timeout: Option<Duration>,
+    /// When the caller called, where the call waited for a thread since: `timeout` runs from then. `None`: now.
+    pub began: Option<Instant>,
     /// Ends the call early.
     pub cancel: Option<CancelToken>,
     /// Asked whenever a signal interrupts the wait, and every 50 ms.
@@ -138,10 +140,12 @@ impl Wait {
 
     /// The wait of one call.
     pub(crate) fn for_call(options: &CallOptions, default_timeout: Duration) -> Wait {
+        let wait = Wait::of("timeout", options.timeout.unwrap_or(default_timeout));
         Wait {
+            deadline: wait.deadline - options.began.map_or(Duration::ZERO, |began| began.elapsed()),
             cancel: options.cancel.clone(),
             interrupt: options.interrupt.clone(),
-            ..Wait::of("timeout", options.timeout.unwrap_or(default_timeout))
+            ..wait
         }
     }
 
@@ -335,6 +339,16 @@ mod tests {
         let waiting = std::thread::spawn(move || wait.event(&event, None));
         cancel.cancel();
         assert_eq!(waiting.join().expect("no panic"), Err(Stop::Cancelled));
+    }
+
+    #[test]
+    fn p09_a_timeout_runs_from_when_the_caller_called() {
+        let timeout = Some(Duration::from_millis(5));
+        let began = Instant::now().checked_sub(Duration::from_millis(10));
+        assert!(began.is_some(), "a test runs on a machine that has been up for 10 ms");
+        let options = CallOptions { timeout, began, ..CallOptions::default() };
+        let limit = Limit { option: "timeout", length: Duration::from_millis(5) };
+        assert_eq!(Wait::for_call(&options, Duration::from_secs(60)).check(), Err(Stop::TimedOut(limit)));
     }
 
     #[test]

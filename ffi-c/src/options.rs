@@ -34,7 +34,7 @@ impl svctoken_options {
 
     /// A request with these options.
     pub(crate) fn apply<'a>(&'a self, mut request: RequestBuilder<'a>) -> Result<RequestBuilder<'a>> {
-        let CallOptions { timeout, cancel, interrupt: _ } = self.call()?;
+        let CallOptions { timeout, cancel, interrupt: _, began: _ } = self.call()?;
         for (name, value) in &self.query {
             request = request.query(name, value);
         }

@@ -17,21 +17,21 @@ const calls = native.createCalls((number, failure, result) => {
 
 /**
  * Starts a call and promises its result. `begin(calls, number, cancellable)` starts the native call and returns its
- * result if that is there already, else nothing. `client` is kept until the call has ended.
+ * result if that is there already, else nothing.
  */
-function start(client, signal, begin) {
+function start(signal, begin) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) throw signal.reason
     last = last === 0xffffffff ? 1 : last + 1
     const number = last
     const result = valueOf(begin(calls, number, signal !== undefined))
     if (result != null) return resolve(result)
-    const call = { client, signal, resolve, reject, onAbort: undefined }
+    const call = { signal, resolve, reject, onAbort: undefined }
     if (signal) {
       call.onAbort = () => {
         remove(number, call)
-        native.cancel(calls, number)
         reject(signal.reason)
+        native.cancel(calls, number)
       }
       // Not by `onabort`, which is the user's.
       signal.addEventListener('abort', call.onAbort, { once: true })

@@ -82,7 +82,7 @@ class Client {
   async #token(options) {
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
-    return start(this, signalOf(signal), (calls, number, cancellable) =>
+    return start(signalOf(signal), (calls, number, cancellable) =>
       native.getToken(calls, this.#native, number, milliseconds, cancellable))
   }
 
@@ -104,17 +104,16 @@ class Client {
       timeout: optionalNumber('timeout', given.timeout),
       maxResponseBytes: optionalCount('maxResponseBytes', given.maxResponseBytes),
     }
-    return new Response(await start(this, signalOf(given.signal), (calls, number, cancellable) =>
+    return new Response(await start(signalOf(given.signal), (calls, number, cancellable) =>
       native.request(calls, this.#native, number, facts, cancellable)))
   }
 
   stats() {
-    const counters = Object.entries(native.stats(this.#native))
-    return Object.fromEntries(counters.map(([name, count]) => [camelCase(name), count]))
+    return Object.fromEntries(valueOf(native.stats(this.#native)).map(({ name, count }) => [camelCase(name), count]))
   }
 
   close() {
-    native.close(this.#native)
+    valueOf(native.close(this.#native))
     this.#generation = 0
     this.#promised = undefined
   }
@@ -123,11 +122,9 @@ class Client {
     return valueOf(native.describe(this.#native))
   }
 }
-if (Symbol.dispose) {
-  Object.defineProperty(Client.prototype, Symbol.dispose, {
-    value: Client.prototype.close, configurable: true, writable: true,
-  })
-}
+Object.defineProperty(Client.prototype, Symbol.dispose, {
+  value: Client.prototype.close, configurable: true, writable: true,
+})
 
 function create({ facts, options }) {
   if (options != null && (typeof options !== 'object' || Array.isArray(options))) {

@@ -2,7 +2,6 @@
 //! function of its environment, which `index.js` turns into the settling of a promise.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{Buffer, Either, External, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -12,7 +11,7 @@ use svctoken::{ErrorCode, Response};
 
 use crate::cancel::Cancels;
 use crate::client::TokenFacts;
-use crate::error::{ErrorFacts, Failure, caught};
+use crate::error::{ErrorFacts, Failure, caught, guarded};
 use crate::pool::Pool;
 
 /// More requests at once than this wait for each other.
@@ -86,12 +85,6 @@ impl Shared {
     }
 }
 
-/// The time until `deadline`, above zero and in whole milliseconds: an error's text names it.
-pub(crate) fn left_until(deadline: Instant) -> Duration {
-    let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
-    Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1))
-}
-
 /// Runs `work`, which must not panic, on a thread of ours.
 pub(crate) fn start(threads: Threads, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     let pool = match threads {
@@ -104,7 +97,7 @@ pub(crate) fn start(threads: Threads, work: impl FnOnce() + Send + 'static) -> R
 
 /// Makes the environment's calls, each of which ends by `settle(call, failure, result)`. Alone, it keeps no process
 /// alive.
-#[napi]
+#[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(ts_arg_type = "(call: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts) => void")]
     settle: Function<'_, Settling, ()>,
@@ -118,7 +111,7 @@ pub(crate) fn create_calls(
 }
 
 /// Says whether calls are in progress: if so, the process is kept alive.
-#[napi]
+#[napi(catch_unwind)]
 pub(crate) fn keep_alive(env: Env, calls: &External<Calls>, in_progress: bool) -> napi::Result<()> {
     let mut settle = calls.0.function();
     #[expect(deprecated, reason = "a clone counts threads; whether the event loop waits is another question")]
@@ -127,8 +120,11 @@ pub(crate) fn keep_alive(env: Env, calls: &External<Calls>, in_progress: bool) -
 
 /// Ends a call early, if it has not ended. Its promise is the caller's to settle.
 #[napi]
-pub(crate) fn cancel(calls: &External<Calls>, call: u32) {
-    calls.0.cancels.cancel(call);
+pub(crate) fn cancel(calls: &External<Calls>, call: u32) -> Either<ErrorFacts, ()> {
+    guarded(|| {
+        calls.0.cancels.cancel(call);
+        Ok(())
+    })
 }
 
 /// Runs on the environment's own thread.

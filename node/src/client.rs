@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use napi::Env;
 use napi::bindgen_prelude::{Either, External, Object};
 use napi_derive::napi;
 use svctoken::{CallOptions, Client, ClientBuilder, Environment, Preset, Token, duration_of_milliseconds};
@@ -59,7 +58,7 @@ pub(crate) struct Constructor {
 }
 
 /// Makes a client of options by their names in JavaScript; `environment` is what the constructor may read.
-#[napi(ts_return_type = "ErrorFacts | ExternalObject<NativeClient>")]
+#[napi(catch_unwind, ts_return_type = "ErrorFacts | ExternalObject<NativeClient>")]
 pub(crate) fn create_client(
     constructor: Constructor,
     options: Object<'_>,
@@ -116,12 +115,13 @@ pub(crate) fn get_token(
         if let Some(token) = client.token_without_waiting(wait.is_waiting()) {
             return Ok(Some(TokenFacts::of(&token)));
         }
-        let deadline = Instant::now() + timeout.unwrap_or_else(|| client.timeout());
+        let (began, timeout) = (Instant::now(), timeout.unwrap_or_else(|| client.timeout()));
         if cancellable {
             let (wait, owner) = (wait.clone(), Arc::downgrade(&calls.0));
             calls.0.cancels.on_cancel(call, Box::new(move || wait.leave(call, &owner)));
         }
-        wait.join(Waiter { call, calls: calls.0.clone(), deadline }).map(|()| None)
+        let waiter = Waiter { call, calls: calls.0.clone(), began, timeout };
+        wait.join(waiter).inspect_err(|_| calls.0.cancels.forget(call)).map(|()| None)
     })
 }
 
@@ -131,20 +131,29 @@ pub(crate) fn invalidate_token(client: &External<NativeClient>, token: String) -
     guarded(|| Ok(client.client.invalidate_token(&token)))
 }
 
-/// The counters by their names in the core.
-#[napi(ts_return_type = "Record<string, number>")]
-pub(crate) fn stats<'env>(env: &'env Env, client: &External<NativeClient>) -> napi::Result<Object<'env>> {
-    let mut counters = Object::new(env)?;
-    for (name, count) in client.client.stats().entries() {
-        counters.set(name, count as f64)?;
-    }
-    Ok(counters)
+/// A counter by its name in the core.
+#[napi(object, object_from_js = false)]
+pub(crate) struct CounterFacts {
+    pub name: String,
+    pub count: f64,
+}
+
+/// What was done so far.
+#[napi]
+pub(crate) fn stats(client: &External<NativeClient>) -> Either<ErrorFacts, Vec<CounterFacts>> {
+    guarded(|| {
+        let facts = |(name, count): (&str, u64)| CounterFacts { name: name.into(), count: count as f64 };
+        Ok(client.client.stats().entries().into_iter().map(facts).collect())
+    })
 }
 
 /// Refuses further calls of this client.
 #[napi]
-pub(crate) fn close(client: &External<NativeClient>) {
-    client.client.close();
+pub(crate) fn close(client: &External<NativeClient>) -> Either<ErrorFacts, ()> {
+    guarded(|| {
+        client.client.close();
+        Ok(())
+    })
 }
 
 /// What a log line may show of the client.

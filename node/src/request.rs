@@ -6,7 +6,7 @@ use napi::bindgen_prelude::{Either, External, Uint8Array};
 use napi_derive::napi;
 use svctoken::{CancelToken, Client, Response, duration_of_milliseconds};
 
-use crate::call::{Calls, Outcome, left_until};
+use crate::call::{Calls, Outcome};
 use crate::client::NativeClient;
 use crate::error::{ErrorFacts, Failure, guarded};
 
@@ -81,11 +81,10 @@ impl From<RequestFacts> for Sending {
 impl Sending {
     /// `began`: when the caller called, who may have waited for a thread since.
     fn send(self, client: &Client, began: Instant, cancel: &CancelToken) -> Result<Response, Failure> {
-        let mut request = client.request(self.method, self.url).cancel(cancel);
-        request = match self.timeout.unwrap_or_else(|| client.timeout()) {
-            Duration::ZERO => request.timeout(Duration::ZERO),
-            timeout => request.timeout(left_until(began + timeout)),
-        };
+        let mut request = client.request(self.method, self.url).began(began).cancel(cancel);
+        if let Some(timeout) = self.timeout {
+            request = request.timeout(timeout);
+        }
         for pair in self.query.chunks_exact(2) {
             request = request.query(&pair[0], &pair[1]);
         }

@@ -27,7 +27,7 @@ pub(crate) struct OptionFacts {
 }
 
 /// Every code, in the order of their numbers.
-#[napi]
+#[napi(catch_unwind)]
 pub(crate) fn error_codes() -> Vec<ErrorCodeFacts> {
     let facts = |code: &ErrorCode| ErrorCodeFacts {
         code: code.name().into(),
@@ -39,7 +39,7 @@ pub(crate) fn error_codes() -> Vec<ErrorCodeFacts> {
 }
 
 /// Every option, in the order of the documentation.
-#[napi]
+#[napi(catch_unwind)]
 pub(crate) fn options() -> Vec<OptionFacts> {
     let facts = |row: &svctoken::OptionRow| OptionFacts {
         name: camel_case(row.name),

@@ -1,11 +1,11 @@
 //! Waiting for a token: any number of callers of a client wait on one thread, each with its own deadline.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use svctoken::{CallOptions, CancelToken, Client, ErrorCode};
 
-use crate::call::{Outcome, Shared, Threads, left_until, start};
+use crate::call::{Outcome, Shared, Threads, start};
 use crate::client::TokenFacts;
 use crate::error::{Failure, caught};
 
@@ -18,14 +18,36 @@ pub(crate) struct TokenWait {
 #[derive(Default)]
 struct State {
     waiters: Vec<Waiter>,
-    /// The wait in progress, ended by its cancel token when another is due.
-    current: Option<(CancelToken, Instant)>,
+    /// The wait in progress.
+    current: Option<Current>,
 }
 
 pub(crate) struct Waiter {
     pub(crate) call: u32,
     pub(crate) calls: Arc<Shared>,
-    pub(crate) deadline: Instant,
+    pub(crate) began: Instant,
+    pub(crate) timeout: Duration,
+}
+
+impl Waiter {
+    fn deadline(&self) -> Instant {
+        self.began + self.timeout
+    }
+}
+
+/// A wait as the core knows it, with the earliest of the deadlines.
+#[derive(Clone)]
+struct Current {
+    /// Ends it when another wait is due.
+    cancel: CancelToken,
+    began: Instant,
+    timeout: Duration,
+}
+
+impl Current {
+    fn of(waiter: &Waiter) -> Current {
+        Current { cancel: CancelToken::new(), began: waiter.began, timeout: waiter.timeout }
+    }
 }
 
 impl TokenWait {
@@ -41,14 +63,14 @@ impl TokenWait {
     /// Adds a caller, whose call is settled with the token or an error.
     pub(crate) fn join(self: &Arc<TokenWait>, waiter: Waiter) -> Result<(), Failure> {
         let mut state = self.lock();
-        if let Some((cancel, until)) = &state.current {
-            if waiter.deadline < *until {
-                cancel.cancel();
+        if let Some(current) = &state.current {
+            if waiter.deadline() < current.began + current.timeout {
+                current.cancel.cancel();
             }
         } else {
             let wait = self.clone();
             start(Threads::TokenWaits, move || wait.serve())?;
-            state.current = Some((CancelToken::new(), waiter.deadline));
+            state.current = Some(Current::of(&waiter));
         }
         state.waiters.push(waiter);
         Ok(())
@@ -58,15 +80,19 @@ impl TokenWait {
     pub(crate) fn leave(&self, call: u32, calls: &Weak<Shared>) {
         let mut state = self.lock();
         state.waiters.retain(|waiter| waiter.call != call || Arc::as_ptr(&waiter.calls) != calls.as_ptr());
-        if let (true, Some((cancel, _))) = (state.waiters.is_empty(), &state.current) {
-            cancel.cancel();
+        if let (true, Some(current)) = (state.waiters.is_empty(), &state.current) {
+            current.cancel.cancel();
         }
     }
 
     fn serve(&self) {
-        while let Some((cancel, until)) = self.next_wait() {
-            let timeout = Some(left_until(until));
-            let options = CallOptions { timeout, cancel: Some(cancel.clone()), interrupt: None };
+        while let Some(Current { cancel, began, timeout }) = self.next_wait() {
+            let options = CallOptions {
+                timeout: Some(timeout),
+                began: Some(began),
+                cancel: Some(cancel.clone()),
+                interrupt: None,
+            };
             let outcome = caught(|| Ok(TokenFacts::of(&self.client.get_token_with(&options)?)));
             let ended = self.ended(&outcome, &cancel);
             for waiter in ended {
@@ -75,11 +101,11 @@ impl TokenWait {
         }
     }
 
-    /// Until when to wait next, and what ends the wait early; `None` if nobody waits.
-    fn next_wait(&self) -> Option<(CancelToken, Instant)> {
+    /// The wait that is due; `None` if nobody waits.
+    fn next_wait(&self) -> Option<Current> {
         let mut state = self.lock();
-        let earliest = state.waiters.iter().map(|waiter| waiter.deadline).min();
-        state.current = earliest.map(|deadline| (CancelToken::new(), deadline));
+        let current = state.waiters.iter().min_by_key(|waiter| waiter.deadline()).map(Current::of);
+        state.current = current;
         state.current.clone()
     }
 
@@ -91,7 +117,7 @@ impl TokenWait {
             return Vec::new();
         }
         let now = Instant::now();
-        let (late, early) = std::mem::take(&mut state.waiters).into_iter().partition(|waiter| waiter.deadline <= now);
+        let (late, early) = std::mem::take(&mut state.waiters).into_iter().partition(|waiter| waiter.deadline() <= now);
         let late: Vec<Waiter> = late;
         // A deadline that ran out is its owner's alone; the token request's own time-out is everybody's.
         if is(ErrorCode::Timeout) && !late.is_empty() {

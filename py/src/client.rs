@@ -161,7 +161,9 @@ impl Client {
         {
             return Ok(token);
         }
-        waiting(py, |interrupt| self.core.get_token_with(&CallOptions { timeout, cancel, interrupt }))
+        waiting(py, |interrupt| {
+            self.core.get_token_with(&CallOptions { timeout, cancel, interrupt, ..CallOptions::default() })
+        })
     }
 
     fn text_of(&self, py: Python<'_>, token: &Token) -> Py<PyString> {

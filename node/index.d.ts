@@ -1,0 +1,274 @@
+/// <reference lib="esnext.disposable" />
+/**
+ * Service-account tokens, and the requests made with them.
+ *
+ * Times are in milliseconds. Calls that fail reject, and constructors throw, with a {@link SvctokenError}; a call ended
+ * by its `signal` rejects with the signal's reason.
+ */
+
+/** Names and values: an object, pairs, a `Map`, a `Headers` or a `URLSearchParams`. */
+export type Pairs = Readonly<Record<string, string>> | Iterable<readonly [string, string]>
+
+/** A value that is sent as text; an array repeats its name, `null` and `undefined` are left out. */
+export type PairValue = string | number | bigint | boolean | null | undefined
+
+/** As {@link Pairs}, with values of more types. */
+export type MorePairs =
+  | Readonly<Record<string, PairValue | readonly PairValue[]>>
+  | Iterable<readonly [string, PairValue | readonly PairValue[]]>
+
+/** The options of a client. One that is `undefined` or `null` counts as not given. */
+export interface ClientOptions {
+  /** The client identifier (RFC 6749 section 2.2). Default: none. */
+  clientId?: string | null
+  /** The client secret (RFC 6749 section 2.3.1). Default: none. */
+  clientSecret?: string | null
+  /**
+   * A file that holds the client secret, read when the client is made; one line break at its end is left out.
+   * Default: none.
+   */
+  clientSecretFile?: string | null
+  /** The token endpoint (RFC 6749 section 3.2). Default: the preset's. */
+  tokenUrl?: string | null
+  /** The API: where relative paths go, and the origin that gets the token. Default: the preset's. */
+  baseUrl?: string | null
+  /** Further origins that may get the token. Default: none. */
+  allowedOrigins?: readonly string[] | null
+  /**
+   * How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
+   * 2.3.1). Default: client_secret_basic.
+   */
+  authMethod?: string | null
+  /**
+   * How client_secret_basic encodes id and secret: form (RFC 6749 section 2.3.1) or raw (for servers that compare
+   * undecoded bytes). Default: form.
+   */
+  authEncoding?: string | null
+  /** The scope asked for, separated by spaces (RFC 6749 section 3.3). Default: none. */
+  scope?: string | null
+  /** The audience parameter some servers ask for. Default: none. */
+  audience?: string | null
+  /** Resource indicators (RFC 8707). Default: none. */
+  resource?: readonly string[] | null
+  /** Further parameters of the token request. Default: none. */
+  extraParams?: Pairs | null
+  /**
+   * How long a whole call may take: waiting, requesting a token, connecting, sending and reading. In milliseconds.
+   * Default: 60 s.
+   */
+  timeout?: number | null
+  /** How long opening one connection may take: name look-up, TCP and TLS. In milliseconds. Default: 10 s. */
+  connectTimeout?: number | null
+  /** How long one token request may take. In milliseconds. Default: 15 s. */
+  tokenTimeout?: number | null
+  /** Where tokens are kept: memory (of this process). Default: memory. */
+  cache?: string | null
+  /** The Accept header of API requests. Default: the preset's. */
+  accept?: string | null
+  /** The User-Agent header of every request. Default: svctoken/VERSION (OS;ARCHITECTURE). */
+  userAgent?: string | null
+  /** Headers of every API request; never sent to the token endpoint. Default: none. */
+  headers?: Pairs | null
+  /**
+   * How often a token request is tried in all when the server or the network fails, the first included; at most 10.
+   * Default: 3.
+   */
+  maxAttempts?: number | null
+  /**
+   * How many token requests a minute this process may send for one client_id at one token endpoint; further ones wait.
+   * Default: 10 for Atlas, else none.
+   */
+  mintBudget?: number | null
+  /** The largest answer body, after decoding, in bytes. Default: 64 MiB. */
+  maxResponseBytes?: number | null
+  /** Permits http to hosts that are not this machine. Default: false. */
+  allowHttp?: boolean | null
+  /** A PEM file of certificate authorities trusted beside the platform's. Default: none. */
+  caFile?: string | null
+}
+
+/** What every call takes. */
+export interface CallOptions {
+  /** How long the whole call may take, in milliseconds, above zero. Default: the client's `timeout`. */
+  timeout?: number | null
+  /** Ends the call early: it rejects at once with the signal's reason. The signal's own handlers are not touched. */
+  signal?: AbortSignal | null
+}
+
+/** What a request takes. */
+export interface RequestOptions extends CallOptions {
+  /** Added to the URL's query, form-encoded. */
+  query?: MorePairs | null
+  /** Replace the client's headers of the same name. The header fields that are svctoken's own to set are refused. */
+  headers?: MorePairs | null
+  /** The body as a value, written by `JSON.stringify`. Not beside `body`. */
+  json?: unknown
+  /** The body; bytes are copied before the call returns. A URLSearchParams brings its Content-Type. Default: none. */
+  body?: string | ArrayBufferView | ArrayBuffer | URLSearchParams | null
+  /** The body's Content-Type. Default: that of `json` or of a URLSearchParams, else none is sent. */
+  contentType?: string | null
+  /** The Accept header. Default: the client's. */
+  accept?: string | null
+  /** The largest answer body, after decoding, in bytes, 1 or more. Default: the client's. */
+  maxResponseBytes?: number | null
+}
+
+/**
+ * Gets tokens and makes requests with them.
+ *
+ * Clients with the same options share one token in a process, its workers included. A client without a call in progress
+ * keeps no process alive and needs no closing.
+ */
+export class Client {
+  /**
+   * A client of these options alone: the environment is not read. Throws, naming the option, without any network:
+   * `SVCTOKEN_INVALID_CONFIGURATION` or `SVCTOKEN_CREDENTIAL_UNAVAILABLE`.
+   */
+  constructor(options?: ClientOptions | null)
+
+  /**
+   * A client of MongoDB Atlas. What is not given comes from `process.env`: MONGODB_ATLAS_CLIENT_ID,
+   * MONGODB_ATLAS_CLIENT_SECRET and MONGODB_ATLAS_BASE_URL, before which SVCTOKEN_ and an option's name win.
+   */
+  static atlas(options?: ClientOptions | null): Client
+
+  /** A client of a Keycloak realm. `baseUrl` is the API, and by default the Keycloak server itself. */
+  static keycloak(serverUrl: string, realm: string, options?: ClientOptions | null): Client
+
+  /**
+   * A client of what `process.env` says: SVCTOKEN_ and an option's name in upper case (SVCTOKEN_CLIENT_ID), times in
+   * seconds. If MONGODB_ATLAS_CLIENT_ID is set, as {@link Client.atlas}.
+   */
+  static fromEnv(options?: ClientOptions | null): Client
+
+  /** The access token: from memory while it is fresh, requested where it is not. */
+  getToken(options?: CallOptions | null): Promise<string>
+
+  /** The access token with its facts. */
+  getTokenInfo(options?: CallOptions | null): Promise<TokenInfo>
+
+  /**
+   * Says that a server refused this token with a 401, for those who send it themselves. True if it was the current
+   * token: it will be replaced by the next call that needs one. False if another has taken its place already.
+   */
+  invalidateToken(token: string): boolean
+
+  /**
+   * A request with the token. `url` is a path on `baseUrl`'s origin, or a URL of it or of one of `allowedOrigins`. Any
+   * HTTP status is an answer; see {@link Response.error}.
+   */
+  request(method: string, url: string | URL, options?: RequestOptions | null): Promise<Response>
+
+  /** What was done so far. Token counters are shared by the clients of the same options. */
+  stats(): Stats
+
+  /** Refuses further calls with `SVCTOKEN_CLOSED`. Calls in progress end as they would. */
+  close(): void
+  [Symbol.dispose](): void
+}
+
+/** An access token with its facts. Neither `util.inspect` nor `JSON.stringify` shows the token. */
+export class TokenInfo {
+  private constructor()
+  /** The token's text. */
+  get token(): string
+  /** Always `Bearer`. */
+  readonly tokenType: string
+  /** The scope the server granted, if it named one. */
+  readonly scope: string | null
+  /** How long it lived still when this was asked, in milliseconds. */
+  readonly expiresIn: number
+  /** When it ends by this machine's clock. */
+  readonly expiresAt: Date
+}
+
+/** An answer of the API, with the names of `fetch`'s, but read whole: its body may be asked for any number of times. */
+export class Response {
+  private constructor()
+  readonly status: number
+  /** Whether the status is 200 to 299. */
+  readonly ok: boolean
+  readonly headers: Headers
+  /** The URL asked, with its query. */
+  readonly url: string
+  /** How often the request was sent. */
+  readonly attempts: number
+  /** The body as text; bytes that are not UTF-8 are replaced. */
+  text(): Promise<string>
+  /** The body as JSON. Rejects with `SVCTOKEN_BAD_ANSWER` if it is not. */
+  json(): Promise<any>
+  /** A copy of the body. */
+  arrayBuffer(): Promise<ArrayBuffer>
+  /** A copy of the body. */
+  bytes(): Promise<Uint8Array>
+  /** The error that a status of 400 or above stands for, with what the body says of it; else null. */
+  error(): Promise<SvctokenError | null>
+}
+
+/** What a client has done so far. */
+export interface Stats {
+  /** Token requests sent, retries included. */
+  tokenRequests: number
+  /** Tokens received. */
+  tokensReceived: number
+  /** Refreshes that failed after all their attempts. */
+  failedRefreshes: number
+  /** Tokens condemned because an API refused them. */
+  condemnedTokens: number
+  /** Calls of `request`. */
+  requests: number
+  /** Requests sent again after a 401. */
+  resends: number
+}
+
+/** What failed, the same in every language. */
+export type ErrorCode =
+  | 'SVCTOKEN_INVALID_ARGUMENT'
+  | 'SVCTOKEN_INVALID_CONFIGURATION'
+  | 'SVCTOKEN_CREDENTIAL_UNAVAILABLE'
+  | 'SVCTOKEN_ORIGIN_REFUSED'
+  | 'SVCTOKEN_CLOSED'
+  | 'SVCTOKEN_TIMEOUT'
+  | 'SVCTOKEN_CANCELLED'
+  | 'SVCTOKEN_RESOLVE_FAILED'
+  | 'SVCTOKEN_CONNECT_FAILED'
+  | 'SVCTOKEN_TLS_FAILED'
+  | 'SVCTOKEN_CONNECTION_LOST'
+  | 'SVCTOKEN_PROXY_FAILED'
+  | 'SVCTOKEN_CLIENT_REFUSED'
+  | 'SVCTOKEN_ACCESS_DENIED'
+  | 'SVCTOKEN_TOKEN_LIMIT'
+  | 'SVCTOKEN_RATE_LIMITED'
+  | 'SVCTOKEN_OAUTH_ERROR'
+  | 'SVCTOKEN_SERVER_UNAVAILABLE'
+  | 'SVCTOKEN_BAD_TOKEN_ANSWER'
+  | 'SVCTOKEN_HTTP_STATUS'
+  | 'SVCTOKEN_ANSWER_TOO_LARGE'
+  | 'SVCTOKEN_BAD_ANSWER'
+  | 'SVCTOKEN_REDIRECT_REFUSED'
+  | 'SVCTOKEN_CACHE'
+  | 'SVCTOKEN_PANIC'
+  | 'SVCTOKEN_INTERNAL'
+
+/** Why a call failed. Holds no secret. */
+export class SvctokenError extends Error {
+  private constructor()
+  readonly name: 'SvctokenError'
+  readonly code: ErrorCode
+  /** The code as a number, the same in every language. */
+  readonly number: number
+  /** At which step: `configuration`, `connecting`, `token_answer` and so on. */
+  readonly stage?: string
+  /** What happened, without the next step. */
+  readonly what: string
+  /** What to do about it. */
+  readonly nextStep: string
+  /** The HTTP status of the answer that was the failure. */
+  readonly status?: number
+  /** The answer's OAuth error code, such as `invalid_client`. */
+  readonly oauthError?: string
+  /** The server's description, at most 300 characters. */
+  readonly oauthErrorDescription?: string
+  /** How long to wait before trying again, in milliseconds. */
+  readonly retryAfter?: number
+}

@@ -1,0 +1,49 @@
+// Compiled, not run: what a user of TypeScript writes.
+import { Client, SvctokenError, type ClientOptions, type ErrorCode, type Stats, type TokenInfo } from 'svctoken'
+import { advanceClock } from 'svctoken/testing'
+
+const options: ClientOptions = {
+  clientId: 'id',
+  clientSecret: null,
+  timeout: 30_000,
+  allowedOrigins: ['https://api.example'],
+  headers: { 'X-Team': 'a' },
+  extraParams: new URLSearchParams('a=b'),
+  allowHttp: false,
+}
+
+export async function example(signal: AbortSignal): Promise<number> {
+  using client = Client.atlas(options)
+  const others: Client[] = [new Client(options), Client.fromEnv(), Client.keycloak('https://sso.example', 'demo', {})]
+  const token: string = await client.getToken({ timeout: 1000, signal })
+  const info: TokenInfo = await others[0]!.getTokenInfo()
+  const again: boolean = client.invalidateToken(info.token)
+  const r = await client.request('POST', new URL('https://api.example/things'), {
+    query: { itemsPerPage: 100, tag: ['a', 'b'], none: undefined },
+    headers: new Headers({ 'Idempotency-Key': '1' }),
+    json: { token, again },
+    accept: 'application/json',
+    maxResponseBytes: 1024,
+    signal,
+  })
+  if (!r.ok) throw await r.error()
+  const bytes: Uint8Array = await r.bytes()
+  const stats: Stats = client.stats()
+  const type: string | null = r.headers.get('content-type')
+  advanceClock(1000)
+  return r.status + bytes.length + stats.tokenRequests + (type ?? '').length + info.expiresAt.getTime()
+}
+
+export function retryIn(error: unknown): number | undefined {
+  if (!(error instanceof SvctokenError)) return undefined
+  const code: ErrorCode = error.code
+  return code === 'SVCTOKEN_TOKEN_LIMIT' ? error.retryAfter : undefined
+}
+
+// @ts-expect-error: an option that does not exist
+new Client({ clientSercet: 'x' })
+// @ts-expect-error: a time is a number
+new Client({ timeout: '5' })
+// @ts-expect-error: not a code
+const wrong: ErrorCode = 'SVCTOKEN_NONSENSE'
+void wrong

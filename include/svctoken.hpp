@@ -147,6 +147,7 @@ public:
     Config &client_id(const std::string &text) { return set(svctoken_config_set_client_id, text); }
     Config &client_secret(const std::string &text) { return set(svctoken_config_set_client_secret, text); }
     Config &client_secret_file(const std::string &text) { return set(svctoken_config_set_client_secret_file, text); }
+    Config &access_token(const std::string &text) { return set(svctoken_config_set_access_token, text); }
     Config &token_url(const std::string &text) { return set(svctoken_config_set_token_url, text); }
     Config &base_url(const std::string &text) { return set(svctoken_config_set_base_url, text); }
     // Adds one.

@@ -112,6 +112,16 @@ pub extern "C" fn svctoken_config_set_client_secret_file(
     change(config, |config| config.set_text("client_secret_file", text))
 }
 
+/// An access token that is ready to use, instead of client_id and client_secret: used until an API refuses it, and then
+/// an error. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_access_token(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("access_token", text))
+}
+
 /// The token endpoint (RFC 6749 section 3.2). Default: the preset's.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_token_url(

@@ -22,6 +22,7 @@ class Options(TypedDict, total=False):
     client_id: str | None
     client_secret: str | None
     client_secret_file: Path | None
+    access_token: str | None
     token_url: str | None
     base_url: str | None
     allowed_origins: Iterable[str] | None

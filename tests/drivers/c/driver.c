@@ -172,6 +172,7 @@ static const struct {
     {"client_id", svctoken_config_set_client_id},
     {"client_secret", svctoken_config_set_client_secret},
     {"client_secret_file", svctoken_config_set_client_secret_file},
+    {"access_token", svctoken_config_set_access_token},
     {"token_url", svctoken_config_set_token_url},
     {"base_url", svctoken_config_set_base_url},
     {"allowed_origins", svctoken_config_add_allowed_origin},

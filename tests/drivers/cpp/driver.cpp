@@ -156,6 +156,7 @@ void set_option(Config &config, const string &key, const string &value) {
         {"client_id", text(&Config::client_id)},
         {"client_secret", text(&Config::client_secret)},
         {"client_secret_file", text(&Config::client_secret_file)},
+        {"access_token", text(&Config::access_token)},
         {"token_url", text(&Config::token_url)},
         {"base_url", text(&Config::base_url)},
         {"allowed_origins", text(&Config::allowed_origin)},

@@ -46,6 +46,7 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
         "client_id" => builder.client_id(value),
         "client_secret" => builder.client_secret(value),
         "client_secret_file" => builder.client_secret_file(value),
+        "access_token" => builder.access_token(value),
         "token_url" => builder.token_url(value),
         "base_url" => builder.base_url(value),
         "auth_method" => builder.auth_method(value),

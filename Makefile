@@ -76,7 +76,7 @@ test: ## every test there is
 	tests/all
 
 test-rust: cargo-build ## the unit tests, and the C and C++ programs under ASan and valgrind
-	cargo test --locked
+	cargo test --locked --no-fail-fast
 
 test-scenarios: build ## every scenario in all five languages
 	$(DEBUG)/svctoken-runner $(DRIVERS)

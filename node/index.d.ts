@@ -29,8 +29,8 @@ export interface ClientOptions {
    */
   clientSecretFile?: string | null
   /**
-   * An access token that is ready to use, instead of clientId and clientSecret: used until an API refuses it, and then
-   * an error. Default: none.
+   * An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.
+   * Default: none.
    */
   accessToken?: string | null
   /** The token endpoint (RFC 6749 section 3.2). Default: the preset's. */

@@ -112,8 +112,8 @@ pub extern "C" fn svctoken_config_set_client_secret_file(
     change(config, |config| config.set_text("client_secret_file", text))
 }
 
-/// An access token that is ready to use, instead of client_id and client_secret: used until an API refuses it, and then
-/// an error. Default: none.
+/// An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.
+/// Default: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_access_token(
     config: Option<&mut svctoken_config>,

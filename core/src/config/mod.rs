@@ -225,7 +225,7 @@ options! {
     client_id: Text, "none", "The client identifier (RFC 6749 section 2.2).";
     client_secret: Secret, "none", "The client secret (RFC 6749 section 2.3.1).";
     client_secret_file: Text, "none", "A file that holds the client secret, read when the client is made; one line break at its end is left out.";
-    access_token: Secret, "none", "An access token that is ready to use, instead of client_id and client_secret: used until an API refuses it, and then an error.";
+    access_token: Secret, "none", "An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.";
     token_url: Text, "the preset's", "The token endpoint (RFC 6749 section 3.2).";
     base_url: Text, "the preset's", "The API: where relative paths go, and the origin that gets the token.";
     allowed_origins: List, "none", "Further origins that may get the token.";

@@ -38,6 +38,9 @@ static void configurations() {
     all.max_response_bytes(1000).allow_http(true);
     const svctoken::Client plain(all);
 
+    svctoken::Config ready;
+    CHECK(svctoken::Client(ready.access_token("ready-token").base_url(base)).get_token() == "ready-token");
+
     svctoken::Config files;
     files.client_secret_file("/nowhere/secret").client_id("id").token_url(base);
     CHECK(error_of([&] { svctoken::Client client(files); }).code() == SVCTOKEN_CREDENTIAL_UNAVAILABLE);

@@ -21,11 +21,22 @@ typedef svctoken_code (*set_count)(svctoken_config *, uint64_t);
 typedef svctoken_code (*add_pair)(svctoken_config *, const char *, const char *);
 
 static const set_text texts[] = {
-    svctoken_config_set_client_id,     svctoken_config_set_client_secret, svctoken_config_set_client_secret_file,
-    svctoken_config_set_token_url,     svctoken_config_set_base_url,      svctoken_config_add_allowed_origin,
-    svctoken_config_set_auth_method,   svctoken_config_set_auth_encoding, svctoken_config_set_scope,
-    svctoken_config_set_audience,      svctoken_config_add_resource,      svctoken_config_set_cache,
-    svctoken_config_set_accept,        svctoken_config_set_user_agent,    svctoken_config_set_ca_file,
+    svctoken_config_set_client_id,
+    svctoken_config_set_client_secret,
+    svctoken_config_set_client_secret_file,
+    svctoken_config_set_access_token,
+    svctoken_config_set_token_url,
+    svctoken_config_set_base_url,
+    svctoken_config_add_allowed_origin,
+    svctoken_config_set_auth_method,
+    svctoken_config_set_auth_encoding,
+    svctoken_config_set_scope,
+    svctoken_config_set_audience,
+    svctoken_config_add_resource,
+    svctoken_config_set_cache,
+    svctoken_config_set_accept,
+    svctoken_config_set_user_agent,
+    svctoken_config_set_ca_file,
 };
 static const set_time times[] = {
     svctoken_config_set_timeout,

@@ -226,6 +226,10 @@ svctoken_code svctoken_config_set_client_secret(svctoken_config *config, const c
 // none.
 svctoken_code svctoken_config_set_client_secret_file(svctoken_config *config, const char *text);
 
+// An access token that is ready to use, instead of client_id and client_secret: used until an API refuses it, and then
+// an error. Default: none.
+svctoken_code svctoken_config_set_access_token(svctoken_config *config, const char *text);
+
 // The token endpoint (RFC 6749 section 3.2). Default: the preset's.
 svctoken_code svctoken_config_set_token_url(svctoken_config *config, const char *text);
 

@@ -28,6 +28,11 @@ export interface ClientOptions {
    * Default: none.
    */
   clientSecretFile?: string | null
+  /**
+   * An access token that is ready to use, instead of clientId and clientSecret: used until an API refuses it, and then
+   * an error. Default: none.
+   */
+  accessToken?: string | null
   /** The token endpoint (RFC 6749 section 3.2). Default: the preset's. */
   tokenUrl?: string | null
   /** The API: where relative paths go, and the origin that gets the token. Default: the preset's. */

@@ -198,14 +198,14 @@ impl Client {
         RequestBuilder::new(self, method.into(), path_or_url.into())
     }
 
-    /// The client identifier, for log lines.
-    pub fn client_id(&self) -> &str {
-        &self.0.settings.credential.client_id
+    /// The client identifier, for log lines; `None` with a ready access token.
+    pub fn client_id(&self) -> Option<&str> {
+        self.0.grant.as_ref().map(|grant| grant.settings.credential.client_id.as_str())
     }
 
-    /// The token endpoint, for log lines.
-    pub fn token_url(&self) -> String {
-        self.0.settings.token_url.to_string()
+    /// The token endpoint, for log lines; `None` with a ready access token.
+    pub fn token_url(&self) -> Option<String> {
+        self.0.grant.as_ref().map(|grant| grant.settings.token_url.to_string())
     }
 
     /// What was done so far.

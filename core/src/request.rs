@@ -129,6 +129,9 @@ impl<'a> RequestBuilder<'a> {
         if self.options.timeout == Some(Duration::ZERO) {
             return Err(Error::argument("timeout must be above zero"));
         }
+        if self.max_response_bytes == Some(0) {
+            return Err(Error::argument("max_response_bytes must be 1 or more"));
+        }
         client.count_request();
         let wait = Wait::for_call(&self.options, settings.timeout);
         let http = client.http();

@@ -142,7 +142,12 @@ impl Client {
     }
 
     fn __repr__(&self) -> String {
-        format!("<svctoken.Client client_id={:?} token_url={:?}>", self.core.client_id(), self.core.token_url())
+        match (self.core.client_id(), self.core.token_url()) {
+            (Some(client_id), Some(token_url)) => {
+                format!("<svctoken.Client client_id={client_id:?} token_url={token_url:?}>")
+            }
+            _ => "<svctoken.Client with a ready access token>".into(),
+        }
     }
 }
 

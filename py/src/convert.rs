@@ -120,15 +120,16 @@ pub(crate) fn text_argument(name: &str, value: &Bound<'_, PyAny>) -> Result<Stri
     text(value).map_err(|got| wrong_type(name, "a str", &got))
 }
 
-/// An argument that is a number of bytes.
+/// An argument that is a number of bytes; what is too large is the largest there is, and what is negative 0, which the
+/// core refuses.
 pub(crate) fn size(name: &str, value: &Bound<'_, PyAny>) -> Result<u64, Failure> {
     if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() {
         return Err(wrong_type(name, "an int", &type_name(value)));
     }
     match value.extract::<u64>() {
-        Ok(size) if size > 0 => Ok(size),
+        Ok(size) => Ok(size),
         _ if value.gt(0)? => Ok(u64::MAX),
-        _ => Err(svctoken::Error::invalid_argument(format!("{name} must be 1 or more")).into()),
+        _ => Ok(0),
     }
 }
 

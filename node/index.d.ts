@@ -80,7 +80,7 @@ export interface ClientOptions {
    */
   maxAttempts?: number | null
   /**
-   * How many token requests a minute this process may send for one client_id at one token endpoint; further ones wait.
+   * How many token requests a minute this process may send for one clientId at one token endpoint; further ones wait.
    * Default: 10 for Atlas, else none.
    */
   mintBudget?: number | null

@@ -22,6 +22,12 @@ export declare function advanceClock(milliseconds: number): ErrorFacts | undefin
 /** Ends a call early, if it has not ended. Its promise is the caller's to settle. */
 export declare function cancel(calls: ExternalObject<Calls>, call: number): ErrorFacts | undefined
 
+/** What a log line may show of a client. */
+export interface ClientFacts {
+  clientId?: string
+  tokenUrl?: string
+}
+
 /** Refuses further calls of this client. */
 export declare function close(client: ExternalObject<NativeClient>): ErrorFacts | undefined
 
@@ -49,7 +55,7 @@ export declare function createCalls(settle: (call: number, failure?: ErrorFacts,
 export declare function createClient(constructor: Constructor, options: object, environment: Record<string, string>): ErrorFacts | ExternalObject<NativeClient>
 
 /** What a log line may show of the client. */
-export declare function describe(client: ExternalObject<NativeClient>): ErrorFacts | string
+export declare function describe(client: ExternalObject<NativeClient>): ErrorFacts | ClientFacts
 
 /** A code of an error. */
 export interface ErrorCodeFacts {

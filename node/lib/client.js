@@ -118,8 +118,8 @@ class Client {
     this.#promised = undefined
   }
 
-  [inspect.custom]() {
-    return valueOf(native.describe(this.#native))
+  [inspect.custom](depth, options) {
+    return `Client ${inspect(valueOf(native.describe(this.#native)), options)}`
   }
 }
 Object.defineProperty(Client.prototype, Symbol.dispose, {

@@ -17,13 +17,7 @@ use crate::pool::Pool;
 /// More requests at once than this wait for each other.
 static REQUESTS: Pool = Pool::new("svctoken-call", 256);
 /// Apart from the requests, which may be waiting for the very token; one thread at most for each client.
-static TOKEN_WAITS: Pool = Pool::new("svctoken-token", 64);
-
-/// Which threads a call runs on.
-pub(crate) enum Threads {
-    Requests,
-    TokenWaits,
-}
+pub(crate) static TOKEN_WAITS: Pool = Pool::new("svctoken-token", 64);
 
 /// An answer of the API.
 #[napi(object, object_from_js = false)]
@@ -70,7 +64,7 @@ impl Shared {
         work: impl FnOnce() -> Result<Outcome, Failure> + Send + 'static,
     ) -> Result<(), Failure> {
         let shared = self.clone();
-        start(Threads::Requests, move || shared.settle(call, caught(work))).inspect_err(|_| self.cancels.forget(call))
+        start(&REQUESTS, move || shared.settle(call, caught(work))).inspect_err(|_| self.cancels.forget(call))
     }
 
     /// Ends a call; its promise is settled when the environment comes to it.
@@ -86,11 +80,7 @@ impl Shared {
 }
 
 /// Runs `work`, which must not panic, on a thread of ours.
-pub(crate) fn start(threads: Threads, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let pool = match threads {
-        Threads::Requests => &REQUESTS,
-        Threads::TokenWaits => &TOKEN_WAITS,
-    };
+pub(crate) fn start(pool: &'static Pool, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     pool.run(Box::new(work))
         .map_err(|error| Failure::Own(ErrorCode::Internal, format!("no thread for the call: {error}")))
 }

@@ -156,8 +156,18 @@ pub(crate) fn close(client: &External<NativeClient>) -> Either<ErrorFacts, ()> {
     })
 }
 
+/// What a log line may show of a client.
+#[napi(object, object_from_js = false)]
+pub(crate) struct ClientFacts {
+    pub client_id: Option<String>,
+    pub token_url: Option<String>,
+}
+
 /// What a log line may show of the client.
 #[napi]
-pub(crate) fn describe(client: &External<NativeClient>) -> Either<ErrorFacts, String> {
-    guarded(|| Ok(format!("{:?}", client.client)))
+pub(crate) fn describe(client: &External<NativeClient>) -> Either<ErrorFacts, ClientFacts> {
+    guarded(|| {
+        let client = &client.client;
+        Ok(ClientFacts { client_id: client.client_id().map(Into::into), token_url: client.token_url() })
+    })
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use svctoken::{CallOptions, CancelToken, Client, ErrorCode};
 
-use crate::call::{Outcome, Shared, Threads, start};
+use crate::call::{Outcome, Shared, TOKEN_WAITS, start};
 use crate::client::TokenFacts;
 use crate::error::{Failure, caught};
 
@@ -69,7 +69,7 @@ impl TokenWait {
             }
         } else {
             let wait = self.clone();
-            start(Threads::TokenWaits, move || wait.serve())?;
+            start(&TOKEN_WAITS, move || wait.serve())?;
             state.current = Some(Current::of(&waiter));
         }
         state.waiters.push(waiter);

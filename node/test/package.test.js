@@ -36,8 +36,11 @@ test('index.d.ts has every option of the core with its words, and no other', asy
   }
   const told = declared.matchAll(/\/\*\*(.*?)\*\/\s*(\w+)\?: ([^\n]*) \| null/gs)
   const found = Array.from(told, ([, doc, name, type]) => [name, type, doc.replace(/\s*\n\s*\*?\s*/g, ' ').trim()])
+  const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  const names = new Map(native.options().map(({ name }) => [snakeCase(name), name]))
   const expected = native.options().map(({ name, kind, default: value, doc }) => {
-    return [name, types[kind], `${doc} ${kind === 'Duration' ? 'In milliseconds. ' : ''}Default: ${value}.`]
+    const words = `${doc} ${kind === 'Duration' ? 'In milliseconds. ' : ''}Default: ${value}.`
+    return [name, types[kind], words.replace(/\w+_\w+/g, (word) => names.get(word) ?? word)]
   })
   assert.deepEqual(found, expected)
 })

@@ -16,7 +16,9 @@ function program(source, options) {
     cwd: __dirname, stdio: ['ignore', 'pipe', 'pipe'], timeout: 20_000, killSignal: 'SIGKILL',
   })
   let printed = ''
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { printed += text })
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text) => { printed += text })
+  }
   return { child, ended: once(child, 'close').then(([code, signal]) => ({ code, signal, printed })) }
 }
 

@@ -271,7 +271,8 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
              copying."
                 .into(),
         ),
-        ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(format!(
+        ErrorCode::ClientRefused | ErrorCode::OauthError
+            if matches!(answer.status, 400 | 401) && client_authentication::encodings_differ(settings) => Some(format!(
             "Check client_id and client_secret; they hold characters that servers read in two ways: this server may \
              want auth_encoding={}.",
             match settings.auth_encoding {

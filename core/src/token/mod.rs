@@ -403,7 +403,10 @@ impl Slot {
             let life = Life::new(began, lifetime, crypto::random_fraction());
             Arc::new(LiveToken { successor: condemned, ..LiveToken::new(granted, life) })
         };
-        self.current.store(token.clone());
+        // One that ended on its way serves those who wait for it, and must not displace one that lives.
+        if token.life.state(now) != State::Ended {
+            self.current.store(token.clone());
+        }
         token
     }
 }
@@ -441,6 +444,8 @@ fn reason(state: State, current: &LiveToken) -> Reason {
 }
 
 fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    #[cfg(test)]
+    crate::simulation::preempt();
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -476,6 +481,15 @@ mod tests {
         assert_eq!(slot.condemn("first"), Refusal::NoNews, "the second caller that saw the 401 changes nothing");
         slot.adopt(&mut Progress::default(), granted("second", HOUR), clock::now());
         assert!(slot.condemn("first") == Refusal::NoNews && slot.fresh().is_some(), "its successor is not condemned");
+    }
+
+    #[test]
+    fn p04_a_token_that_ended_on_its_way_displaces_none_that_lives() {
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"late")));
+        let began = clock::now();
+        slot.adopt(granted("living", Lifetime::Lasts(Duration::from_secs(3600))), began);
+        slot.adopt(granted("late", Lifetime::Lasts(Duration::from_nanos(1))), began);
+        assert_eq!(slot.fresh().expect("it lives").as_str(), "living");
     }
 
     #[test]

@@ -254,7 +254,7 @@ impl Sending<'_> {
         let mut answer = self.send(&token)?;
         let mut replaced = false;
         if answer.status == 401 && token.age() >= TOO_FRESH {
-            self.client.slot().condemn(token.as_str());
+            self.client.invalidate_token(token.as_str());
             // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
             match self.client.token(self.wait) {
                 Ok(successor) if successor.generation() != token.generation() => token = successor,
@@ -262,15 +262,17 @@ impl Sending<'_> {
                 _ => return Ok(answer),
             }
             replaced = true;
-            answer = self.send(&token)?;
+            answer = self.resend(&token, "replaced")?;
         }
         if answer.status == 401 && token.age() < TOO_FRESH {
             if self.wait.sleep(REPLICA_LAG).is_err() {
                 return Ok(answer);
             }
-            answer = self.send(&token)?;
-            if answer.status == 401 {
-                self.client.slot().hold(&token);
+            answer = self.resend(&token, "too_fresh")?;
+            if answer.status == 401
+                && let Some(length) = self.client.slot().hold(&token)
+            {
+                self.client.log().hold_opened(length);
             }
         }
         if replaced && answer.status != 401 {
@@ -279,11 +281,14 @@ impl Sending<'_> {
         Ok(answer)
     }
 
+    fn resend(&mut self, token: &Token, reason: &'static str) -> Result<Answer> {
+        self.client.count_resend();
+        self.client.log().request_resent(reason, self.sends + 1);
+        self.send(token)
+    }
+
     fn send(&mut self, token: &Token) -> Result<Answer> {
         self.sends += 1;
-        if self.sends > 1 {
-            self.client.count_resend();
-        }
         self.outgoing.headers.insert("authorization", token.header());
         let sent = self.http.send(&self.outgoing, self.wait, self.limit);
         sent.map_err(|error| {

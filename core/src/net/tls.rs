@@ -159,6 +159,13 @@ impl TlsSocket {
                 failed(format!("the certificate of {peer} is signed by an authority this machine does not trust"))
                     .with_next_step("If it is a private authority, give its certificate by ca_file.")
             }
+            rustls::Error::InvalidCertificate(
+                why @ (CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }),
+            ) => failed(format!("the certificate of {peer} is refused: {why}"))
+                .with_next_step("Renew the server's certificate, or correct this machine's clock if that is wrong."),
             rustls::Error::InvalidCertificate(why) => failed(format!("the certificate of {peer} is refused: {why}")),
             rustls::Error::PeerIncompatible(why) => {
                 failed(format!("{peer} and svctoken share no TLS version or cipher: {why:?}"))

@@ -18,12 +18,13 @@ use crate::clock::{self, BootTime};
 use crate::config::identity::Identity;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::event::TokenCounters;
 use crate::fork::PerProcess;
 use crate::grant::{Granted, Lifetime};
 use crate::http::HeaderValue;
+use crate::log::Reason;
 use crate::registry::Registry;
 use crate::secret::Secret;
+use crate::stats::TokenCounters;
 use crate::token::flight::{Flight, Progress};
 use crate::token::governor::{Hold, NotYet};
 use crate::token::life::{Life, State};
@@ -211,6 +212,7 @@ impl Slot {
     /// The token, waiting for one where that is due.
     pub(crate) fn get(self: &Arc<Slot>, minting: &Minting, wait: &Wait) -> Result<Token> {
         let mut discarded = false;
+        let mut delayed = false;
         loop {
             let doing = || format!("waiting for a token from {}", minting.settings.token_url.origin);
             let progress = self.progress();
@@ -225,7 +227,10 @@ impl Slot {
                 Joined::Flight { flight, joined } => (flight, joined),
                 Joined::LookAgain => continue,
                 Joined::NotYet(_) if state != State::Ended => return Ok(Token(current)),
-                Joined::NotYet(NotYet { worth_waiting: Some(time), .. }) if time < wait.remaining() => {
+                Joined::NotYet(NotYet { worth_waiting: Some(time), error }) if time < wait.remaining() => {
+                    if !std::mem::replace(&mut delayed, true) {
+                        minting.log.token_delayed(&error, time);
+                    }
                     wait.sleep(min(time, LOOK_AGAIN)).map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
                     continue;
                 }
@@ -236,7 +241,9 @@ impl Slot {
                 State::Stale => Some(PATIENCE_WHEN_STALE),
                 _ => None,
             };
+            let waiting_from = clock::now();
             let waited = flight.wait(wait, patience);
+            minting.log.token_waited(clock::now().since(waiting_from));
             if let Ok(Some(Ok(token))) = &waited {
                 let ended = token.life != Life::NONE && token.life.state(clock::now()) == State::Ended;
                 if !ended || discarded {
@@ -251,7 +258,11 @@ impl Slot {
             }
             // Whatever went wrong, a token that lives is better than an error.
             let latest = self.current.load();
-            if latest.life.state(clock::now()) != State::Ended {
+            let left = latest.life.ends.since(clock::now());
+            if left > Duration::ZERO {
+                if let Ok(Some(Err(_))) = waited {
+                    minting.log.token_kept(left);
+                }
                 return Ok(Token(latest));
             }
             match waited {
@@ -279,13 +290,17 @@ impl Slot {
         true
     }
 
-    /// A fresh token was refused even so: a newer one would fare no better, and minting is held for a while.
-    pub(crate) fn hold(&self, token: &Token) {
+    /// A fresh token was refused even so: a newer one would fare no better, and minting is held for a while. Returns
+    /// how long, if that is news.
+    pub(crate) fn hold(&self, token: &Token) -> Option<Duration> {
         let progress = self.progress();
         let mut progress = lock(&progress);
         let life = token.0.life;
         let lifetime = life.ends.since(life.begin);
-        progress.hold = Some(Hold::after(progress.hold, token.generation(), lifetime, clock::now()));
+        let hold = Hold::after(progress.hold, token.generation(), lifetime, clock::now());
+        let news = progress.hold != Some(hold);
+        progress.hold = Some(hold);
+        news.then_some(hold.length())
     }
 
     /// The successor of a condemned token was accepted: the token was the problem after all.
@@ -324,7 +339,7 @@ impl Slot {
         if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings).err()) {
             return Joined::NotYet(not_yet);
         }
-        match Flight::start(self, minting) {
+        match Flight::start(self, minting, reason(state, current)) {
             Ok(flight) => {
                 progress.flight = Some(flight.clone());
                 Joined::Flight { flight, joined: false }
@@ -366,6 +381,15 @@ enum Joined {
     NotYet(NotYet),
     /// Another token is there by now.
     LookAgain,
+}
+
+fn reason(state: State, current: &LiveToken) -> Reason {
+    match state {
+        State::Ended => Reason::NoToken,
+        _ if current.life.is_condemned() => Reason::Refused,
+        State::Ending => Reason::Ending,
+        State::Fresh | State::Stale => Reason::Stale,
+    }
 }
 
 fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {

@@ -16,6 +16,8 @@ use crate::wait::{CallOptions, CancelToken, InterruptCheck, Wait};
 /// A token younger than this may be unknown to a replica of the API still.
 const TOO_FRESH: Duration = Duration::from_secs(5);
 const REPLICA_LAG: Duration = Duration::from_millis(250);
+/// More than any server takes, and few enough for the map that holds them, which panics when it is full.
+const MOST_HEADERS: usize = 1000;
 
 /// A request in the making; [`send`](RequestBuilder::send) sends it.
 ///
@@ -194,6 +196,9 @@ impl<'a> RequestBuilder<'a> {
     }
 
     fn header_map(&self, settings: &Settings) -> Result<HeaderMap> {
+        if self.headers.len() + settings.headers.len() > MOST_HEADERS {
+            return Err(Error::argument(format!("a request has more than {MOST_HEADERS} headers")));
+        }
         let mut headers = HeaderMap::new();
         let mut defaults = vec![("user-agent", settings.user_agent.as_str()), ("accept", settings.accept.as_str())];
         defaults.extend(settings.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));

@@ -66,7 +66,12 @@ fn p09_a_server_that_never_stops_sending_is_left_at_the_deadline() {
         while stream.write_all(&much).is_ok() {}
     });
     let began = Instant::now();
-    let request = client(&origin).request("GET", "/").timeout(Duration::from_millis(300)).max_response_bytes(u64::MAX).send().map(|_| ());
+    let request = client(&origin)
+        .request("GET", "/")
+        .timeout(Duration::from_millis(300))
+        .max_response_bytes(u64::MAX)
+        .send()
+        .map(|_| ());
     assert_eq!(request.expect_err("endless").code(), ErrorCode::Timeout);
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
@@ -92,13 +97,17 @@ fn p09_a_cancel_ends_a_download_that_never_pauses() {
 
 #[test]
 fn an_answer_to_head_has_no_body_whatever_its_headers_promise() {
-    let (origin, _) = server(|_, stream| {
-        say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\nContent-Encoding: gzip\r\n\r\n");
-    });
-    let client = client(&origin);
-    for _ in 0..2 {
-        let r = client.request("HEAD", "/").send().expect("an answer");
-        assert_eq!((r.status(), r.body().len()), (200, 0));
+    for encoding in ["Content-Encoding: gzip\r\n", ""] {
+        let (origin, connections) = server(move |_, stream| {
+            say(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n{encoding}\r\n"));
+        });
+        let client = client(&origin);
+        for _ in 0..2 {
+            let r = client.request("HEAD", "/").send().expect("an answer");
+            assert_eq!((r.status(), r.body().len()), (200, 0));
+            assert_eq!(r.header("content-length").as_deref(), Some("99999999999"));
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
     }
 }
 
@@ -111,11 +120,13 @@ fn an_answer_of_no_content_may_be_said_to_be_gzip() {
         let r = client(&origin).request("GET", "/").send().expect(status);
         assert!(r.body().is_empty());
     }
-    let (origin, _) = server(move |_, stream| {
-        say(stream, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n");
-    });
-    let r = client(&origin).request("GET", "/").send().expect("empty");
-    assert!(r.body().is_empty());
+    for empty in ["Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"] {
+        let (origin, _) = server(move |_, stream| {
+            say(stream, format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n{empty}"));
+        });
+        let r = client(&origin).request("GET", "/").send().expect("empty");
+        assert!(r.body().is_empty());
+    }
 }
 
 #[test]
@@ -178,7 +189,8 @@ fn a_long_secret_can_be_sent() {
         say(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     });
     for method in ["client_secret_basic", "client_secret_post"] {
-        let client = with_credential(&origin).auth_method(method).client_secret("s".repeat(10_000)).build().expect("valid");
+        let client =
+            with_credential(&origin).auth_method(method).client_secret("s".repeat(10_000)).build().expect("valid");
         client.get_token().expect("a token");
     }
 }
@@ -211,7 +223,12 @@ fn interim_answers_are_passed_over() {
 
 #[test]
 fn two_lengths_close_the_connection_even_if_the_first_is_zero() {
-    for lengths in ["Content-Length: 0\r\nContent-Length: 9", "Content-Length: 0\r\nTransfer-Encoding: chunked"] {
+    for lengths in [
+        "Content-Length: 0\r\nContent-Length: 9",
+        "Content-Length: 0\r\nTransfer-Encoding: chunked",
+        "Content-Encoding: gzip\r\nContent-Length: 0\r\nContent-Length: 9",
+        "Content-Encoding: gzip\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+    ] {
         let (origin, connections) = server(move |head, stream| {
             if head.starts_with("GET /two") {
                 say(stream, format!("HTTP/1.1 200 OK\r\n{lengths}\r\n\r\n"));
@@ -220,7 +237,8 @@ fn two_lengths_close_the_connection_even_if_the_first_is_zero() {
             }
         });
         let client = client(&origin);
-        let error = client.request("GET", "/two").timeout(Duration::from_secs(2)).send().map(|_| ()).expect_err(lengths);
+        let error =
+            client.request("GET", "/two").timeout(Duration::from_secs(2)).send().map(|_| ()).expect_err(lengths);
         assert_eq!(error.code(), ErrorCode::BadAnswer, "{error}");
         assert_eq!(client.request("GET", "/next").send().expect("an answer").status(), 200);
         assert_eq!(connections.load(Ordering::SeqCst), 2, "{lengths}");
@@ -238,7 +256,12 @@ fn p09_a_stall_within_gzip_is_a_timeout_and_a_cut_a_lost_connection() {
                 let _ = stream.shutdown(std::net::Shutdown::Both);
             }
         });
-        let error = client(&origin).request("GET", "/").timeout(Duration::from_millis(300)).send().map(|_| ()).expect_err("cut");
+        let error = client(&origin)
+            .request("GET", "/")
+            .timeout(Duration::from_millis(300))
+            .send()
+            .map(|_| ())
+            .expect_err("cut");
         assert_eq!(error.code(), code, "{error}");
     }
 }

@@ -19,7 +19,7 @@ type Outcome = std::result::Result<Vec<SocketAddr>, String>;
 
 #[derive(Default)]
 pub(crate) struct Resolver {
-    names: Mutex<Names>,
+    names: Arc<Mutex<Names>>,
 }
 
 #[derive(Default)]
@@ -27,7 +27,21 @@ struct Names {
     known: HashMap<Name, Known>,
     /// One at a time for a name, however many callers wait for it and whether they leave: while a name server is
     /// silent, each would leave a thread behind.
-    under_way: HashMap<Name, Weak<LookUp>>,
+    under_way: UnderWay,
+}
+
+type UnderWay = HashMap<Name, Weak<LookUp>>;
+
+impl Names {
+    fn learn(&mut self, name: Name, addresses: &[SocketAddr]) {
+        if addresses.is_empty() {
+            return;
+        }
+        if self.known.len() >= MOST_NAMES {
+            self.known.clear();
+        }
+        self.known.insert(name, Known { addresses: addresses.to_vec(), since: Instant::now() });
+    }
 }
 
 #[derive(Clone)]
@@ -58,23 +72,19 @@ impl Resolver {
     }
 
     fn resolve_by(&self, find: fn(&Name) -> Outcome, name: Name, wait: &Wait) -> Result<Vec<SocketAddr>> {
-        let known = self.names().known.get(&name).cloned();
-        if let Some(known) = known.as_ref().filter(|known| known.since.elapsed() < KEPT_FOR) {
-            return Ok(known.addresses.clone());
-        }
-        let look_up = self.look_up(find, &name)?;
+        let (look_up, known) = {
+            let mut names = lock(&self.names);
+            let known = names.known.get(&name).cloned();
+            if let Some(known) = known.as_ref().filter(|known| known.since.elapsed() < KEPT_FOR) {
+                return Ok(known.addresses.clone());
+            }
+            (self.look_up(&mut names.under_way, find, &name)?, known)
+        };
         let outcome = wait
             .until_set(look_up.done.as_ref(), &look_up.outcome)
             .map_err(|stop| stop.into_error(Stage::Resolving, &format!("looking up the host name {}", name.0)))?;
         match (outcome, known) {
-            (Ok(addresses), _) if !addresses.is_empty() => {
-                let known = &mut self.names().known;
-                if known.len() >= MOST_NAMES {
-                    known.clear();
-                }
-                known.insert(name, Known { addresses: addresses.clone(), since: Instant::now() });
-                Ok(addresses.clone())
-            }
+            (Ok(addresses), _) if !addresses.is_empty() => Ok(addresses.clone()),
             // The name server is away: the last known addresses are better than none.
             (_, Some(known)) => Ok(known.addresses),
             (outcome, None) => {
@@ -86,17 +96,20 @@ impl Resolver {
     }
 
     /// The look-up that is under way, or a new one.
-    fn look_up(&self, find: fn(&Name) -> Outcome, name: &Name) -> Result<Arc<LookUp>> {
-        let under_way = &mut self.names().under_way;
+    fn look_up(&self, under_way: &mut UnderWay, find: fn(&Name) -> Outcome, name: &Name) -> Result<Arc<LookUp>> {
         let unfinished = |look_up: &Arc<LookUp>| look_up.outcome.get().is_none();
         if let Some(look_up) = under_way.get(name).and_then(Weak::upgrade).filter(unfinished) {
             return Ok(look_up);
         }
         under_way.retain(|_, look_up| look_up.strong_count() > 0);
         let look_up = Arc::new(LookUp { done: Event::new(), outcome: OnceLock::new() });
-        let (asked, shared) = (name.clone(), look_up.clone());
+        let (asked, shared, names) = (name.clone(), look_up.clone(), self.names.clone());
         background::spawn("svctoken-name", move || {
-            let _ = shared.outcome.set(find(&asked));
+            let outcome = find(&asked);
+            if let Ok(addresses) = &outcome {
+                lock(&names).learn(asked, addresses);
+            }
+            let _ = shared.outcome.set(outcome);
             if let Some(done) = &shared.done {
                 done.set();
             }
@@ -111,12 +124,12 @@ impl Resolver {
 
     /// Drops what is known of a host, because none of its addresses answered.
     pub(crate) fn forget(&self, host: &str, port: u16) {
-        self.names().known.remove(&(host.to_string(), port));
+        lock(&self.names).known.remove(&(host.to_string(), port));
     }
+}
 
-    fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(names: &Mutex<Names>) -> MutexGuard<'_, Names> {
+    names.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn system((host, port): &Name) -> Outcome {
@@ -169,7 +182,7 @@ mod tests {
         let found = resolver.resolve_by(works, name(), &wait).expect("found");
         assert_eq!(resolver.resolve_by(fails, name(), &wait).expect("not asked again yet"), found);
         let old = Instant::now().checked_sub(KEPT_FOR).expect("a machine that has been up for half a minute");
-        resolver.names().known.get_mut(&name()).expect("known").since = old;
+        lock(&resolver.names).known.get_mut(&name()).expect("known").since = old;
         assert_eq!(resolver.resolve_by(fails, name(), &wait).expect("the last known"), found);
         resolver.forget("api.example", 443);
         assert!(resolver.resolve_by(fails, name(), &wait).is_err());

@@ -5,6 +5,8 @@ mod flight;
 pub(crate) mod governor;
 mod life;
 pub(crate) mod mint;
+#[cfg(test)]
+mod properties;
 
 use std::cmp::min;
 use std::fmt;

@@ -107,14 +107,13 @@ pub(crate) fn start(pool: &'static Pool, work: impl FnOnce() + Send + 'static) -
 /// undefined, event)` brings a log event. Alone, it keeps no process alive.
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
-    #[napi(ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts, event?: EventFacts) => void")]
+    #[napi(
+        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts, event?: EventFacts) => void"
+    )]
     tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
-    let tell = tell
-        .build_threadsafe_function::<Message>()
-        .callee_handled::<false>()
-        .weak::<true>()
-        .build_callback(telling)?;
+    let tell =
+        tell.build_threadsafe_function::<Message>().callee_handled::<false>().weak::<true>().build_callback(telling)?;
     Ok(External::new(Calls(Arc::new(Shared { tell: Mutex::new(tell), cancels: Cancels::default() }))))
 }
 

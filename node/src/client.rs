@@ -110,7 +110,7 @@ pub(crate) fn get_token(
     cancellable: bool,
 ) -> Either<ErrorFacts, Option<TokenFacts>> {
     guarded(|| {
-        let NativeClient { client, wait } = &**client;
+        let NativeClient { client, wait, .. } = &**client;
         let timeout = timeout.map(|timeout| duration_of_milliseconds(timeout).unwrap_or(Duration::ZERO));
         if timeout == Some(Duration::ZERO) {
             // The core has the words for it.

@@ -21,11 +21,7 @@ pub(crate) struct Listening {
 
 impl Listening {
     pub(crate) fn new(number: u32, calls: &Calls) -> Arc<Listening> {
-        Arc::new(Listening {
-            number,
-            has_listeners: AtomicBool::new(false),
-            environment: Arc::downgrade(&calls.0),
-        })
+        Arc::new(Listening { number, has_listeners: AtomicBool::new(false), environment: Arc::downgrade(&calls.0) })
     }
 
     pub(crate) fn hook(self: &Arc<Listening>) -> LogHook {

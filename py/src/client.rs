@@ -54,7 +54,8 @@ impl Client {
                 _ => Preset::Plain,
             };
             let environment = convert::environment(environ)?;
-            let builder = ClientBuilder::from_config(convert::config(options)?).environment(environment).on_log(log::hook());
+            let builder =
+                ClientBuilder::from_config(convert::config(options)?).environment(environment).on_log(log::hook());
             // Files are read.
             let core = py.detach(|| builder.preset(&preset))?;
             Ok(Client { core, handed_out: ArcSwapOption::empty() })

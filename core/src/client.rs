@@ -197,7 +197,7 @@ impl Client {
     pub fn invalidate_token(&self, token: &str) -> bool {
         let condemned = self.0.slot.condemn(token);
         if condemned {
-            self.0.log.token_condemned();
+            self.0.log.token_condemned(self.0.grant.is_some());
         }
         condemned
     }

@@ -7,7 +7,8 @@ use crate::sandbox::{Sandbox, Space};
 use crate::scenario::{Action, Call, Expect, Scenario, Start};
 use crate::variables::Variables;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::cmp::min;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,9 @@ const ATLAS_CLIENT: (&str, &str) =
     ("mdb_sa_id_0123456789abcdef01234567", "mdb_sa_sk_sandboxsandboxsandboxsandboxsandbox");
 /// The sandbox's default Keycloak client, in realm `demo`.
 const KEYCLOAK_CLIENT: (&str, &str) = ("app", "app-secret-app-secret-app-secret");
+
+/// How long events may be on their way.
+const EVENTS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Texts shorter than this are too common to be called a leaked secret.
 const SHORTEST_SECRET: usize = 8;
@@ -45,6 +49,10 @@ struct Run<'a> {
     unnamed: usize,
     /// What no error, description or log may show.
     secrets: Vec<String>,
+    /// Clients that were made.
+    clients: BTreeSet<&'a str>,
+    /// Every event so far, of all clients, to be searched for secrets when all are known.
+    events: Vec<Map<String, Value>>,
     deadline: Instant,
 }
 
@@ -61,7 +69,7 @@ pub fn run(
     let mut run = Run::prepare(scenario, language, command_line, sandbox, given, folder, deadline)
         .map_err(|what| Box::new(Failure { step: None, what, stderr: String::new(), report: String::new() }))?;
     let (step, what) = match run.steps() {
-        Ok(()) => match run.driver.quit(deadline).and_then(|()| run.check_stderr()) {
+        Ok(()) => match run.check_events().and_then(|()| run.driver.quit(deadline)).and_then(|()| run.check_stderr()) {
             Ok(()) => return Ok(()),
             Err(what) => (None, what),
         },
@@ -106,6 +114,8 @@ impl<'a> Run<'a> {
             calls: HashMap::new(),
             unnamed: 0,
             secrets: Vec::new(),
+            clients: BTreeSet::new(),
+            events: Vec::new(),
             deadline,
         })
     }
@@ -123,6 +133,9 @@ impl<'a> Run<'a> {
             Action::Client { id, constructor, options, env, expect } => {
                 let command = self.client(id, constructor, options, env)?;
                 let answer = self.ask(&command)?;
+                if answer.outcome == "ok" {
+                    self.clients.insert(id);
+                }
                 self.judge(&answer, expect)
             }
             Action::Call { call, start: Start::AndWait(expect) } => {
@@ -167,6 +180,7 @@ impl<'a> Run<'a> {
                 self.check_secrets("describe", &answer.fields)?;
                 self.judge(&answer, expect)
             }
+            Action::Events { client, expect } => self.expect_events(client, expect),
             Action::Close { client } => self.ask_ok(&["close".to_owned(), encode(client.as_bytes())]),
             Action::Advance { ms, library, sandbox } => {
                 if *sandbox {
@@ -269,6 +283,41 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Takes events until as many have come as are expected: some come from a thread that nobody waits for.
+    fn expect_events(&mut self, client: &str, expect: &Value) -> Result<(), String> {
+        let pattern = self.variables.value(expect)?;
+        let until = min(self.deadline, Instant::now() + EVENTS_LIMIT);
+        let mut events = Vec::new();
+        loop {
+            events.extend(self.take_events(client)?.into_iter().map(Value::Object));
+            let actual = Value::Array(events.clone());
+            let outcome = compare("events", &pattern, Some(&actual));
+            let all_came = pattern.as_array().is_some_and(|pattern| events.len() >= pattern.len());
+            if outcome.is_ok() || all_came || Instant::now() >= until {
+                return outcome.map_err(|error| format!("{error}, in {actual}"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn take_events(&mut self, client: &str) -> Result<Vec<Map<String, Value>>, String> {
+        let answer = self.ask(&["events".to_owned(), encode(client.as_bytes())])?;
+        if answer.outcome != "ok" {
+            return Err(format!("events are answered by {}", answer.outcome));
+        }
+        let events = events_of(&answer)?;
+        self.events.extend(events.iter().cloned());
+        Ok(events)
+    }
+
+    /// No event of any client shows a secret, whether the scenario looked at it or not.
+    fn check_events(&mut self) -> Result<(), String> {
+        for client in std::mem::take(&mut self.clients) {
+            self.take_events(client)?;
+        }
+        self.events.iter().try_for_each(|event| self.check_secrets("a log event", event))
+    }
+
     fn ask(&mut self, command: &[String]) -> Result<Answer, String> {
         let answer = self.driver.ask(command, self.deadline)?;
         match answer.outcome.as_str() {
@@ -330,6 +379,35 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The events in an answer, from fields such as `0.name`. Times become numbers; all else is text in every language.
+fn events_of(answer: &Answer) -> Result<Vec<Map<String, Value>>, String> {
+    let mut events: Vec<Map<String, Value>> = Vec::new();
+    for (field, value) in &answer.fields {
+        let wrong = || format!("{field:?} is no field of an event that comes now");
+        let (number, key) = field.split_once('.').ok_or_else(wrong)?;
+        let number: usize = number.parse().map_err(|_| wrong())?;
+        if number == events.len() {
+            events.push(Map::new());
+        }
+        if number + 1 != events.len() {
+            return Err(wrong());
+        }
+        let time = || value.as_str().and_then(|text| text.parse::<u64>().ok()).map(Value::from);
+        let value = if key.ends_with("_ms") { time().ok_or_else(wrong)? } else { value.clone() };
+        events[number].insert(key.to_owned(), value);
+    }
+    for event in &events {
+        let mut keys = event.keys().map(String::as_str);
+        if [keys.next(), keys.next(), keys.next()] != [Some("severity"), Some("name"), Some("message")] {
+            return Err(format!(
+                "an event begins with severity, name and message, unlike {}",
+                Value::Object(event.clone())
+            ));
+        }
+    }
+    Ok(events)
+}
+
 /// The name a driver knows one call of a step by.
 fn numbered(name: &str, index: usize) -> String {
     format!("{name}.{}", index + 1)
@@ -383,4 +461,32 @@ fn outline(report: &Value) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: Value) -> Result<Vec<Map<String, Value>>, String> {
+        let Value::Object(fields) = fields else { panic!("a test gives an object") };
+        events_of(&Answer { outcome: "ok".to_owned(), fields })
+    }
+
+    #[test]
+    fn events_are_read_from_numbered_fields() {
+        assert_eq!(read(json!({})), Ok(Vec::new()));
+        let first = ["0.severity", "0.name", "0.message"].map(|key| (key.to_owned(), json!("x")));
+        let with = |key: &str, value: &str| {
+            let mut fields: Map<String, Value> = first.clone().into_iter().collect();
+            fields.insert(key.to_owned(), value.into());
+            read(Value::Object(fields))
+        };
+        let event = json!({"severity": "x", "name": "x", "message": "x", "took_ms": 5});
+        assert_eq!(with("0.took_ms", "5"), Ok(vec![event.as_object().expect("an object").clone()]));
+        for (key, value) in
+            [("0.took_ms", "5.0"), ("1.reason", "x"), ("2.severity", "x"), ("reason", "x"), ("x.y", "x")]
+        {
+            assert!(with(key, value).is_err(), "{key}={value}");
+        }
+    }
 }

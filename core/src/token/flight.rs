@@ -93,7 +93,7 @@ impl Slot {
         match minted {
             Ok((granted, began)) => {
                 self.counters.token_received();
-                let token = self.adopt(granted, began);
+                let token = self.adopt(&mut progress, granted, began);
                 minting.account.token_granted(token.life.ends);
                 Ok(token)
             }

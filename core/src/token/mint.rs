@@ -108,6 +108,7 @@ fn failure_of_network(error: Error) -> Failure {
             let error = Error::new(ErrorCode::BadTokenAnswer, Stage::Receiving, error.what());
             return Failure { class: FailureClass::Wrong, error };
         }
+        ErrorCode::TlsFailed if error.may_pass() => FailureClass::Transient,
         ErrorCode::TlsFailed | ErrorCode::InvalidArgument | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
         _ => FailureClass::Transient,
     };

@@ -198,7 +198,12 @@ impl Case {
             "token_request_failed" if field("again_in_ms").is_empty() => {
                 let error = *ErrorCode::ALL.iter().find(|code| code.name() == field("error")).expect("a known code");
                 let in_a_row = model.failure.as_ref().map_or(1, |before| before.in_a_row + 1);
-                model.failure = Some(Failed { at: now, error, retry_after: books.retry_after.get(SCOPES[scope]).copied(), in_a_row });
+                model.failure = Some(Failed {
+                    at: now,
+                    error,
+                    retry_after: books.retry_after.get(SCOPES[scope]).copied(),
+                    in_a_row,
+                });
             }
             "token_condemned" => {
                 count(&self.counts.condemned);

@@ -221,7 +221,17 @@ impl Books {
         let late = lifetime.is_some_and(|lifetime| begin + lifetime <= clock::now());
         let answer = granted(&text, lifetime);
         let answered = awake();
-        self.tokens.push(Issued { text, lifetime, begin, answered, late, condemned: 0, again: None, revoked: false, scope });
+        self.tokens.push(Issued {
+            text,
+            lifetime,
+            begin,
+            answered,
+            late,
+            condemned: 0,
+            again: None,
+            revoked: false,
+            scope,
+        });
         answer
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::driver::{Answer, Driver};
 use crate::expectation::{compare, shorten};
+use crate::leak::Secrets;
 use crate::line::{encode, pair};
 use crate::sandbox::{Sandbox, Space};
 use crate::scenario::{Action, Call, Expect, Scenario, Start};
@@ -21,8 +22,25 @@ const KEYCLOAK_CLIENT: (&str, &str) = ("app", "app-secret-app-secret-app-secret"
 /// How long events may be on their way.
 const EVENTS_LIMIT: Duration = Duration::from_secs(5);
 
-/// Texts shorter than this are too common to be called a leaked secret.
-const SHORTEST_SECRET: usize = 8;
+/// What is the same for all scenarios.
+#[derive(Debug)]
+pub struct Setting<'a> {
+    /// Where spaces are made.
+    pub sandbox: &'a Sandbox,
+    /// Variables.
+    pub variables: Variables,
+    /// Whether drivers show all that a program might print, to be searched for secrets.
+    pub loud: bool,
+}
+
+/// What was searched for secrets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Searched {
+    /// Bytes of output.
+    pub bytes: usize,
+    /// Secrets.
+    pub secrets: usize,
+}
 
 /// Why a scenario failed, with what helps to see why.
 #[derive(Debug)]
@@ -48,7 +66,8 @@ struct Run<'a> {
     /// Calls that were waited for at once, and need a name only for the driver.
     unnamed: usize,
     /// What no error, description or log may show.
-    secrets: Vec<String>,
+    secrets: Secrets,
+    loud: bool,
     /// Clients that were made.
     clients: BTreeSet<&'a str>,
     /// Every event so far, of all clients, to be searched for secrets when all are known.
@@ -56,21 +75,20 @@ struct Run<'a> {
     deadline: Instant,
 }
 
-/// Runs a scenario. `given` holds the variables that are the same for all; `folder` is new and empty, and the scenario's own.
+/// Runs a scenario. `folder` is new and empty, and the scenario's own.
 pub fn run(
     scenario: &Scenario,
     language: &str,
     command_line: &str,
-    sandbox: &Sandbox,
-    given: &Variables,
+    setting: &Setting<'_>,
     folder: &Path,
-) -> Result<(), Box<Failure>> {
+) -> Result<Searched, Box<Failure>> {
     let deadline = Instant::now() + scenario.time_limit;
-    let mut run = Run::prepare(scenario, language, command_line, sandbox, given, folder, deadline)
+    let mut run = Run::prepare(scenario, language, command_line, setting, folder, deadline)
         .map_err(|what| Box::new(Failure { step: None, what, stderr: String::new(), report: String::new() }))?;
     let (step, what) = match run.steps() {
-        Ok(()) => match run.check_events().and_then(|()| run.driver.quit(deadline)).and_then(|()| run.check_stderr()) {
-            Ok(()) => return Ok(()),
+        Ok(()) => match run.end() {
+            Ok(searched) => return Ok(searched),
             Err(what) => (None, what),
         },
         Err((step, what)) => (Some(step), what),
@@ -85,26 +103,29 @@ impl<'a> Run<'a> {
         scenario: &'a Scenario,
         language: &'a str,
         command_line: &str,
-        sandbox: &Sandbox,
-        given: &Variables,
+        setting: &Setting<'_>,
         folder: &Path,
         deadline: Instant,
     ) -> Result<Self, String> {
         for (name, text) in &scenario.files {
             std::fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"))?;
         }
-        let mut variables = given.clone();
+        let mut variables = setting.variables.clone();
         variables.set("dir", folder.display().to_string());
         variables.set("client_id", ATLAS_CLIENT.0);
         variables.set("client_secret", ATLAS_CLIENT.1);
-        let space = sandbox.space(&variables.value(&scenario.sandbox)?, deadline)?;
+        let space = setting.sandbox.space(&variables.value(&scenario.sandbox)?, deadline)?;
         variables.set("base", if scenario.tls { &space.https } else { &space.http });
         for (name, origin) in [("http", &space.http), ("https", &space.https)] {
             variables.set(name, origin);
             let port = origin.rsplit(':').next().unwrap_or_default();
             variables.set(&format!("{name}_port"), port);
         }
-        let driver = Driver::start(command_line, folder)?;
+        let mut secrets = Secrets::default();
+        for public in [ATLAS_CLIENT.0, &space.http, &space.https, &folder.display().to_string()] {
+            secrets.add_public(public);
+        }
+        let driver = Driver::start(command_line, folder, setting.loud)?;
         Ok(Self {
             scenario,
             language,
@@ -113,7 +134,8 @@ impl<'a> Run<'a> {
             variables,
             calls: HashMap::new(),
             unnamed: 0,
-            secrets: Vec::new(),
+            secrets,
+            loud: setting.loud,
             clients: BTreeSet::new(),
             events: Vec::new(),
             deadline,
@@ -230,15 +252,16 @@ impl<'a> Run<'a> {
         let mut command = vec!["client".to_owned(), encode(id.as_bytes()), pair("constructor", constructor)];
         for (name, value) in env {
             let value = self.variables.text(value)?;
-            if name.ends_with("_SECRET") {
-                self.secrets.push(value.clone());
+            if name.ends_with("_SECRET") || name.ends_with("_ACCESS_TOKEN") {
+                self.secrets.add(&value);
             }
             command.push(pair(&format!("env.{name}"), &value));
         }
         for (name, value) in options.as_object().into_iter().flatten() {
-            if let (true, Some(secret)) = (name.starts_with("client_secret") && !name.contains("_file"), value.as_str())
-            {
-                self.secrets.push(secret.to_owned());
+            match (name.split('!').next(), value.as_str()) {
+                (Some("client_secret" | "access_token"), Some(secret)) => self.secrets.add(secret),
+                (Some("client_id"), Some(public)) => self.secrets.add_public(public),
+                _ => {}
             }
             push_option(&mut command, name, value)?;
         }
@@ -354,7 +377,7 @@ impl<'a> Run<'a> {
                 .map_err(|error| format!("{error}, in {}", got()))?;
         }
         if let Some(token) = fields.get("token").and_then(Value::as_str) {
-            self.secrets.push(token.to_owned());
+            self.secrets.add(token);
         }
         for (field, variable) in &expect.save {
             let value = fields.get(field).ok_or_else(|| format!("there is no {field} to save in {}", got()))?;
@@ -367,15 +390,23 @@ impl<'a> Run<'a> {
         fields.values().filter_map(Value::as_str).try_for_each(|text| self.check_leak(place, text))
     }
 
-    fn check_stderr(&mut self) -> Result<(), String> {
+    /// Ends the driver, and searches what it said with all the secrets that are known by then.
+    fn end(&mut self) -> Result<Searched, String> {
+        self.secrets.add_carried(&self.space.report(self.deadline)?);
+        self.check_events()?;
+        self.driver.quit(self.deadline)?;
         let stderr = self.driver.stderr();
-        self.check_leak("the standard error", &stderr)
+        if self.loud && stderr.is_empty() {
+            return Err("the driver is to be loud, and its standard error is empty".to_owned());
+        }
+        self.check_leak("the standard error", &stderr)?;
+        Ok(Searched { bytes: stderr.len(), secrets: self.secrets.count() })
     }
 
     fn check_leak(&self, place: &str, text: &str) -> Result<(), String> {
-        let leaked =
-            self.secrets.iter().any(|secret| secret.len() >= SHORTEST_SECRET && text.contains(secret.as_str()));
-        if leaked { Err(format!("{place} shows a secret: {}", shorten(text))) } else { Ok(()) }
+        let Some(part) = self.secrets.find_in(text) else { return Ok(()) };
+        let line = text.lines().find(|line| line.contains(&part)).unwrap_or(text);
+        Err(format!("{place} shows {part:?}, a part of a secret: {}", shorten(line)))
     }
 }
 

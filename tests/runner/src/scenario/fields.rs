@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "client",
     "get_token",
     "get_token_info",
@@ -19,6 +19,7 @@ const VERBS: [&str; 16] = [
     "settings",
     "sandbox",
     "expect_sandbox",
+    "repeat",
 ];
 
 pub(super) struct Fields {

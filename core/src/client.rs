@@ -12,11 +12,12 @@ use crate::config::identity::Identity;
 use crate::config::preset::Preset;
 use crate::config::settings::{GrantSettings, Settings, TokenSource};
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::event::{RequestCounters, Stats};
 use crate::fork::{Owned, PerProcess};
 use crate::http::{HttpClient, Network};
+use crate::log::{Log, LogHook};
 use crate::request::RequestBuilder;
-use crate::token::{Account, Minting, Slot, Token};
+use crate::stats::{RequestCounters, Stats};
+use crate::token::{Account, Minting, Refusal, Slot, Token};
 use crate::wait::{CallOptions, Wait};
 
 /// Gets tokens and makes requests with them.
@@ -32,6 +33,7 @@ struct Inner {
     slot: Arc<Slot>,
     /// `None` where a ready token was given.
     grant: Option<Grant>,
+    log: Log,
     http: PerProcess<HttpClient>,
     counters: RequestCounters,
     closed: AtomicBool,
@@ -50,6 +52,7 @@ struct Grant {
 pub struct ClientBuilder {
     pub(crate) config: Config,
     environment: Environment,
+    log: Log,
 }
 
 impl ClientBuilder {
@@ -60,12 +63,18 @@ impl ClientBuilder {
 
     /// Options set by name, as bindings do.
     pub fn from_config(config: Config) -> ClientBuilder {
-        ClientBuilder { config, environment: Environment::process() }
+        ClientBuilder { config, ..ClientBuilder::default() }
     }
 
     /// Reads environment variables from there instead of the process.
     pub fn environment(mut self, environment: Environment) -> ClientBuilder {
         self.environment = environment;
+        self
+    }
+
+    /// Gets the client's log events, beside the `log` crate. A token request is told to the client that began it.
+    pub fn on_log(mut self, hook: LogHook) -> ClientBuilder {
+        self.log = Log::new(Some(hook));
         self
     }
 
@@ -107,6 +116,7 @@ impl ClientBuilder {
             network,
             slot,
             grant,
+            log: self.log,
             http: PerProcess::new(),
             counters: RequestCounters::default(),
             closed: AtomicBool::new(false),
@@ -183,9 +193,10 @@ impl Client {
     /// Says that a server refused this token with a 401, for those who send it themselves.
     ///
     /// True if it was the current token: it will be replaced by the next call that needs one. False if another has
-    /// taken its place already, and then nothing happens.
+    /// taken its place already, and then nothing happens; and false in a hold, which the refusal of a token that has
+    /// just replaced a refused one opens.
     pub fn invalidate_token(&self, token: &str) -> bool {
-        self.0.slot.condemn(token)
+        self.told(self.0.slot.invalidate(token))
     }
 
     /// A request with the token: `path_or_url` is a path on `base_url`'s origin, or a URL of it or of one of
@@ -241,15 +252,45 @@ impl Client {
         }
         match &self.0.grant {
             Some(Grant { settings, account }) => {
-                let minting = Minting { settings: settings.clone(), http: self.http(), account: account.clone() };
+                let minting = Minting {
+                    settings: settings.clone(),
+                    http: self.http(),
+                    account: account.clone(),
+                    log: self.0.log.clone(),
+                };
                 self.0.slot.get(&minting, wait)
             }
             None => self.0.slot.get_ready(),
         }
     }
 
-    pub(crate) fn slot(&self) -> &Slot {
-        &self.0.slot
+    /// An API refused this token, which was not new when it was sent.
+    pub(crate) fn condemn(&self, token: &Token) {
+        self.told(self.0.slot.condemn(token.as_str()));
+    }
+
+    /// An API refused this token, although it was new.
+    pub(crate) fn hold(&self, token: &Token) {
+        self.told(self.0.slot.hold(token));
+    }
+
+    /// An API accepted the successor of a condemned token.
+    pub(crate) fn accepted(&self, token: &Token) {
+        self.0.slot.accepted(token);
+    }
+
+    /// Logs what became of a refused token; true if it was condemned.
+    fn told(&self, refusal: Refusal) -> bool {
+        match refusal {
+            Refusal::Condemned => self.0.log.token_condemned(),
+            Refusal::HoldOpened(length) => self.0.log.hold_opened(length),
+            Refusal::NoNews => {}
+        }
+        refusal == Refusal::Condemned
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.0.log
     }
 
     pub(crate) fn count_request(&self) {

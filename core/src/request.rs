@@ -13,8 +13,7 @@ use crate::response::Response;
 use crate::token::Token;
 use crate::wait::{CallOptions, CancelToken, InterruptCheck, Wait};
 
-/// A token younger than this may be unknown to a replica of the API still.
-const TOO_FRESH: Duration = Duration::from_secs(5);
+/// How long a token that is too fresh is given to become known everywhere.
 const REPLICA_LAG: Duration = Duration::from_millis(250);
 
 /// A request in the making; [`send`](RequestBuilder::send) sends it.
@@ -251,10 +250,11 @@ impl Sending<'_> {
     /// everywhere.
     fn run(&mut self) -> Result<Answer> {
         let mut token = self.client.token(self.wait)?;
+        let mut too_fresh = token.is_too_fresh();
         let mut answer = self.send(&token)?;
         let mut replaced = false;
-        if answer.status == 401 && token.age() >= TOO_FRESH {
-            self.client.slot().condemn(token.as_str());
+        if answer.status == 401 && !too_fresh {
+            self.client.condemn(&token);
             // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
             match self.client.token(self.wait) {
                 Ok(successor) if successor.generation() != token.generation() => token = successor,
@@ -262,28 +262,33 @@ impl Sending<'_> {
                 _ => return Ok(answer),
             }
             replaced = true;
-            answer = self.send(&token)?;
+            too_fresh = token.is_too_fresh();
+            answer = self.resend(&token, "replaced")?;
         }
-        if answer.status == 401 && token.age() < TOO_FRESH {
+        if answer.status == 401 && too_fresh {
             if self.wait.sleep(REPLICA_LAG).is_err() {
                 return Ok(answer);
             }
-            answer = self.send(&token)?;
-            if answer.status == 401 {
-                self.client.slot().hold(&token);
-            }
+            answer = self.resend(&token, "too_fresh")?;
         }
-        if replaced && answer.status != 401 {
-            self.client.slot().accepted();
+        match answer.status {
+            // However long this answer took: the token was new when it was sent, and a newer one would fare no better.
+            401 if replaced || too_fresh => self.client.hold(&token),
+            401 => {}
+            _ if replaced => self.client.accepted(&token),
+            _ => {}
         }
         Ok(answer)
     }
 
+    fn resend(&mut self, token: &Token, reason: &'static str) -> Result<Answer> {
+        self.client.count_resend();
+        self.client.log().request_resent(reason, self.sends + 1);
+        self.send(token)
+    }
+
     fn send(&mut self, token: &Token) -> Result<Answer> {
         self.sends += 1;
-        if self.sends > 1 {
-            self.client.count_resend();
-        }
         self.outgoing.headers.insert("authorization", token.header());
         let sent = self.http.send(&self.outgoing, self.wait, self.limit);
         sent.map_err(|error| {

@@ -105,12 +105,45 @@ impl Response {
         if let Some(description) = &description {
             what.push_str(&format!(": {description}"));
         }
-        let error = Error::new(ErrorCode::HttpStatus, Stage::Answer, what)
+        for (field, problem) in wrong_fields(&json) {
+            what.push_str(&format!("; {field}: {problem}"));
+        }
+        let mut error = Error::new(ErrorCode::HttpStatus, Stage::Answer, what)
             .with_status(status)
             .with_oauth(text("error"), text("error_description"))
             .with_retry_after(retry_after(&self.answer.headers));
+        if let Some(next_step) = next_step(status, code.as_deref().unwrap_or_default()) {
+            error = error.with_next_step(next_step);
+        }
         Some(error)
     }
+}
+
+/// The fields of a request that Atlas found wrong, and why.
+fn wrong_fields(json: &Value) -> impl Iterator<Item = (String, String)> {
+    let fields = json.get("badRequestDetail").and_then(|detail| detail.get("fields")).and_then(Value::as_array);
+    fields.into_iter().flatten().filter_map(|entry| {
+        let text = |name: &str| entry.get(name).and_then(Value::as_str).map(short);
+        Some((text("field")?, text("description")?))
+    })
+}
+
+/// What the statuses and the codes of the Atlas API ask for.
+fn next_step(status: u16, code: &str) -> Option<&'static str> {
+    Some(match (status, code) {
+        (_, "RATE_LIMITED" | "RATE_LIMITED_TOKEN_BUCKET") | (429, _) => {
+            "Wait as long as retry_after says, and ask less often."
+        }
+        (_, "GROUP_NOT_FOUND") => "Check the project's id, and that the service account is a member of the project.",
+        (_, "VALIDATION_ERROR") => "Correct the fields the message names.",
+        (_, "VERSION_GONE") | (410, _) => "Ask for a newer version of the API by accept.",
+        (401, _) => {
+            "A fresh token was refused too: check that the service account is a member of this resource's organization."
+        }
+        (403, _) => "Check the service account's roles, and the API's list of allowed addresses.",
+        (406, _) => "Ask for a version the resource has by accept, such as application/vnd.atlas.2025-03-12+json.",
+        _ => return None,
+    })
 }
 
 /// At most 300 characters of a server's text, on one line.
@@ -124,5 +157,32 @@ impl fmt::Debug for Response {
             .field("status", &self.status())
             .field("body_bytes", &self.answer.body.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::HeaderMap;
+
+    fn error_of(status: u16, body: &str) -> Error {
+        let answer = Answer { status, headers: HeaderMap::new(), body: body.into() };
+        Response::new(answer, 1, "https://a.example/".into()).error().expect("400 and above are errors")
+    }
+
+    #[test]
+    fn p13_a_body_of_each_kind_tells_what_is_wrong() {
+        let atlas = r#"{"detail":"No project.","error":404,"errorCode":"GROUP_NOT_FOUND","parameters":["x"],"reason":"Not Found"}"#;
+        let error = error_of(404, atlas);
+        assert_eq!(error.what(), "the API answered 404 GROUP_NOT_FOUND: No project.");
+        assert!(error.next_step().contains("project's id"));
+        let fields = r#"{"errorCode":"VALIDATION_ERROR","badRequestDetail":{"fields":[{"field":"name","description":"is missing"}]}}"#;
+        assert_eq!(error_of(400, fields).what(), "the API answered 400 VALIDATION_ERROR; name: is missing");
+        let oauth = error_of(403, r#"{"error":"insufficient_scope","error_description":"more"}"#);
+        assert_eq!(oauth.oauth_error(), Some("insufficient_scope"));
+        assert_eq!(error_of(500, r#"{"title":"Broken"}"#).what(), "the API answered 500: Broken");
+        for odd in ["", "<html>", "[]", "null", r#"{"errorCode":null,"detail":7,"badRequestDetail":null}"#] {
+            assert_eq!(error_of(502, odd).what(), "the API answered 502", "{odd}");
+        }
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Credential {
     pub(crate) client_secret: Secret,
 }
 
+const ATLAS_ID: &str = "mdb_sa_id_";
+const ATLAS_SECRET: &str = "mdb_sa_sk_";
 /// A secret file larger than this is no secret.
 const LARGEST_SECRET_FILE: u64 = 64 * 1024;
 
@@ -33,6 +35,14 @@ impl Credential {
         };
         if client_secret.reveal().is_empty() {
             return Err(missing("client_secret", "CLIENT_SECRET"));
+        }
+        if client_id.starts_with(ATLAS_SECRET) || client_secret.reveal().starts_with(ATLAS_ID) {
+            return Err(Error::configuration("client_id and client_secret are swapped")
+                .with_next_step("An Atlas id begins with mdb_sa_id_, a secret with mdb_sa_sk_."));
+        }
+        if client_secret.reveal().contains(['•', '…']) || client_secret.reveal().ends_with("****") {
+            return Err(Error::configuration("client_secret is the masked form that a web page shows")
+                .with_next_step("Use the secret itself; if it is lost, make a new one."));
         }
         if client_secret.reveal().chars().any(char::is_control) {
             return Err(Error::configuration("client_secret has a line break or another control character")

@@ -51,6 +51,8 @@ pub(crate) struct TokenAnswer<'a> {
     pub(crate) retry_after: Option<Duration>,
     /// The answer has a Location and a status that asks to follow it.
     pub(crate) redirects_to: Option<&'a str>,
+    /// By how much the answer's Date is ahead of our wall clock, in seconds.
+    pub(crate) clock_ahead: Option<i64>,
 }
 
 /// A token as granted.
@@ -67,6 +69,16 @@ pub(crate) enum Lifetime {
     Lasts(Duration),
     /// Zero, negative or unreadable: good for those who wait for it now, and for nobody later.
     Unusable,
+}
+
+impl Lifetime {
+    /// For how long the token is kept.
+    pub(crate) fn kept(self) -> Duration {
+        match self {
+            Lifetime::Lasts(lifetime) => lifetime,
+            Lifetime::Unusable => Duration::ZERO,
+        }
+    }
 }
 
 /// The four classes of failure, by what is to be done about them.
@@ -209,6 +221,9 @@ fn refusal(
     if let Some(description) = &description {
         what.push_str(&format!(": {}", description.trim_end_matches('.')));
     }
+    if let (FailureClass::Refused, Some(note)) = (class, answer.clock_ahead.and_then(clock_note)) {
+        what.push_str(&note);
+    }
     if let Some(location) = answer.redirects_to {
         what.push_str(&format!(", a redirect to {}", tidy(location, settings)));
     }
@@ -220,6 +235,16 @@ fn refusal(
         error = error.with_next_step(next_step);
     }
     Failure { class, error }
+}
+
+/// Clocks that differ so much explain refusals of what is signed or bound to a time.
+const CLOCKS_AGREE_WITHIN: i64 = 300;
+
+fn clock_note(ahead: i64) -> Option<String> {
+    let direction = if ahead > 0 { "ahead of" } else { "behind" };
+    (ahead.abs() > CLOCKS_AGREE_WITHIN).then(|| {
+        format!(" (the server's clock is {} min {direction} this machine's: check which is wrong)", ahead.abs() / 60)
+    })
 }
 
 fn classify(answer: &TokenAnswer<'_>, code_word: &str, description: &str) -> (ErrorCode, FailureClass) {
@@ -241,14 +266,16 @@ fn classify(answer: &TokenAnswer<'_>, code_word: &str, description: &str) -> (Er
 /// What this error's case asks for, beyond its code's general advice.
 fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings) -> Option<String> {
     match code {
-        ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(format!(
-            "Check client_id and client_secret; they hold characters that servers read in two ways: this server may \
-             want auth_encoding={}.",
-            match settings.auth_encoding {
-                AuthEncoding::Form => "raw",
-                AuthEncoding::Raw => "form",
-            }
-        )),
+        ErrorCode::ClientRefused if has_outer_space(settings) => Some(
+            "Check client_id and client_secret: one of them begins or ends with a space, which is often left over from \
+             copying."
+                .into(),
+        ),
+        ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(other_encoding(settings)),
+        // What oidc-provider says of a credential that it could not decode.
+        ErrorCode::OauthError if answer.status == 400 && client_authentication::encodings_differ(settings) => {
+            Some(other_encoding(settings))
+        }
         ErrorCode::OauthError if answer.status == 404 => {
             Some("Check token_url (for Keycloak: server_url and realm): there is nothing at this address.".into())
         }
@@ -257,6 +284,22 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
         }
         _ => None,
     }
+}
+
+fn other_encoding(settings: &GrantSettings) -> String {
+    let other = match settings.auth_encoding {
+        AuthEncoding::Form => "raw",
+        AuthEncoding::Raw => "form",
+    };
+    format!(
+        "Check client_id and client_secret; they hold characters that servers read in two ways: this server may want \
+         auth_encoding={other}."
+    )
+}
+
+fn has_outer_space(settings: &GrantSettings) -> bool {
+    let credential = &settings.credential;
+    [credential.client_id.as_str(), credential.client_secret.reveal()].into_iter().any(|text| text.trim() != text)
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ fn plain() -> ClientBuilder {
 }
 
 fn read(status: u16, body: &str) -> Result<Granted, Failure> {
-    let answer = TokenAnswer { status, body: body.as_bytes(), retry_after: None, redirects_to: None };
+    let answer =
+        TokenAnswer { status, body: body.as_bytes(), retry_after: None, redirects_to: None, clock_ahead: None };
     read_answer(&answer, &settings(plain()))
 }
 
@@ -122,6 +123,27 @@ fn each_refusal_has_its_class_and_code() {
         assert_eq!((failure.error.code(), failure.class), (code, class), "{status} {body}");
         assert_eq!(failure.error.status(), Some(status));
     }
+}
+
+#[test]
+fn p06_a_clock_far_from_the_servers_is_named_where_it_may_explain_a_refusal() {
+    let said = |status, body: &str, clock_ahead| {
+        let answer = TokenAnswer { status, body: body.as_bytes(), retry_after: None, redirects_to: None, clock_ahead };
+        read_answer(&answer, &settings(plain())).expect_err("refused").error.what().to_string()
+    };
+    let refused = r#"{"error":"invalid_client"}"#;
+    assert!(said(401, refused, Some(3660)).contains("61 min ahead of this machine's"));
+    assert!(said(401, refused, Some(-3600)).contains("60 min behind this machine's"));
+    assert!(!said(401, refused, Some(200)).contains("clock"));
+    assert!(!said(500, "", Some(3660)).contains("clock"), "it does not explain a server's own failure");
+}
+
+#[test]
+fn p13_a_space_at_the_end_of_a_secret_is_named() {
+    let settings = settings(ClientBuilder::new().client_id("id").client_secret("secret "));
+    let answer = TokenAnswer { status: 401, body: b"", retry_after: None, redirects_to: None, clock_ahead: None };
+    let error = read_answer(&answer, &settings).expect_err("refused").error;
+    assert!(error.next_step().contains("space"), "{error}");
 }
 
 #[test]

@@ -76,7 +76,8 @@ impl TlsSocket {
                 continue;
             }
             if tls.receive(wait).map_err(at_handshake)? == 0 {
-                return Err(failed(format!("{} closed the connection during the TLS handshake", tls.socket.peer())));
+                let what = format!("{} closed the connection during the TLS handshake", tls.socket.peer());
+                return Err(failed(what).that_may_pass());
             }
         }
         tls.flush(wait).map_err(at_handshake)?;
@@ -159,6 +160,13 @@ impl TlsSocket {
                 failed(format!("the certificate of {peer} is signed by an authority this machine does not trust"))
                     .with_next_step("If it is a private authority, give its certificate by ca_file.")
             }
+            rustls::Error::InvalidCertificate(
+                why @ (CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }),
+            ) => failed(format!("the certificate of {peer} is refused: {why}"))
+                .with_next_step("Renew the server's certificate, or correct this machine's clock if that is wrong."),
             rustls::Error::InvalidCertificate(why) => failed(format!("the certificate of {peer} is refused: {why}")),
             rustls::Error::PeerIncompatible(why) => {
                 failed(format!("{peer} and svctoken share no TLS version or cipher: {why:?}"))
@@ -184,7 +192,7 @@ fn failed(what: String) -> Error {
 /// In a handshake a lost connection is the handshake's failure; a timeout or cancel keeps its own code.
 fn at_handshake(error: Error) -> Error {
     match error.code() {
-        ErrorCode::ConnectionLost => failed(format!("during the TLS handshake {}", error.what())),
+        ErrorCode::ConnectionLost => failed(format!("during the TLS handshake {}", error.what())).that_may_pass(),
         _ => error.while_doing("in the TLS handshake"),
     }
 }

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::Owned;
 use crate::grant::{Failure, FailureClass, Granted};
 use crate::http::HttpClient;
+use crate::log::{Log, Reason};
 use crate::token::account::Account;
 use crate::token::governor::{Hold, Remembered};
 use crate::token::{LiveToken, Slot, lock, mint};
@@ -25,6 +26,7 @@ pub(crate) struct Minting {
     pub(crate) settings: Arc<GrantSettings>,
     pub(crate) http: Arc<Owned<HttpClient>>,
     pub(crate) account: Arc<Account>,
+    pub(crate) log: Log,
 }
 
 /// What goes on for an identity in this process.
@@ -42,12 +44,12 @@ pub(crate) struct Flight {
 
 impl Flight {
     /// Starts a mint. The caller holds the lock on the slot's progress, and so is the only one.
-    pub(crate) fn start(slot: &Arc<Slot>, minting: &Minting) -> io::Result<Arc<Flight>> {
+    pub(crate) fn start(slot: &Arc<Slot>, minting: &Minting, reason: Reason) -> io::Result<Arc<Flight>> {
         let flight = Arc::new(Flight { done: Event::new(), outcome: OnceLock::new() });
         let (slot, minting, landing) = (slot.clone(), minting.clone(), flight.clone());
         background::spawn("svctoken-mint", move || {
-            let minted = catch_unwind(AssertUnwindSafe(|| mint::mint(&minting, &slot.counters)));
-            let outcome = slot.land(minted.unwrap_or_else(|_| Err(panicked())), &minting.account);
+            let minted = catch_unwind(AssertUnwindSafe(|| mint::mint(&minting, &slot.counters, reason)));
+            let outcome = slot.land(minted.unwrap_or_else(|_| Err(panicked())), &minting);
             let _ = landing.outcome.set(outcome);
             if let Some(done) = &landing.done {
                 done.set();
@@ -82,7 +84,7 @@ impl Slot {
     fn land(
         &self,
         minted: std::result::Result<(Granted, BootTime), Failure>,
-        account: &Account,
+        minting: &Minting,
     ) -> Result<Arc<LiveToken>> {
         let progress = self.progress();
         let mut progress = lock(&progress);
@@ -91,15 +93,16 @@ impl Slot {
         match minted {
             Ok((granted, began)) => {
                 self.counters.token_received();
-                let token = self.adopt(granted, began);
-                account.token_granted(token.life.ends);
+                let token = self.adopt(&mut progress, granted, began);
+                minting.account.token_granted(token.life.ends);
                 Ok(token)
             }
             Err(failure) => {
                 self.counters.failed_refresh();
                 let now = clock::now();
                 let chance = crypto::random_fraction();
-                progress.failure = Some(Remembered::after(&failure, before.as_ref(), account.first_end(), now, chance));
+                progress.failure =
+                    Some(Remembered::after(&failure, before.as_ref(), minting.account.first_end(), now, chance));
                 Err(failure.error)
             }
         }

@@ -113,7 +113,7 @@ impl Remembered {
 }
 
 /// While an API refuses fresh tokens too, the token is not the problem, and none is condemned.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
     until: BootTime,
     length: Duration,
@@ -131,6 +131,10 @@ impl Hold {
         };
         let length = min(length, max(lifetime, FIRST_HOLD));
         Hold { until: now + length, length, generation }
+    }
+
+    pub(crate) fn length(&self) -> Duration {
+        self.length
     }
 
     pub(crate) fn is_on(&self, now: BootTime) -> bool {

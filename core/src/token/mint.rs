@@ -7,9 +7,10 @@ use crate::clock::{self, BootTime};
 use crate::config::settings::GrantSettings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Stage};
-use crate::event::TokenCounters;
 use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenRequest};
 use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing};
+use crate::log::Reason;
+use crate::stats::TokenCounters;
 use crate::token::{Minting, governor};
 use crate::wait::Wait;
 
@@ -19,8 +20,12 @@ const LARGEST_ANSWER: u64 = 1024 * 1024;
 /// Requests a token, again where that may help. Returns it with the moment from which its life counts.
 ///
 /// The first attempt is entered in the account's ledger by whoever started the flight.
-pub(crate) fn mint(minting: &Minting, counters: &TokenCounters) -> Result<(Granted, BootTime), Failure> {
-    let Minting { settings, http, account } = minting;
+pub(crate) fn mint(
+    minting: &Minting,
+    counters: &TokenCounters,
+    reason: Reason,
+) -> Result<(Granted, BootTime), Failure> {
+    let Minting { settings, http, account, log } = minting;
     // The flight is nobody's call: the client's timeout bounds how long it is tried again, and an attempt once begun
     // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
     let trying = Wait::of("timeout", settings.retry_window);
@@ -28,12 +33,18 @@ pub(crate) fn mint(minting: &Minting, counters: &TokenCounters) -> Result<(Grant
     loop {
         attempts += 1;
         let began = clock::now();
+        log.token_requested(&settings.token_url.origin, reason, attempts);
         let failure = match attempt(settings, http, counters) {
-            Ok(granted) => return Ok((granted, began)),
+            Ok(granted) => {
+                let lifetime = granted.lifetime.kept();
+                log.token_received(&settings.token_url.origin, lifetime, clock::now().since(began));
+                return Ok((granted, began));
+            }
             Err(failure) => failure,
         };
         let fraction = crypto::random_fraction();
         let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
+        log.token_request_failed(&failure.error, pause);
         match pause {
             Some(pause) if trying.sleep(pause).is_ok() && account.enter(settings).is_ok() => {}
             _ => return Err(in_context(failure, settings, attempts)),
@@ -68,6 +79,7 @@ fn attempt(settings: &GrantSettings, http: &HttpClient, counters: &TokenCounters
             .contains(&answer.status)
             .then(|| answer.headers.get("location").and_then(|location| location.to_str().ok()))
             .flatten(),
+        clock_ahead: date(&answer.headers).map(|date| seconds_after(date, clock::wall())),
     };
     grant::read_answer(&read, settings)
 }
@@ -96,6 +108,7 @@ fn failure_of_network(error: Error) -> Failure {
             let error = Error::new(ErrorCode::BadTokenAnswer, Stage::Receiving, error.what());
             return Failure { class: FailureClass::Wrong, error };
         }
+        ErrorCode::TlsFailed if error.may_pass() => FailureClass::Transient,
         ErrorCode::TlsFailed | ErrorCode::InvalidArgument | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
         _ => FailureClass::Transient,
     };
@@ -109,8 +122,18 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let until = http_date(value)?;
-    let now = headers.get("date").and_then(|date| http_date(date.to_str().ok()?)).unwrap_or_else(clock::wall);
+    let now = date(headers).unwrap_or_else(clock::wall);
     Some(until.duration_since(now).unwrap_or_default())
+}
+
+/// The answer's Date.
+fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    http_date(headers.get("date")?.to_str().ok()?)
+}
+
+fn seconds_after(later: SystemTime, earlier: SystemTime) -> i64 {
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    later.duration_since(earlier).map_or_else(|before| -seconds(before.duration()), seconds)
 }
 
 /// An IMF-fixdate (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.

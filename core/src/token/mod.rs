@@ -18,12 +18,13 @@ use crate::clock::{self, BootTime};
 use crate::config::identity::Identity;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::event::TokenCounters;
 use crate::fork::PerProcess;
 use crate::grant::{Granted, Lifetime};
 use crate::http::HeaderValue;
+use crate::log::Reason;
 use crate::registry::Registry;
 use crate::secret::Secret;
+use crate::stats::TokenCounters;
 use crate::token::flight::{Flight, Progress};
 use crate::token::governor::{Hold, NotYet};
 use crate::token::life::{Life, State};
@@ -34,6 +35,9 @@ pub(crate) use flight::Minting;
 
 /// How long the caller that starts a refresh waits for it while its token is still good.
 const PATIENCE_WHEN_STALE: Duration = Duration::from_secs(3);
+const TOO_FRESH: Duration = Duration::from_secs(5);
+/// So long after it was minted the refusal of a successor tells that the token is not the problem.
+const YOUNG_SUCCESSOR: Duration = Duration::from_secs(60);
 /// How often a caller that waits for its turn looks whether another has brought a token meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
@@ -82,9 +86,11 @@ impl Token {
         self.0.header.clone()
     }
 
-    /// How long ago it was minted.
-    pub(crate) fn age(&self) -> Duration {
-        clock::now().since(self.0.life.begin)
+    /// Whether it is so new that a replica of the API may not know it yet. A share of a short life, because a token
+    /// near its end is refused for being over.
+    pub(crate) fn is_too_fresh(&self) -> bool {
+        let life = self.0.life;
+        clock::now().since(life.begin) < min(TOO_FRESH, life.ends.since(life.begin) / 2)
     }
 }
 
@@ -101,6 +107,8 @@ struct LiveToken {
     scope: Option<String>,
     life: Life,
     generation: u64,
+    /// It replaced a token that was refused, and no API has accepted it yet.
+    successor: bool,
 }
 
 static GENERATIONS: AtomicU64 = AtomicU64::new(1);
@@ -113,6 +121,7 @@ impl LiveToken {
             scope: None,
             life: Life::NONE,
             generation: 0,
+            successor: false,
         }
     }
 
@@ -126,6 +135,7 @@ impl LiveToken {
             scope: granted.scope,
             life,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+            successor: false,
         }
     }
 
@@ -136,6 +146,7 @@ impl LiveToken {
             scope: self.scope.clone(),
             life,
             generation: self.generation,
+            successor: self.successor,
         }
     }
 }
@@ -211,6 +222,7 @@ impl Slot {
     /// The token, waiting for one where that is due.
     pub(crate) fn get(self: &Arc<Slot>, minting: &Minting, wait: &Wait) -> Result<Token> {
         let mut discarded = false;
+        let mut delayed = false;
         loop {
             let doing = || format!("waiting for a token from {}", minting.settings.token_url.origin);
             let progress = self.progress();
@@ -225,7 +237,10 @@ impl Slot {
                 Joined::Flight { flight, joined } => (flight, joined),
                 Joined::LookAgain => continue,
                 Joined::NotYet(_) if state != State::Ended => return Ok(Token(current)),
-                Joined::NotYet(NotYet { worth_waiting: Some(time), .. }) if time < wait.remaining() => {
+                Joined::NotYet(NotYet { worth_waiting: Some(time), error }) if time < wait.remaining() => {
+                    if !std::mem::replace(&mut delayed, true) {
+                        minting.log.token_delayed(&error, time);
+                    }
                     wait.sleep(min(time, LOOK_AGAIN)).map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
                     continue;
                 }
@@ -234,9 +249,13 @@ impl Slot {
             let patience = match state {
                 State::Stale if joined => return Ok(Token(current)),
                 State::Stale => Some(PATIENCE_WHEN_STALE),
-                _ => None,
+                // Half of what is left, so that the living token can still be used should the flight stall.
+                State::Ending => Some(min(current.life.ends.since(now), wait.remaining()) / 2),
+                State::Fresh | State::Ended => None,
             };
+            let waiting_from = clock::now();
             let waited = flight.wait(wait, patience);
+            minting.log.token_waited(clock::now().since(waiting_from));
             if let Ok(Some(Ok(token))) = &waited {
                 let ended = token.life != Life::NONE && token.life.state(clock::now()) == State::Ended;
                 if !ended || discarded {
@@ -251,7 +270,11 @@ impl Slot {
             }
             // Whatever went wrong, a token that lives is better than an error.
             let latest = self.current.load();
-            if latest.life.state(clock::now()) != State::Ended {
+            let left = latest.life.ends.since(clock::now());
+            if left > Duration::ZERO {
+                if let Ok(Some(Err(_))) = waited {
+                    minting.log.token_kept(left);
+                }
                 return Ok(Token(latest));
             }
             match waited {
@@ -264,7 +287,7 @@ impl Slot {
     }
 
     /// Condemns the token if it is the current one: it is to be replaced, and served until then. In a hold, none is.
-    pub(crate) fn condemn(&self, text: &str) -> bool {
+    pub(crate) fn condemn(&self, text: &str) -> Refusal {
         let progress = self.progress();
         let progress = lock(&progress);
         let current = self.current.load();
@@ -272,25 +295,48 @@ impl Slot {
         let alive = current.life.state(now) != State::Ended;
         let held = progress.hold.is_some_and(|hold| hold.is_on(now));
         if held || !alive || current.life.is_condemned() || current.text.reveal() != text {
-            return false;
+            return Refusal::NoNews;
         }
         self.current.store(Arc::new(current.with_life(current.life.condemned())));
         self.counters.condemned_token();
-        true
+        Refusal::Condemned
+    }
+
+    /// As [`condemn`](Slot::condemn), for those who send the token themselves, and of whom it is not known whether
+    /// they were ever accepted: the refusal of a successor so young is the second in a row, and opens a hold.
+    pub(crate) fn invalidate(&self, text: &str) -> Refusal {
+        let current = self.current.load();
+        let young = clock::now().since(current.life.begin) < YOUNG_SUCCESSOR;
+        if current.successor && young && current.text.reveal() == text {
+            return self.hold(&Token(current));
+        }
+        self.condemn(text)
     }
 
     /// A fresh token was refused even so: a newer one would fare no better, and minting is held for a while.
-    pub(crate) fn hold(&self, token: &Token) {
-        let progress = self.progress();
-        let mut progress = lock(&progress);
-        let life = token.0.life;
-        let lifetime = life.ends.since(life.begin);
-        progress.hold = Some(Hold::after(progress.hold, token.generation(), lifetime, clock::now()));
+    pub(crate) fn hold(&self, token: &Token) -> Refusal {
+        self.open_hold(&mut lock(&self.progress()), &token.0)
+    }
+
+    fn open_hold(&self, progress: &mut Progress, token: &LiveToken) -> Refusal {
+        let lifetime = token.life.ends.since(token.life.begin);
+        let hold = Hold::after(progress.hold, token.generation, lifetime, clock::now());
+        if progress.hold == Some(hold) {
+            return Refusal::NoNews;
+        }
+        progress.hold = Some(hold);
+        Refusal::HoldOpened(hold.length())
     }
 
     /// The successor of a condemned token was accepted: the token was the problem after all.
-    pub(crate) fn accepted(&self) {
-        lock(&self.progress()).hold = None;
+    pub(crate) fn accepted(&self, token: &Token) {
+        let progress = self.progress();
+        let mut progress = lock(&progress);
+        progress.hold = None;
+        let current = self.current.load();
+        if current.generation == token.generation() && current.successor {
+            self.current.store(Arc::new(LiveToken { successor: false, ..current.with_life(current.life) }));
+        }
     }
 
     fn progress(&self) -> Arc<crate::fork::Owned<Mutex<Progress>>> {
@@ -324,7 +370,7 @@ impl Slot {
         if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings).err()) {
             return Joined::NotYet(not_yet);
         }
-        match Flight::start(self, minting) {
+        match Flight::start(self, minting, reason(state, current)) {
             Ok(flight) => {
                 progress.flight = Some(flight.clone());
                 Joined::Flight { flight, joined: false }
@@ -338,22 +384,39 @@ impl Slot {
     }
 
     /// Puts a granted token in place and returns it.
-    fn adopt(&self, granted: Granted, began: BootTime) -> Arc<LiveToken> {
+    fn adopt(&self, progress: &mut Progress, granted: Granted, began: BootTime) -> Arc<LiveToken> {
         let lifetime = match granted.lifetime {
             Lifetime::Lasts(lifetime) => lifetime,
             Lifetime::Unusable => return Arc::new(LiveToken::new(granted, Life::NONE)),
         };
         let current = self.current.load();
         let now = clock::now();
+        let condemned = current.life.is_condemned();
         let same = current.text.reveal() == granted.access_token.reveal();
         let token = if same && current.life.state(now) != State::Ended {
+            // The server has no other: the token it gave in place of a refused one is that same.
+            if condemned {
+                self.open_hold(progress, &current);
+            }
             Arc::new(current.with_life(current.life.postponed(now)))
         } else {
-            Arc::new(LiveToken::new(granted, Life::new(began, lifetime, crypto::random_fraction())))
+            let life = Life::new(began, lifetime, crypto::random_fraction());
+            Arc::new(LiveToken { successor: condemned, ..LiveToken::new(granted, life) })
         };
         self.current.store(token.clone());
         token
     }
+}
+
+/// What became of a refused token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It will be replaced.
+    Condemned,
+    /// A hold was opened, or made longer.
+    HoldOpened(Duration),
+    /// It was known, or the token is another by now.
+    NoNews,
 }
 
 /// What a caller who has no fresh token found.
@@ -368,6 +431,15 @@ enum Joined {
     LookAgain,
 }
 
+fn reason(state: State, current: &LiveToken) -> Reason {
+    match state {
+        State::Ended => Reason::NoToken,
+        _ if current.life.is_condemned() => Reason::Refused,
+        State::Ending => Reason::Ending,
+        State::Fresh | State::Stale => Reason::Stale,
+    }
+}
+
 fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -375,6 +447,8 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR: Lifetime = Lifetime::Lasts(Duration::from_secs(3600));
 
     fn granted(text: &str, lifetime: Lifetime) -> Granted {
         Granted { access_token: Secret::new(text.into()), scope: None, lifetime }
@@ -385,10 +459,7 @@ mod tests {
         let identity = |name: &str| Identity::of_bytes(crypto::sha256(name.as_bytes()));
         let held = Slot::of(identity("held by a client"));
         let living = Arc::downgrade(&Slot::of(identity("with a living token")));
-        living
-            .upgrade()
-            .expect("just made")
-            .adopt(granted("t", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
+        living.upgrade().expect("just made").adopt(&mut Progress::default(), granted("t", HOUR), clock::now());
         let left = Arc::downgrade(&Slot::of(identity("left alone")));
         Slot::of(identity("the next"));
         assert!(Arc::ptr_eq(&held, &Slot::of(identity("held by a client"))));
@@ -399,18 +470,18 @@ mod tests {
     #[test]
     fn p03_a_token_is_condemned_once_and_only_by_its_own_text() {
         let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"condemned")));
-        slot.adopt(granted("first", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
-        assert!(!slot.condemn("another") && slot.fresh().is_some());
-        assert!(slot.condemn("first") && slot.fresh().is_none());
-        assert!(!slot.condemn("first"), "the second caller that saw the 401 changes nothing");
-        slot.adopt(granted("second", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
-        assert!(!slot.condemn("first") && slot.fresh().is_some(), "its successor is not condemned");
+        slot.adopt(&mut Progress::default(), granted("first", HOUR), clock::now());
+        assert!(slot.condemn("another") == Refusal::NoNews && slot.fresh().is_some());
+        assert!(slot.condemn("first") == Refusal::Condemned && slot.fresh().is_none());
+        assert_eq!(slot.condemn("first"), Refusal::NoNews, "the second caller that saw the 401 changes nothing");
+        slot.adopt(&mut Progress::default(), granted("second", HOUR), clock::now());
+        assert!(slot.condemn("first") == Refusal::NoNews && slot.fresh().is_some(), "its successor is not condemned");
     }
 
     #[test]
     fn p05_a_token_of_no_lifetime_is_never_kept() {
         let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"unusable")));
-        let token = slot.adopt(granted("now or never", Lifetime::Unusable), clock::now());
+        let token = slot.adopt(&mut Progress::default(), granted("now or never", Lifetime::Unusable), clock::now());
         assert_eq!(token.text.reveal(), "now or never");
         assert!(slot.fresh().is_none());
     }

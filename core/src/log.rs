@@ -1,0 +1,220 @@
+//! Log events: what a person asks who wonders why a token was requested, or why it took so long.
+//!
+//! The core prints nothing. Events go to the `log` crate under the target `svctoken`, and to the hook a client was
+//! given. None holds a secret, a token, a query or a server's whole answer.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// For those who look for something.
+    Debug,
+    /// A token came.
+    Info,
+    /// Something failed or was refused; the message says what svctoken does about it.
+    Warning,
+}
+
+impl Severity {
+    /// The name: `warning`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Debug => "debug",
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// Something worth a log line.
+#[derive(Clone, Debug)]
+pub struct LogEvent {
+    severity: Severity,
+    name: &'static str,
+    message: String,
+    fields: Vec<(&'static str, String)>,
+}
+
+impl LogEvent {
+    /// How much it matters.
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// What kind it is, one of the names in the README: `token_received`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// A sentence for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The sentence's facts by name; times are whole milliseconds and their names end in `_ms`.
+    pub fn fields(&self) -> &[(&'static str, String)] {
+        &self.fields
+    }
+}
+
+/// Gets every event of a client. Called on the thread where it happens, a token request's own included, so it must not
+/// wait, and a call of the same client from it may. A panic in it is caught and forgotten.
+pub type LogHook = Arc<dyn Fn(&LogEvent) + Send + Sync>;
+
+/// Why a token is requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    NoToken,
+    Stale,
+    Ending,
+    Refused,
+}
+
+/// Where a client's events go.
+#[derive(Clone, Default)]
+pub(crate) struct Log {
+    hook: Option<LogHook>,
+}
+
+impl Log {
+    pub(crate) fn new(hook: Option<LogHook>) -> Log {
+        Log { hook }
+    }
+
+    pub(crate) fn token_requested(&self, server: &dyn fmt::Display, reason: Reason, attempt: u32) {
+        let (word, because) = match reason {
+            Reason::NoToken => ("no_token", "there is none"),
+            Reason::Stale => ("stale", "the present one is in the last part of its life"),
+            Reason::Ending => ("ending", "the present one ends soon"),
+            Reason::Refused => ("refused", "an API refused the present one"),
+        };
+        self.emit(Severity::Debug, "token_requested", || {
+            let message = format!("requesting a token from {server}, because {because}");
+            (message, vec![("reason", word.into()), ("attempt", attempt.to_string()), ("server", server.to_string())])
+        });
+    }
+
+    pub(crate) fn token_received(&self, server: &dyn fmt::Display, lifetime: Duration, took: Duration) {
+        self.emit(Severity::Info, "token_received", || {
+            let message =
+                format!("a token from {server} that lives {} s, in {} ms", lifetime.as_secs(), took.as_millis());
+            (message, vec![("server", server.to_string()), ("lifetime_ms", ms(lifetime)), ("took_ms", ms(took))])
+        });
+    }
+
+    pub(crate) fn token_request_failed(&self, error: &crate::Error, again_in: Option<Duration>) {
+        self.emit(Severity::Warning, "token_request_failed", || {
+            let mut fields = vec![("error", error.code().name().into())];
+            let then = match again_in {
+                Some(pause) => {
+                    fields.push(("again_in_ms", ms(pause)));
+                    format!("trying again in {} ms", pause.as_millis())
+                }
+                None => "giving up for now".into(),
+            };
+            if let Some(status) = error.status() {
+                fields.push(("status", status.to_string()));
+            }
+            (format!("no token: {}; {then}", error.code().meaning().trim_end_matches('.')), fields)
+        });
+    }
+
+    pub(crate) fn token_kept(&self, left: Duration) {
+        self.emit(Severity::Warning, "token_kept", || {
+            let message = format!("the present token is served until it ends, for another {} s", left.as_secs());
+            (message, vec![("left_ms", ms(left))])
+        });
+    }
+
+    pub(crate) fn token_waited(&self, took: Duration) {
+        self.emit(Severity::Debug, "token_waited", || {
+            (format!("a call waited {} ms for a token", took.as_millis()), vec![("took_ms", ms(took))])
+        });
+    }
+
+    pub(crate) fn token_delayed(&self, error: &crate::Error, wait: Duration) {
+        self.emit(Severity::Debug, "token_delayed", || {
+            let message =
+                format!("waiting up to {} ms before a token is requested: {}", wait.as_millis(), error.what());
+            (message, vec![("error", error.code().name().into()), ("wait_ms", ms(wait))])
+        });
+    }
+
+    pub(crate) fn token_condemned(&self) {
+        self.emit(Severity::Warning, "token_condemned", || {
+            ("an API refused the token with 401; it will be replaced".into(), Vec::new())
+        });
+    }
+
+    pub(crate) fn hold_opened(&self, length: Duration) {
+        self.emit(Severity::Warning, "hold_opened", || {
+            let message = format!(
+                "an API refuses fresh tokens too, so the token is not the problem; none is replaced for {} s",
+                length.as_secs()
+            );
+            (message, vec![("hold_ms", ms(length))])
+        });
+    }
+
+    pub(crate) fn request_resent(&self, reason: &'static str, send: u32) {
+        self.emit(Severity::Debug, "request_resent", || {
+            let message = format!("sending a request again after a 401 ({reason}), for the {send}. time");
+            (message, vec![("reason", reason.into()), ("send", send.to_string())])
+        });
+    }
+
+    fn emit(
+        &self,
+        severity: Severity,
+        name: &'static str,
+        made: impl FnOnce() -> (String, Vec<(&'static str, String)>),
+    ) {
+        let level = match severity {
+            Severity::Debug => log::Level::Debug,
+            Severity::Info => log::Level::Info,
+            Severity::Warning => log::Level::Warn,
+        };
+        let logged = log::log_enabled!(target: "svctoken", level);
+        if !logged && self.hook.is_none() {
+            return;
+        }
+        let (message, fields) = made();
+        if logged {
+            log::log!(target: "svctoken", level, "{name}: {message}");
+        }
+        if let Some(hook) = &self.hook {
+            let event = LogEvent { severity, name, message, fields };
+            // The host's code must not harm a token request that others wait for.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(&event)));
+        }
+    }
+}
+
+fn ms(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn an_event_reaches_the_hook_and_a_panic_in_it_nobody() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = seen.clone();
+        let log = Log::new(Some(Arc::new(move |event: &LogEvent| {
+            sink.lock().expect("no panic holds it").push((event.name(), event.fields().to_vec()));
+            assert!(event.name() != "hold_opened", "the host's own bug");
+        })));
+        log.hold_opened(Duration::from_secs(60));
+        log.token_received(&"https://a.example", Duration::from_secs(3600), Duration::from_millis(5));
+        let seen = seen.lock().expect("no panic holds it");
+        assert_eq!(seen[0], ("hold_opened", vec![("hold_ms", "60000".into())]));
+        assert_eq!(seen[1].0, "token_received");
+    }
+}

@@ -278,6 +278,10 @@ impl Slot {
                 return Ok(Token(latest));
             }
             match waited {
+                // Room for a token will be there before this caller's time is over: round again, to wait for it.
+                Ok(Some(Err(error)))
+                    if error.code() == ErrorCode::TokenLimit
+                        && error.retry_after().is_some_and(|time| time < wait.remaining()) => {}
                 Ok(Some(Err(error))) => return Err(error),
                 Err(stop) => return Err(stop.into_error(Stage::Waiting, &doing())),
                 // The token ended while this thread slept, or its patience outlived it.
@@ -366,8 +370,9 @@ impl Slot {
         if let Some(flight) = &progress.flight {
             return Joined::Flight { flight: flight.clone(), joined: true };
         }
-        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now, state != State::Ended));
-        if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings).err()) {
+        let alive = state != State::Ended;
+        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now, alive));
+        if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings, alive).err()) {
             return Joined::NotYet(not_yet);
         }
         match Flight::start(self, minting, reason(state, current)) {
@@ -403,7 +408,10 @@ impl Slot {
             let life = Life::new(began, lifetime, crypto::random_fraction());
             Arc::new(LiveToken { successor: condemned, ..LiveToken::new(granted, life) })
         };
-        self.current.store(token.clone());
+        // One that ended on its way serves those who wait for it, and must not displace one that lives.
+        if token.life.state(now) != State::Ended {
+            self.current.store(token.clone());
+        }
         token
     }
 }
@@ -441,6 +449,8 @@ fn reason(state: State, current: &LiveToken) -> Reason {
 }
 
 fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    #[cfg(test)]
+    crate::simulation::preempt();
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -476,6 +486,15 @@ mod tests {
         assert_eq!(slot.condemn("first"), Refusal::NoNews, "the second caller that saw the 401 changes nothing");
         slot.adopt(&mut Progress::default(), granted("second", HOUR), clock::now());
         assert!(slot.condemn("first") == Refusal::NoNews && slot.fresh().is_some(), "its successor is not condemned");
+    }
+
+    #[test]
+    fn p04_a_token_that_ended_on_its_way_displaces_none_that_lives() {
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"late")));
+        let began = clock::now();
+        slot.adopt(&mut Progress::default(), granted("living", Lifetime::Lasts(Duration::from_secs(3600))), began);
+        slot.adopt(&mut Progress::default(), granted("late", Lifetime::Lasts(Duration::from_nanos(1))), began);
+        assert_eq!(slot.fresh().expect("it lives").as_str(), "living");
     }
 
     #[test]

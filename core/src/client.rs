@@ -282,7 +282,7 @@ impl Client {
     /// Logs what became of a refused token; true if it was condemned.
     fn told(&self, refusal: Refusal) -> bool {
         match refusal {
-            Refusal::Condemned => self.0.log.token_condemned(),
+            Refusal::Condemned => self.0.log.token_condemned(self.0.grant.is_some()),
             Refusal::HoldOpened(length) => self.0.log.hold_opened(length),
             Refusal::NoNews => {}
         }

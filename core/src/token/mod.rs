@@ -5,6 +5,8 @@ mod flight;
 pub(crate) mod governor;
 mod life;
 pub(crate) mod mint;
+#[cfg(test)]
+mod properties;
 
 use std::cmp::min;
 use std::fmt;
@@ -471,7 +473,10 @@ mod tests {
         let living = Arc::downgrade(&Slot::of(identity("with a living token")));
         living.upgrade().expect("just made").adopt(&mut Progress::default(), granted("t", HOUR), clock::now());
         let left = Arc::downgrade(&Slot::of(identity("left alone")));
-        Slot::of(identity("the next"));
+        // Some of them share the part of the registry that is looked through when it changes.
+        for next in 0..2000 {
+            Slot::of(identity(&format!("the next: {next}")));
+        }
         assert!(Arc::ptr_eq(&held, &Slot::of(identity("held by a client"))));
         assert!(living.upgrade().is_some());
         assert!(left.upgrade().is_none());

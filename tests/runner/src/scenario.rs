@@ -64,6 +64,7 @@ pub enum Action {
     InvalidateToken { client: String, token: String, expect: Expect },
     Stats { client: String, expect: Expect },
     Describe { client: String, expect: Expect },
+    Events { client: String, expect: Value },
     Close { client: String },
     Advance { ms: u64, library: bool, sandbox: bool },
     Await { counters: Value },
@@ -224,6 +225,16 @@ fn action(value: Value) -> Result<Action, String> {
         },
         "stats" => Action::Stats { client: fields.text(verb)?, expect: any_field_expect(&mut fields)? },
         "describe" => Action::Describe { client: fields.text(verb)?, expect: expect(&mut fields, &["text"])? },
+        "events" => {
+            let client = fields.text(verb)?;
+            let expect = fields.take("expect").ok_or("\"events\" wants \"expect\"")?;
+            let includes = expect.as_object().is_some_and(|members| members.contains_key("$includes"));
+            if !expect.is_array() && !includes {
+                return Err(format!("\"expect\" of events is an array or $includes, not {expect}"));
+            }
+            expectation::check(&expect)?;
+            Action::Events { client, expect }
+        }
         "close" => Action::Close { client: fields.text(verb)? },
         "advance_ms" => {
             let ms = fields.optional_number(verb)?.unwrap_or_default();
@@ -366,6 +377,7 @@ fn check_names_after<'a>(
             Action::InvalidateToken { client, .. }
             | Action::Stats { client, .. }
             | Action::Describe { client, .. }
+            | Action::Events { client, .. }
             | Action::Close { client } => (Some(client), None),
             Action::Advance { .. }
             | Action::Await { .. }
@@ -422,6 +434,9 @@ mod tests {
             (step(r#"{"repeat": 2, "steps": [{"get_token": "b"}]}"#), "unknown client b"),
             (step(r#"{"repeat": 2, "steps": [{"get_token": "a", "start": "t"}]}"#), "nothing waits"),
             (step(r#"{"get_token": "a", "request": "a"}"#), "request"),
+            (step(r#"{"events": "a"}"#), "expect"),
+            (step(r#"{"events": "a", "expect": {"name": "token_waited"}}"#), "array"),
+            (step(r#"{"events": "b", "expect": []}"#), "unknown client b"),
         ] {
             let error = error_of(&text);
             assert!(error.contains(reason), "{text}: {error}");

@@ -103,9 +103,9 @@ fn forms(secret: &str) -> BTreeSet<Vec<u8>> {
             let text = base64.encode([&[0; 2][..before], secret.as_bytes()].concat());
             // The outer characters hold bits of the neighbours.
             let begin = [0, 2, 3][before];
-            let end = text.len() - usize::from((before + secret.len()) % 3 != 0);
+            let end = text.len() - usize::from(!(before + secret.len()).is_multiple_of(3));
             // Of an empty text nothing is left.
-            forms.insert(text.as_bytes().get(begin..end).unwrap_or_default().to_vec());
+            forms.extend(text.as_bytes().get(begin..end).map(<[u8]>::to_vec));
         }
     }
     forms
@@ -123,6 +123,7 @@ mod tests {
         secrets.add(SECRET);
         secrets.add("short-sec");
         secrets.add_public("mdb_sa_sk_Q7 is how they begin");
+        secrets.add_public("");
         secrets.find_in(text)
     }
 
@@ -152,16 +153,6 @@ mod tests {
         for text in ["", "mdb_sa_sk_Q7", "x+ 4fü&\"k", "short-se", &BASE64_STANDARD.encode("mdb_sa_sk_")] {
             assert_eq!(found(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn short_public_texts_hide_nothing() {
-        let mut secrets = Secrets::default();
-        secrets.add(SECRET);
-        for public in ["", "m", "md"] {
-            secrets.add_public(public);
-        }
-        assert!(secrets.find_in(SECRET).is_some());
     }
 
     #[test]

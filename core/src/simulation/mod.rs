@@ -299,7 +299,8 @@ impl Random {
 }
 
 /// Runs a test for `cases` seeds that differ from run to run; SVCTOKEN_SEED names the first, and SVCTOKEN_CASES how many.
-pub(crate) fn for_seeds(cases: u64, mut test: impl FnMut(u64)) {
+/// Returns how many they were.
+pub(crate) fn for_seeds(cases: u64, mut test: impl FnMut(u64)) -> u64 {
     let given = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().expect("a number"));
     let first = given("SVCTOKEN_SEED");
     let cases = given("SVCTOKEN_CASES").unwrap_or(if first.is_some() { 1 } else { cases });
@@ -309,6 +310,7 @@ pub(crate) fn for_seeds(cases: u64, mut test: impl FnMut(u64)) {
         test(seed);
         drop(said);
     }
+    cases
 }
 
 struct SaidOnPanic(u64);

@@ -29,6 +29,7 @@ struct Setting {
     timeout: Duration,
     max_attempts: u64,
     callers: u64,
+    grid: Duration,
     scopes: u64,
 }
 
@@ -43,6 +44,7 @@ impl Setting {
             timeout: random.pick(&[SECOND * 60, SECOND * 5]),
             max_attempts: random.pick(&[1, 3, 10]),
             callers: 1 + random.below(5),
+            grid: random.pick(&[Duration::ZERO, SECOND / 10, SECOND]),
             scopes: 1 + random.below(2),
         }
     }
@@ -454,8 +456,9 @@ impl Weather {
 fn run(seed: u64, counts: &Arc<Counts>) -> Vec<BootTime> {
     let mut random = Random::new(!seed);
     let setting = Setting::random(&mut random);
+    let mut random = random.on_grid(setting.grid);
     let weather = Arc::new(Mutex::new(Weather {
-        random: Random::new(random.next()),
+        random: Random::new(random.next()).on_grid(setting.grid),
         setting: setting.clone(),
         mood: Mood::Well,
         forbidden: false,
@@ -480,7 +483,7 @@ fn run(seed: u64, counts: &Arc<Counts>) -> Vec<BootTime> {
         for caller in 0..case.setting.callers {
             let scope = (caller % case.setting.scopes) as usize;
             let (case, client, world_of_caller) = (case.clone(), clients[scope].clone(), world.clone());
-            let random = Random::new(random.next());
+            let random = Random::new(random.next()).on_grid(case.setting.grid);
             world.spawn(move || case.caller(client, scope, &world_of_caller, random));
         }
         for _ in 0..20 {

@@ -76,20 +76,26 @@ fn p05_tokens_of_every_lifetime_are_reused() {
 
 #[test]
 fn p09_a_slow_server_loses_no_token_to_impatient_callers() {
-    let servers = Servers::new(granting(SECOND * 300, SECOND * 2), accepting);
+    let servers = Servers::new(granting(SECOND * 300, SECOND * 2), |_| (LATENCY, 200));
     let used = Arc::new(Mutex::new(HashSet::new()));
     let last_timeout = Arc::new(Mutex::new(Duration::ZERO));
     World::run(1, servers.serve(), |world| {
         let client = builder(&new_client_id()).build().expect("valid options");
-        for _ in 0..20 {
+        for caller in 0..20 {
             let (client, used, last_timeout) = (client.clone(), used.clone(), last_timeout.clone());
             let options = CallOptions { timeout: Some(SECOND), ..CallOptions::default() };
             world.spawn(move || {
-                poll(SECOND, HOUR, || match client.get_token_with(&options) {
-                    Ok(token) => drop(used.lock().expect("no panic holds it").insert(token.as_str().to_string())),
-                    Err(error) => {
-                        assert_eq!(error.code(), ErrorCode::Timeout);
-                        *last_timeout.lock().expect("no panic holds it") = awake();
+                poll(SECOND, HOUR, || {
+                    let result = match caller % 2 {
+                        0 => client.get_token_with(&options).map(|token| Some(token.as_str().to_string())),
+                        _ => client.request("GET", "/resource").timeout(SECOND).send().map(|_| None),
+                    };
+                    match result {
+                        Ok(token) => used.lock().expect("no panic holds it").extend(token),
+                        Err(error) => {
+                            assert_eq!(error.code(), ErrorCode::Timeout);
+                            *last_timeout.lock().expect("no panic holds it") = awake();
+                        }
                     }
                 });
             });

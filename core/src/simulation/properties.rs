@@ -119,15 +119,21 @@ impl Model {
                 &mut self.failed[scope]
             }
         };
-        let in_a_row = memory.as_ref().map_or(1, |before| before.in_a_row + 1);
-        *memory = Some(Failed { at: clock::now(), error, retry_after, in_a_row });
+        let failed = match &memory {
+            Some(before) if before.is_moot(scope) => None,
+            before => {
+                let in_a_row = before.as_ref().map_or(1, |before| before.in_a_row + 1);
+                Some(Failed { scope, at: clock::now(), error, retry_after, in_a_row })
+            }
+        };
+        *memory = failed;
     }
 
     fn flight_succeeded(&mut self, scope: usize) {
         self.failed[scope] = None;
         for memory in [&mut self.refused, &mut self.cool_down] {
             // What still runs came after this request had left, and is the newer word.
-            memory.take_if(|failed| failed.least_left(false).is_zero());
+            memory.take_if(|failed| failed.least_left(false).is_zero() || failed.is_moot(scope));
         }
     }
 
@@ -135,13 +141,14 @@ impl Model {
     fn forbids(&self, scope: usize, alive: bool, attempt: u64) -> Option<&Failed> {
         let own = self.failed[scope].as_ref().filter(|_| attempt == 1);
         let all = [own, self.refused.as_ref(), self.cool_down.as_ref()];
-        all.into_iter().flatten().find(|failed| failed.least_left(alive) > TOLERANCE)
+        all.into_iter().flatten().find(|failed| failed.least_left(alive) > TOLERANCE && !failed.is_moot(scope))
     }
 }
 
 /// A flight that failed.
 #[derive(Debug)]
 struct Failed {
+    scope: usize,
     at: BootTime,
     error: ErrorCode,
     retry_after: Option<Duration>,
@@ -149,6 +156,11 @@ struct Failed {
 }
 
 impl Failed {
+    /// Another scope's flight ended in this same moment, and which is the later word cannot be told from the events.
+    fn is_moot(&self, scope: usize) -> bool {
+        self.scope != scope && self.at == clock::now()
+    }
+
     /// The least time until the next flight.
     fn least_left(&self, alive: bool) -> Duration {
         let doubled = min(SECOND * 300, SECOND * 30 * 2u32.pow(min(self.in_a_row - 1, 5)));
@@ -314,7 +326,7 @@ impl Case {
                 Some(token.as_str().into())
             }
             Err(error) => {
-                self.judge_error(&error, scope, cancelled_after.is_some(), &mut books);
+                self.judge_error(&error, scope, &before, cancelled_after.is_some(), &mut books);
                 None
             }
         }
@@ -351,7 +363,7 @@ impl Case {
         }
     }
 
-    fn judge_error(&self, error: &Error, scope: usize, cancels: bool, books: &mut Books) {
+    fn judge_error(&self, error: &Error, scope: usize, before: &Before, cancels: bool, books: &mut Books) {
         match error.code() {
             ErrorCode::Cancelled if cancels => return count(&self.counts.cancels),
             ErrorCode::Timeout => count(&self.counts.timeouts),
@@ -360,6 +372,11 @@ impl Case {
         }
         if let Some(token) = books.current(SCOPES[scope]).filter(|token| token.lives(clock::now())) {
             let what = format!("an error though a token lives: {error}, {token:?}");
+            books.wrong(what);
+        }
+        let slept = clock::now().since(before.now) > awake() - before.awake;
+        if let Some(index) = before.current.filter(|index| books.tokens[*index].lives(before.now) && !slept) {
+            let what = format!("an error to a caller who came while a token lived: {error}, {:?}", books.tokens[index]);
             books.wrong(what);
         }
     }
@@ -412,6 +429,7 @@ fn possible(books: &Books, scope: &str) -> Vec<Issued> {
 /// What was there when a call began.
 struct Before {
     awake: Duration,
+    now: BootTime,
     /// The index of the token that was current.
     current: Option<usize>,
     /// A token request was under way.
@@ -422,7 +440,12 @@ impl Before {
     fn now(books: &Books, scope: &str) -> Before {
         let text = books.current(scope).map(|token| token.text.clone());
         let current = text.and_then(|text| books.tokens.iter().rposition(|token| token.text == text));
-        Before { awake: awake(), current, flight: books.under_way.iter().any(|other| other == scope) }
+        Before {
+            awake: awake(),
+            now: clock::now(),
+            current,
+            flight: books.under_way.iter().any(|other| other == scope),
+        }
     }
 }
 

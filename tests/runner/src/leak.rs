@@ -103,8 +103,9 @@ fn forms(secret: &str) -> BTreeSet<Vec<u8>> {
             let text = base64.encode([&[0; 2][..before], secret.as_bytes()].concat());
             // The outer characters hold bits of the neighbours.
             let begin = [0, 2, 3][before];
-            let end = text.len() - usize::from((before + secret.len()) % 3 != 0);
-            forms.insert(text.as_bytes()[begin..end].to_vec());
+            let end = text.len() - usize::from(!(before + secret.len()).is_multiple_of(3));
+            // Of an empty text nothing is left.
+            forms.extend(text.as_bytes().get(begin..end).map(<[u8]>::to_vec));
         }
     }
     forms
@@ -122,6 +123,7 @@ mod tests {
         secrets.add(SECRET);
         secrets.add("short-sec");
         secrets.add_public("mdb_sa_sk_Q7 is how they begin");
+        secrets.add_public("");
         secrets.find_in(text)
     }
 

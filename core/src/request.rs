@@ -15,6 +15,8 @@ use crate::wait::{CallOptions, CancelToken, InterruptCheck, Wait};
 
 /// How long a token that is too fresh is given to become known everywhere.
 const REPLICA_LAG: Duration = Duration::from_millis(250);
+/// More than any server takes, and few enough for the map that holds them, which panics when it is full.
+const MOST_HEADERS: usize = 1000;
 
 /// A request in the making; [`send`](RequestBuilder::send) sends it.
 ///
@@ -193,6 +195,9 @@ impl<'a> RequestBuilder<'a> {
     }
 
     fn header_map(&self, settings: &Settings) -> Result<HeaderMap> {
+        if self.headers.len() + settings.headers.len() > MOST_HEADERS {
+            return Err(Error::argument(format!("a request has more than {MOST_HEADERS} headers")));
+        }
         let mut headers = HeaderMap::new();
         let mut defaults = vec![("user-agent", settings.user_agent.as_str()), ("accept", settings.accept.as_str())];
         defaults.extend(settings.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));

@@ -141,6 +141,9 @@ impl Settings {
         for (option, value) in [("user_agent", &user_agent), ("accept", &accept)] {
             header::check_value(value).map_err(|why| Error::configuration(format!("{option} {why}")))?;
         }
+        if max_response_bytes == Some(0) {
+            return Err(Error::configuration("max_response_bytes must be 1 or more"));
+        }
         let timeout = given_time("timeout", timeout, 60)?;
         let tokens = match (credential, access_token) {
             (Some(credential), _) => {
@@ -183,6 +186,9 @@ impl GrantSettings {
             Some("raw") => AuthEncoding::Raw,
             Some(other) => return Err(unknown_choice("auth_encoding", other, "form or raw")),
         };
+        if config.mint_budget == Some(0) {
+            return Err(Error::configuration("mint_budget must be 1 or more"));
+        }
         let max_attempts = config.max_attempts.unwrap_or(3);
         if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
             let what = format!("max_attempts is {max_attempts}; it can be 1 to {MOST_ATTEMPTS}");

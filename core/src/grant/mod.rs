@@ -115,7 +115,7 @@ pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings) ->
         && let Some(json) = &json
         && json.get("access_token").is_some_and(|token| !token.is_null())
     {
-        return read_granted(json).map_err(|what| bad_answer(answer, what, FailureClass::Wrong));
+        return read_granted(json, settings).map_err(|what| bad_answer(answer, what, FailureClass::Wrong));
     }
     let (oauth_error, description) = json.as_ref().map(|json| read_error(json, settings)).unwrap_or_default();
     if success && oauth_error.is_none() {
@@ -128,11 +128,14 @@ pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings) ->
     Err(refusal(answer, oauth_error, description, settings))
 }
 
-fn read_granted(json: &Value) -> Result<Granted, String> {
+fn read_granted(json: &Value, settings: &GrantSettings) -> Result<Granted, String> {
     match json.get("token_type") {
         None | Some(Value::Null) => {}
         Some(Value::String(name)) if name.eq_ignore_ascii_case("bearer") => {}
-        Some(other) => return Err(format!("the token_type is {other}, and only Bearer is understood")),
+        Some(other) => {
+            let shown = tidy(&other.to_string(), settings);
+            return Err(format!("the token_type is {shown}, and only Bearer is understood"));
+        }
     }
     let token = match json.get("access_token") {
         Some(Value::String(token)) => token,

@@ -111,7 +111,7 @@ impl World {
             if ended {
                 self.idle(state, me, None);
             } else {
-                self.hand_on(state, me, |task, state| task != me && !state.tasks[&task].idle);
+                self.hand_on(state, me, |task, _| task != me);
             }
         }
     }
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// Gives the turn to a thread that can go on and is one of `those`, and comes back with the next turn.
-    fn hand_on(&self, mut state: MutexGuard<'_, State>, me: usize, those: impl Fn(usize, &State) -> bool) {
+    fn hand_on(&self, mut state: MutexGuard<'_, State>, me: usize, those: impl Fn(usize, &Task) -> bool) {
         state.choose(those);
         let mine = state.tasks.get(&me).map(|task| task.turn.clone());
         while let Some(mine) = mine.as_ref().filter(|_| state.turn != me) {
@@ -149,26 +149,26 @@ impl World {
 }
 
 impl State {
-    fn choose(&mut self, those: impl Fn(usize, &State) -> bool) {
-        let ready = |state: &State| -> Vec<usize> {
-            let tasks = state.tasks.iter().filter(|(task, other)| !other.idle && those(**task, state));
-            tasks.map(|(task, _)| *task).collect()
-        };
-        let mut able = ready(self);
-        if able.is_empty() && !self.tasks.is_empty() {
+    /// Draws whose turn it is among `those` that can go on; while nobody can, time passes.
+    fn choose(&mut self, those: impl Fn(usize, &Task) -> bool) {
+        let can =
+            |tasks: &BTreeMap<usize, Task>| tasks.iter().filter(|(id, task)| !task.idle && those(**id, task)).count();
+        let mut able = can(&self.tasks);
+        if able == 0 && !self.tasks.is_empty() {
             let next = self.tasks.values().filter_map(|task| task.until).min();
             self.awake = self.awake.max(next.expect("every thread of this world waits for ever"));
-            let now = self.awake;
-            for task in self.tasks.values_mut().filter(|task| task.until.is_some_and(|until| until <= now)) {
-                task.idle = false;
+            for task in self.tasks.values_mut() {
+                task.idle &= task.until.is_none_or(|until| until > self.awake);
             }
-            able = ready(self);
+            able = can(&self.tasks);
         }
-        if able.is_empty() {
-            return;
+        if able > 0 {
+            let nth = self.random.below(able as u64) as usize;
+            let mut ready = self.tasks.iter().filter(|(id, task)| !task.idle && those(**id, task));
+            let (chosen, task) = ready.nth(nth).expect("counted above");
+            self.turn = *chosen;
+            task.turn.notify_one();
         }
-        self.turn = able[self.random.below(able.len() as u64) as usize];
-        self.tasks[&self.turn].turn.notify_one();
     }
 
     fn something_happened(&mut self) {

@@ -1,6 +1,7 @@
 //! The servers of a world: a token endpoint that keeps books of all it did, and an API that knows its tokens.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{Answer, HeaderMap, HeaderValue, Outgoing};
 use crate::simulation::{Server, World, here};
 use crate::wait::Wait;
+use crate::{Client, ClientBuilder, Environment};
 
 /// What a token endpoint does about one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,21 +107,21 @@ impl Books {
 }
 
 type TokenPlan = Box<dyn FnMut() -> (Duration, Play) + Send>;
-type ApiPlan = Box<dyn FnMut(&Issued) -> u16 + Send>;
+type ApiPlan = Box<dyn FnMut(&Issued) -> (Duration, u16) + Send>;
 
 /// What the servers do is decided by two functions, which may change their mind from request to request.
 pub(super) struct Servers {
     books: Mutex<Books>,
     /// How long an answer takes, and what it is.
     token_plan: Mutex<TokenPlan>,
-    /// The status for a request with a token that lives; dead and revoked ones get a 401.
+    /// The same for a request with a token that lives; dead and revoked ones get a 401.
     api_plan: Mutex<ApiPlan>,
 }
 
 impl Servers {
     pub(super) fn new(
         token_plan: impl FnMut() -> (Duration, Play) + Send + 'static,
-        api_plan: impl FnMut(&Issued) -> u16 + Send + 'static,
+        api_plan: impl FnMut(&Issued) -> (Duration, u16) + Send + 'static,
     ) -> Arc<Servers> {
         Arc::new(Servers {
             books: Mutex::default(),
@@ -176,7 +178,7 @@ impl Servers {
         let now = clock::now();
         let header = outgoing.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let text = header.strip_prefix("Bearer ").unwrap_or_default();
-        let status = {
+        let (latency, status) = {
             let mut books = self.books();
             books.api_requests += 1;
             let Some(token) = books.by_text(text).cloned() else {
@@ -185,10 +187,10 @@ impl Servers {
             };
             match token.lives(now) && !token.revoked {
                 true => (self.api_plan.lock().expect("no plan panics"))(&token),
-                false => 401,
+                false => (Duration::ZERO, 401),
             }
         };
-        wait.sleep(Duration::from_millis(20)).map_err(|stop| stop.into_error(Stage::Receiving, "reading"))?;
+        wait.sleep(latency).map_err(|stop| stop.into_error(Stage::Receiving, "reading"))?;
         self.books().api_accepted += u64::from(status == 200);
         Ok(answer(status, None, String::new()))
     }
@@ -265,4 +267,21 @@ pub(super) fn awake() -> Duration {
 
 pub(super) fn sleep(time: Duration) {
     let _ = Wait::of("simulation", Duration::MAX).sleep(time);
+}
+
+/// A client_id that no other world has: tokens and budgets are shared in the whole process.
+pub(super) fn new_client_id() -> String {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    format!("client-{}", MADE.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Options of a client of these servers. The client is to be made when its world begins and to be kept until that ends:
+/// what no client holds may be dropped by another test, whose clock is another.
+pub(super) fn builder(client_id: &str) -> ClientBuilder {
+    Client::builder()
+        .environment(Environment::from_pairs([("", "")]))
+        .client_id(client_id)
+        .client_secret("secret")
+        .token_url("http://127.0.0.1:1/token")
+        .base_url("http://127.0.0.1:1")
 }

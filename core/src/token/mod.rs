@@ -5,6 +5,8 @@ mod flight;
 pub(crate) mod governor;
 mod life;
 pub(crate) mod mint;
+#[cfg(test)]
+mod properties;
 
 use std::cmp::min;
 use std::fmt;
@@ -278,6 +280,10 @@ impl Slot {
                 return Ok(Token(latest));
             }
             match waited {
+                // Room for a token will be there before this caller's time is over: round again, to wait for it.
+                Ok(Some(Err(error)))
+                    if error.code() == ErrorCode::TokenLimit
+                        && error.retry_after().is_some_and(|time| time < wait.remaining()) => {}
                 Ok(Some(Err(error))) => return Err(error),
                 Err(stop) => return Err(stop.into_error(Stage::Waiting, &doing())),
                 // The token ended while this thread slept, or its patience outlived it.
@@ -366,8 +372,9 @@ impl Slot {
         if let Some(flight) = &progress.flight {
             return Joined::Flight { flight: flight.clone(), joined: true };
         }
-        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now, state != State::Ended));
-        if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings).err()) {
+        let alive = state != State::Ended;
+        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now, alive));
+        if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings, alive).err()) {
             return Joined::NotYet(not_yet);
         }
         match Flight::start(self, minting, reason(state, current)) {
@@ -466,7 +473,10 @@ mod tests {
         let living = Arc::downgrade(&Slot::of(identity("with a living token")));
         living.upgrade().expect("just made").adopt(&mut Progress::default(), granted("t", HOUR), clock::now());
         let left = Arc::downgrade(&Slot::of(identity("left alone")));
-        Slot::of(identity("the next"));
+        // Some of them share the part of the registry that is looked through when it changes.
+        for next in 0..2000 {
+            Slot::of(identity(&format!("the next: {next}")));
+        }
         assert!(Arc::ptr_eq(&held, &Slot::of(identity("held by a client"))));
         assert!(living.upgrade().is_some());
         assert!(left.upgrade().is_none());
@@ -487,8 +497,8 @@ mod tests {
     fn p04_a_token_that_ended_on_its_way_displaces_none_that_lives() {
         let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"late")));
         let began = clock::now();
-        slot.adopt(granted("living", Lifetime::Lasts(Duration::from_secs(3600))), began);
-        slot.adopt(granted("late", Lifetime::Lasts(Duration::from_nanos(1))), began);
+        slot.adopt(&mut Progress::default(), granted("living", Lifetime::Lasts(Duration::from_secs(3600))), began);
+        slot.adopt(&mut Progress::default(), granted("late", Lifetime::Lasts(Duration::from_nanos(1))), began);
         assert_eq!(slot.fresh().expect("it lives").as_str(), "living");
     }
 

@@ -5,7 +5,7 @@ use crate::expectation::{compare, shorten};
 use crate::leak::Secrets;
 use crate::line::{encode, pair};
 use crate::sandbox::{Sandbox, Space};
-use crate::scenario::{Action, Call, Expect, Scenario, Start};
+use crate::scenario::{Action, Call, Expect, Scenario, Start, Step};
 use crate::variables::Variables;
 use serde_json::{Map, Value, json};
 use std::cmp::min;
@@ -42,6 +42,9 @@ pub struct Searched {
     pub secrets: usize,
 }
 
+/// How many of the last requests are shown when a scenario fails.
+const SHOWN_REQUESTS: usize = 40;
+
 /// Why a scenario failed, with what helps to see why.
 #[derive(Debug)]
 pub struct Failure {
@@ -61,10 +64,10 @@ struct Run<'a> {
     driver: Driver,
     space: Space,
     variables: Variables,
-    /// Started calls: how many go by each name.
-    calls: HashMap<&'a str, usize>,
-    /// Calls that were waited for at once, and need a name only for the driver.
-    unnamed: usize,
+    /// Started calls: the driver's names of those that go by one name here.
+    calls: HashMap<&'a str, Vec<String>>,
+    /// How many calls were started: a driver wants a new name for each.
+    started: usize,
     /// What no error, description or log may show.
     secrets: Secrets,
     loud: bool,
@@ -133,7 +136,7 @@ impl<'a> Run<'a> {
             space,
             variables,
             calls: HashMap::new(),
-            unnamed: 0,
+            started: 0,
             secrets,
             loud: setting.loud,
             clients: BTreeSet::new(),
@@ -144,8 +147,11 @@ impl<'a> Run<'a> {
 
     fn steps(&mut self) -> Result<(), ((usize, String), String)> {
         let scenario = self.scenario;
-        scenario
-            .steps
+        self.steps_in_order(&scenario.steps)
+    }
+
+    fn steps_in_order(&mut self, steps: &'a [Step]) -> Result<(), ((usize, String), String)> {
+        steps
             .iter()
             .try_for_each(|step| self.step(&step.action).map_err(|what| ((step.number, step.text.clone()), what)))
     }
@@ -163,9 +169,7 @@ impl<'a> Run<'a> {
             Action::Call { call, start: Start::AndWait(expect) } => {
                 let until = Instant::now() + Duration::from_millis(call.for_ms.unwrap_or_default());
                 loop {
-                    self.unnamed += 1;
-                    let name = format!("unnamed.{}", self.unnamed);
-                    self.start(&name, call)?;
+                    let name = self.start(call)?;
                     let answer = self.ask(&["wait".to_owned(), name])?;
                     self.judge(&answer, expect)?;
                     if Instant::now() >= until {
@@ -174,14 +178,14 @@ impl<'a> Run<'a> {
                 }
             }
             Action::Call { call, start: Start::As(name, count) } => {
-                self.calls.insert(name, *count);
-                (0..*count).try_for_each(|index| self.start(&numbered(name, index), call))
+                let names = (0..*count).map(|_| self.start(call)).collect::<Result<Vec<_>, _>>()?;
+                self.calls.insert(name, names);
+                Ok(())
             }
             Action::Wait { call, same, expect } => self.wait(call, same, expect),
             Action::Cancel { call } => {
-                let count = self.calls[call.as_str()];
-                (0..count)
-                    .try_for_each(|index| self.ask_ok(&["cancel".to_owned(), encode(numbered(call, index).as_bytes())]))
+                let names = self.calls[call.as_str()].clone();
+                names.into_iter().try_for_each(|name| self.ask_ok(&["cancel".to_owned(), name]))
             }
             Action::InvalidateToken { client, token, expect } => {
                 let token = self.variables.text(token)?;
@@ -218,6 +222,10 @@ impl<'a> Run<'a> {
                 let pattern = self.variables.value(report)?;
                 compare("sandbox", &pattern, Some(&self.space.report(self.deadline)?))
             }
+            Action::Repeat { times, steps } => (1..=*times).try_for_each(|round| {
+                self.steps_in_order(steps)
+                    .map_err(|((number, text), what)| format!("round {round}, step {number} {text}: {what}"))
+            }),
         }
     }
 
@@ -268,8 +276,11 @@ impl<'a> Run<'a> {
         Ok(command)
     }
 
-    fn start(&mut self, name: &str, call: &Call) -> Result<(), String> {
-        let mut command = vec![call.kind.to_owned(), encode(name.as_bytes()), encode(call.client.as_bytes())];
+    /// Starts a call and returns the driver's name of it.
+    fn start(&mut self, call: &Call) -> Result<String, String> {
+        self.started += 1;
+        let name = format!("call.{}", self.started);
+        let mut command = vec![call.kind.to_owned(), name.clone(), encode(call.client.as_bytes())];
         if let Some((method, url)) = &call.target {
             command.push(encode(self.variables.text(method)?.as_bytes()));
             command.push(encode(self.variables.text(url)?.as_bytes()));
@@ -282,15 +293,16 @@ impl<'a> Run<'a> {
                 _ => push_option(&mut command, name, &value)?,
             }
         }
-        self.ask_ok(&command)
+        self.ask_ok(&command)?;
+        Ok(name)
     }
 
     /// Waits for every call of that name; each has to meet the expectation.
     fn wait(&mut self, call: &str, same: &[String], expect: &Expect) -> Result<(), String> {
         let mut first: Option<Answer> = None;
-        for index in 0..self.calls[call] {
-            let name = numbered(call, index);
-            let answer = self.ask(&["wait".to_owned(), encode(name.as_bytes())])?;
+        for (index, name) in self.calls[call].clone().into_iter().enumerate() {
+            let answer = self.ask(&["wait".to_owned(), name])?;
+            let name = format!("{call}.{}", index + 1);
             self.judge(&answer, expect).map_err(|error| format!("call {name}: {error}"))?;
             if let Some(first) = &first {
                 for field in same {
@@ -471,12 +483,13 @@ fn push_option(command: &mut Vec<String>, name: &str, value: &Value) -> Result<(
     Ok(())
 }
 
-/// A sandbox report for people: the counters, then one line a request, without headers and token texts.
+/// A sandbox report for people: the counters, then one line for each of the last requests, without headers and token texts.
 fn outline(report: &Value) -> String {
     let mut report = report.clone();
     let log = report.as_object_mut().and_then(|members| members.shift_remove("log")).unwrap_or_default();
     let mut text = report.to_string();
-    for entry in log.as_array().into_iter().flatten() {
+    let log = log.as_array().map(Vec::as_slice).unwrap_or_default();
+    for entry in &log[log.len().saturating_sub(SHOWN_REQUESTS)..] {
         let word = |key: &str| entry[key].as_str().unwrap_or_default();
         text.push_str(&format!(
             "\n    {} on connection {}{}: {} {} {} {} -> {}, token {}",

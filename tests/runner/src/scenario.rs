@@ -72,6 +72,7 @@ pub enum Action {
     Settings { settings: Value },
     Command { name: &'static str },
     ExpectSandbox { report: Value },
+    Repeat { times: u64, steps: Vec<Step> },
 }
 
 /// A call of the library that a driver runs on a thread of its own.
@@ -170,15 +171,7 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
         return Err("\"steps\" is missing".to_owned());
     };
     fields.end()?;
-    let steps = steps
-        .into_iter()
-        .enumerate()
-        .map(|(index, value)| {
-            let text = value.to_string();
-            let action = action(value).map_err(|error| format!("step {}: {error}", index + 1))?;
-            Ok(Step { number: index + 1, text, action })
-        })
-        .collect::<Result<Vec<_>, String>>()?;
+    let steps = read_steps(steps)?;
     check_names(&steps)?;
     Ok(Scenario {
         number,
@@ -193,6 +186,15 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
         files,
         steps,
     })
+}
+
+fn read_steps(steps: Vec<Value>) -> Result<Vec<Step>, String> {
+    let read = |(index, value): (usize, Value)| {
+        let text = value.to_string();
+        let action = action(value).map_err(|error| format!("step {}: {error}", index + 1))?;
+        Ok(Step { number: index + 1, text, action })
+    };
+    steps.into_iter().enumerate().map(read).collect()
 }
 
 fn action(value: Value) -> Result<Action, String> {
@@ -257,6 +259,13 @@ fn action(value: Value) -> Result<Action, String> {
             let report = Value::Object(fields.optional_object(verb)?);
             expectation::check(&report)?;
             Action::ExpectSandbox { report }
+        }
+        "repeat" => {
+            let times = fields.optional_number(verb)?.unwrap_or_default();
+            match fields.take("steps") {
+                Some(Value::Array(steps)) if times > 0 => Action::Repeat { times, steps: read_steps(steps)? },
+                _ => return Err("\"repeat\" is a number above 0 and wants \"steps\"".to_owned()),
+            }
         }
         _ => return Err(format!("unknown step {verb}")),
     };
@@ -330,10 +339,22 @@ fn patterns(members: Map<String, Value>, known: &[&str]) -> Result<Vec<(String, 
 
 /// Every client and call is named before it is used, and no started call is forgotten.
 fn check_names(steps: &[Step]) -> Result<(), String> {
-    let mut clients = BTreeSet::new();
-    let mut calls = BTreeSet::new();
+    check_names_after(steps, &mut BTreeSet::new(), &mut BTreeSet::new())
+}
+
+/// The same, after steps that made these clients and started these calls.
+fn check_names_after<'a>(
+    steps: &'a [Step],
+    clients: &mut BTreeSet<&'a str>,
+    calls: &mut BTreeSet<&'a str>,
+) -> Result<(), String> {
     let mut open = BTreeSet::new();
     for step in steps {
+        // A call started in there is waited for in there: the next round starts it anew.
+        if let Action::Repeat { steps, .. } = &step.action {
+            check_names_after(steps, clients, calls).map_err(|error| format!("step {}: {error}", step.number))?;
+            continue;
+        }
         let (client, call) = match &step.action {
             Action::Client { id, .. } => {
                 clients.insert(id.as_str());
@@ -363,7 +384,8 @@ fn check_names(steps: &[Step]) -> Result<(), String> {
             | Action::Release { .. }
             | Action::Settings { .. }
             | Action::Command { .. }
-            | Action::ExpectSandbox { .. } => (None, None),
+            | Action::ExpectSandbox { .. }
+            | Action::Repeat { .. } => (None, None),
         };
         if let Some(client) = client.filter(|client| !clients.contains(client.as_str())) {
             return Err(format!("step {}: unknown client {client}", step.number));
@@ -407,6 +429,10 @@ mod tests {
             (step(r#"{"get_token": "a", "start": "t"}"#), "nothing waits"),
             (step(r#"{"wait": "t"}"#), "unknown call t"),
             (step(r#"{"sandbox": "explode"}"#), "explode"),
+            (step(r#"{"repeat": 2}"#), "steps"),
+            (step(r#"{"repeat": 0, "steps": []}"#), "above 0"),
+            (step(r#"{"repeat": 2, "steps": [{"get_token": "b"}]}"#), "unknown client b"),
+            (step(r#"{"repeat": 2, "steps": [{"get_token": "a", "start": "t"}]}"#), "nothing waits"),
             (step(r#"{"get_token": "a", "request": "a"}"#), "request"),
             (step(r#"{"events": "a"}"#), "expect"),
             (step(r#"{"events": "a", "expect": {"name": "token_waited"}}"#), "array"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "client",
     "get_token",
     "get_token_info",
@@ -20,6 +20,7 @@ const VERBS: [&str; 17] = [
     "settings",
     "sandbox",
     "expect_sandbox",
+    "repeat",
 ];
 
 pub(super) struct Fields {

@@ -248,13 +248,12 @@ impl Slot {
                 }
                 Joined::NotYet(NotYet { error, .. }) => return Err(error),
             };
+            // So that the living token can still be used should the flight stall.
+            let half_of_what_is_left = min(current.life.ends.since(now), wait.remaining()) / 2;
             let patience = match state {
                 State::Stale if joined => return Ok(Token(current)),
-                State::Stale => Some(PATIENCE_WHEN_STALE),
-                // Half of what is left, so that the living token can still be used should the flight stall.
-                State::Ending if !current.life.is_condemned() => {
-                    Some(min(current.life.ends.since(now), wait.remaining()) / 2)
-                }
+                State::Stale => Some(min(PATIENCE_WHEN_STALE, half_of_what_is_left)),
+                State::Ending if !current.life.is_condemned() => Some(half_of_what_is_left),
                 // Who comes with a refused token, or none, has no use for what is here.
                 State::Ending | State::Fresh | State::Ended => None,
             };

@@ -40,7 +40,9 @@ impl Secrets {
 
     /// Adds a text that may be shown, even if a secret has a part in common with it: a client's id, an address.
     pub fn add_public(&mut self, text: &str) {
-        forms(text).iter().for_each(|form| self.public.extend(parts(form)));
+        if text.len() >= SHORTEST {
+            forms(text).iter().for_each(|form| self.public.extend(parts(form)));
+        }
     }
 
     /// Adds what the requests of a sandbox's report carried: Basic credentials, tokens, secrets in forms.

@@ -105,7 +105,7 @@ fn forms(secret: &str) -> BTreeSet<Vec<u8>> {
             let text = base64.encode([&[0; 2][..before], secret.as_bytes()].concat());
             // The outer characters hold bits of the neighbours.
             let begin = [0, 2, 3][before];
-            let end = text.len() - usize::from((before + secret.len()) % 3 != 0);
+            let end = text.len() - usize::from(!(before + secret.len()).is_multiple_of(3));
             forms.insert(text.as_bytes()[begin..end].to_vec());
         }
     }

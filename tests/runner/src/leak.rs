@@ -124,6 +124,7 @@ mod tests {
         secrets.add(SECRET);
         secrets.add("short-sec");
         secrets.add_public("mdb_sa_sk_Q7 is how they begin");
+        secrets.add_public("");
         secrets.find_in(text)
     }
 

@@ -17,7 +17,7 @@ use crate::http::{HttpClient, Network};
 use crate::log::{Log, LogHook};
 use crate::request::RequestBuilder;
 use crate::stats::{RequestCounters, Stats};
-use crate::token::{Account, Minting, Slot, Token};
+use crate::token::{Account, Minting, Refusal, Slot, Token};
 use crate::wait::{CallOptions, Wait};
 
 /// Gets tokens and makes requests with them.
@@ -193,13 +193,10 @@ impl Client {
     /// Says that a server refused this token with a 401, for those who send it themselves.
     ///
     /// True if it was the current token: it will be replaced by the next call that needs one. False if another has
-    /// taken its place already, and then nothing happens.
+    /// taken its place already, and then nothing happens; and false in a hold, which the refusal of a token that has
+    /// just replaced a refused one opens.
     pub fn invalidate_token(&self, token: &str) -> bool {
-        let condemned = self.0.slot.condemn(token);
-        if condemned {
-            self.0.log.token_condemned();
-        }
-        condemned
+        self.told(self.0.slot.invalidate(token))
     }
 
     /// A request with the token: `path_or_url` is a path on `base_url`'s origin, or a URL of it or of one of
@@ -267,8 +264,29 @@ impl Client {
         }
     }
 
-    pub(crate) fn slot(&self) -> &Slot {
-        &self.0.slot
+    /// An API refused this token, which was not new when it was sent.
+    pub(crate) fn condemn(&self, token: &Token) {
+        self.told(self.0.slot.condemn(token.as_str()));
+    }
+
+    /// An API refused this token, although it was new.
+    pub(crate) fn hold(&self, token: &Token) {
+        self.told(self.0.slot.hold(token));
+    }
+
+    /// An API accepted the successor of a condemned token.
+    pub(crate) fn accepted(&self, token: &Token) {
+        self.0.slot.accepted(token);
+    }
+
+    /// Logs what became of a refused token; true if it was condemned.
+    fn told(&self, refusal: Refusal) -> bool {
+        match refusal {
+            Refusal::Condemned => self.0.log.token_condemned(self.0.grant.is_some()),
+            Refusal::HoldOpened(length) => self.0.log.hold_opened(length),
+            Refusal::NoNews => {}
+        }
+        refusal == Refusal::Condemned
     }
 
     pub(crate) fn log(&self) -> &Log {

@@ -12,6 +12,10 @@ pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
 
 /// A random number in 0.0 ≤ x < 1.0, for jitter.
 pub(crate) fn random_fraction() -> f64 {
+    #[cfg(test)]
+    if let Some(fraction) = crate::simulation::fraction() {
+        return fraction;
+    }
     let mut bytes = [0; 8];
     // Without randomness the middle is as good a jitter as any.
     if SystemRandom::new().fill(&mut bytes).is_err() {

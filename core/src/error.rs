@@ -163,6 +163,7 @@ struct Facts {
     oauth_error: Option<String>,
     oauth_error_description: Option<String>,
     retry_after: Option<Duration>,
+    may_pass: bool,
 }
 
 impl Error {
@@ -176,6 +177,7 @@ impl Error {
             oauth_error: None,
             oauth_error_description: None,
             retry_after: None,
+            may_pass: false,
         }))
     }
 
@@ -222,6 +224,15 @@ impl Error {
 
     pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Error {
         self.change(|facts| facts.retry_after = retry_after)
+    }
+
+    /// Says that the failure, of a kind that usually lasts, may be gone at the next try.
+    pub(crate) fn that_may_pass(self) -> Error {
+        self.change(|facts| facts.may_pass = true)
+    }
+
+    pub(crate) fn may_pass(&self) -> bool {
+        self.0.may_pass
     }
 
     /// Says first what was being done: "requesting a token from …".

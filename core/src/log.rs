@@ -144,9 +144,14 @@ impl Log {
         });
     }
 
-    pub(crate) fn token_condemned(&self) {
+    pub(crate) fn token_condemned(&self, replaceable: bool) {
         self.emit(Severity::Warning, "token_condemned", || {
-            ("an API refused the token with 401; it will be replaced".into(), Vec::new())
+            let then = if replaceable {
+                "it will be replaced"
+            } else {
+                "it was a ready one, and there is no credential to request another with"
+            };
+            (format!("an API refused the token with 401; {then}"), Vec::new())
         });
     }
 

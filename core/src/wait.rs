@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::clock;
 use crate::error::{Error, ErrorCode, Stage};
 
 /// How long a wait goes on before it looks round, where no descriptor can wake it: for a host whose signal handler
@@ -188,7 +189,7 @@ impl Wait {
 
     /// What is left of the time.
     pub(crate) fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.deadline.saturating_duration_since(clock::instant())
     }
 
     /// Whether the wait is over already. The host is asked here too: where bytes come without a pause no poll waits.
@@ -241,7 +242,7 @@ impl Wait {
         let blind = self.interrupt.is_some() || (self.cancel.is_some() && cancel_event.is_none());
         loop {
             self.check()?;
-            let now = Instant::now();
+            let now = clock::instant();
             if patient_until.is_some_and(|until| until <= now) {
                 return Ok(false);
             }
@@ -254,6 +255,8 @@ impl Wait {
             }
             // Rounded up to the next millisecond, so that a poll never ends just before the deadline it was for.
             let left = left + Duration::from_micros(500);
+            #[cfg(test)]
+            let left = crate::simulation::wait(left);
             let mut fds = [const { None }; 2];
             fds[0] = fd.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
             fds[1] = cancel_event.map(|event| PollFd::from_borrowed_fd(event.fd(), PollFlags::IN));
@@ -308,7 +311,7 @@ fn poll_some(fds: [Option<PollFd<'_>>; 2], timeout: Duration) -> Result<Ready, E
 
 /// `length` from now, a year at most: no clock overflows, and nobody waits longer.
 fn far_enough(length: Duration) -> Instant {
-    Instant::now() + min(length, Duration::from_secs(365 * 24 * 3600))
+    clock::instant() + min(length, Duration::from_secs(365 * 24 * 3600))
 }
 
 /// A descriptor that becomes readable once and stays so.
@@ -338,6 +341,8 @@ impl Event {
         let writable = &self.readable;
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let writable = &self.writable;
+        #[cfg(test)]
+        crate::simulation::something_happened();
         // Fails only when the counter is full, and then the event is set already.
         let _ = rustix::io::write(writable, &1u64.to_ne_bytes());
     }

@@ -274,14 +274,11 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
              copying."
                 .into(),
         ),
-        ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(format!(
-            "Check client_id and client_secret; they hold characters that servers read in two ways: this server may \
-             want auth_encoding={}.",
-            match settings.auth_encoding {
-                AuthEncoding::Form => "raw",
-                AuthEncoding::Raw => "form",
-            }
-        )),
+        ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(other_encoding(settings)),
+        // What oidc-provider says of a credential that it could not decode.
+        ErrorCode::OauthError if answer.status == 400 && client_authentication::encodings_differ(settings) => {
+            Some(other_encoding(settings))
+        }
         ErrorCode::OauthError if answer.status == 404 => {
             Some("Check token_url (for Keycloak: server_url and realm): there is nothing at this address.".into())
         }
@@ -290,6 +287,17 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
         }
         _ => None,
     }
+}
+
+fn other_encoding(settings: &GrantSettings) -> String {
+    let other = match settings.auth_encoding {
+        AuthEncoding::Form => "raw",
+        AuthEncoding::Raw => "form",
+    };
+    format!(
+        "Check client_id and client_secret; they hold characters that servers read in two ways: this server may want \
+         auth_encoding={other}."
+    )
 }
 
 fn has_outer_space(settings: &GrantSettings) -> bool {

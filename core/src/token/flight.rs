@@ -90,22 +90,24 @@ impl Slot {
         let mut progress = lock(&progress);
         progress.flight = None;
         let before = progress.failure.take();
-        match minted {
+        let Minting { settings, account, .. } = minting;
+        let failure = match minted {
             Ok((granted, began)) => {
                 self.counters.token_received();
-                let token = self.adopt(granted, began);
-                minting.account.token_granted(token.life.ends);
-                Ok(token)
+                let token = self.adopt(&mut progress, granted, began);
+                account.granted(settings, token.life.ends);
+                return Ok(token);
             }
-            Err(failure) => {
-                self.counters.failed_refresh();
-                let now = clock::now();
-                let chance = crypto::random_fraction();
-                progress.failure =
-                    Some(Remembered::after(&failure, before.as_ref(), minting.account.first_end(), now, chance));
-                Err(failure.error)
-            }
-        }
+            Err(failure) => failure,
+        };
+        self.counters.failed_refresh();
+        let now = clock::now();
+        let chance = crypto::random_fraction();
+        let remembered = match account.failed(settings, &failure, now, chance) {
+            Some(remembered) => remembered,
+            None => progress.failure.insert(Remembered::after(&failure, before.as_ref(), None, now, chance)).clone(),
+        };
+        Err(remembered.at(now, false).map_or(failure.error, |not_yet| not_yet.error))
     }
 }
 

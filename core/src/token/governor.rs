@@ -106,9 +106,10 @@ impl Remembered {
         })
     }
 
+    /// How much longer a caller who has a living token or not is told of it.
     #[cfg(test)]
-    fn length(&self, now: BootTime) -> Duration {
-        self.until.since(now)
+    pub(crate) fn left(&self, now: BootTime, alive: bool) -> Duration {
+        if alive { self.until_with_token.since(now) } else { self.until.since(now) }
     }
 }
 
@@ -219,7 +220,7 @@ mod tests {
         let mut lengths = Vec::new();
         for _ in 0..6 {
             let now_remembered = Remembered::after(&refused, before.as_ref(), None, NOW, 0.5);
-            lengths.push(now_remembered.length(NOW).as_secs());
+            lengths.push(now_remembered.left(NOW, false).as_secs());
             before = Some(now_remembered);
         }
         assert_eq!(lengths, [30, 60, 120, 240, 300, 300]);
@@ -236,11 +237,11 @@ mod tests {
     #[test]
     fn p09_a_cool_down_is_clamped_and_the_true_wish_told() {
         let long = Remembered::after(&failure(FailureClass::Transient, Some(9999)), None, None, NOW, 0.5);
-        assert_eq!(long.length(NOW), SECOND * 300);
+        assert_eq!(long.left(NOW, false), SECOND * 300);
         let told = long.at(NOW, false).expect("remembered").error.retry_after();
         assert_eq!(told, Some(SECOND * 9999));
         let short = Remembered::after(&failure(FailureClass::Transient, Some(0)), None, None, NOW, 0.5);
-        assert_eq!(short.length(NOW), SECOND);
+        assert_eq!(short.left(NOW, false), SECOND);
     }
 
     #[test]
@@ -258,8 +259,8 @@ mod tests {
     #[test]
     fn p02_at_the_token_limit_the_first_known_end_is_waited_for() {
         let limit = failure(FailureClass::Limit, None);
-        assert_eq!(Remembered::after(&limit, None, Some(SECOND * 20), NOW, 0.5).length(NOW), SECOND * 20);
-        assert_eq!(Remembered::after(&limit, None, Some(SECOND * 2000), NOW, 0.5).length(NOW), SECOND * 60);
+        assert_eq!(Remembered::after(&limit, None, Some(SECOND * 20), NOW, 0.5).left(NOW, false), SECOND * 20);
+        assert_eq!(Remembered::after(&limit, None, Some(SECOND * 2000), NOW, 0.5).left(NOW, false), SECOND * 60);
     }
 
     #[test]

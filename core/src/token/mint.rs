@@ -14,6 +14,8 @@ use crate::stats::TokenCounters;
 use crate::token::{Minting, governor};
 use crate::wait::Wait;
 
+/// A year; longer is the same to everybody, and overflows somebody's clock.
+const LONGEST_RETRY_AFTER: u64 = 365 * 24 * 3600;
 /// Larger answers are no token answers.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
 
@@ -46,7 +48,7 @@ pub(crate) fn mint(
         let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
         log.token_request_failed(&failure.error, pause);
         match pause {
-            Some(pause) if trying.sleep(pause).is_ok() && account.enter(settings).is_ok() => {}
+            Some(pause) if trying.sleep(pause).is_ok() && account.enter(settings, false).is_ok() => {}
             _ => return Err(in_context(failure, settings, attempts)),
         }
     }
@@ -108,6 +110,7 @@ fn failure_of_network(error: Error) -> Failure {
             let error = Error::new(ErrorCode::BadTokenAnswer, Stage::Receiving, error.what());
             return Failure { class: FailureClass::Wrong, error };
         }
+        ErrorCode::TlsFailed if error.may_pass() => FailureClass::Transient,
         ErrorCode::TlsFailed | ErrorCode::InvalidArgument | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
         _ => FailureClass::Transient,
     };
@@ -117,8 +120,8 @@ fn failure_of_network(error: Error) -> Failure {
 /// Retry-After (RFC 9110 section 10.2.3): seconds, or a date against the answer's own Date, as our clock may be wrong.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get("retry-after")?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(LONGEST_RETRY_AFTER).min(LONGEST_RETRY_AFTER)));
     }
     let until = http_date(value)?;
     let now = date(headers).unwrap_or_else(clock::wall);
@@ -176,6 +179,7 @@ mod tests {
     #[test]
     fn p09_retry_after_is_read_in_both_forms() {
         assert_eq!(parsed(&[("retry-after", "120")]), Some(120));
+        assert_eq!(parsed(&[("retry-after", "99999999999999999999999999")]), Some(365 * 24 * 3600));
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(parsed(&[("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT"), date]), Some(60));
         assert_eq!(parsed(&[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT"), date]), Some(0));

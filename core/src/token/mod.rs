@@ -5,6 +5,8 @@ mod flight;
 pub(crate) mod governor;
 mod life;
 pub(crate) mod mint;
+#[cfg(test)]
+mod properties;
 
 use std::cmp::min;
 use std::fmt;
@@ -35,6 +37,9 @@ pub(crate) use flight::Minting;
 
 /// How long the caller that starts a refresh waits for it while its token is still good.
 const PATIENCE_WHEN_STALE: Duration = Duration::from_secs(3);
+const TOO_FRESH: Duration = Duration::from_secs(5);
+/// So long after it was minted the refusal of a successor tells that the token is not the problem.
+const YOUNG_SUCCESSOR: Duration = Duration::from_secs(60);
 /// How often a caller that waits for its turn looks whether another has brought a token meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
@@ -83,9 +88,11 @@ impl Token {
         self.0.header.clone()
     }
 
-    /// How long ago it was minted.
-    pub(crate) fn age(&self) -> Duration {
-        clock::now().since(self.0.life.begin)
+    /// Whether it is so new that a replica of the API may not know it yet. A share of a short life, because a token
+    /// near its end is refused for being over.
+    pub(crate) fn is_too_fresh(&self) -> bool {
+        let life = self.0.life;
+        clock::now().since(life.begin) < min(TOO_FRESH, life.ends.since(life.begin) / 2)
     }
 }
 
@@ -102,6 +109,8 @@ struct LiveToken {
     scope: Option<String>,
     life: Life,
     generation: u64,
+    /// It replaced a token that was refused, and no API has accepted it yet.
+    successor: bool,
 }
 
 static GENERATIONS: AtomicU64 = AtomicU64::new(1);
@@ -114,6 +123,7 @@ impl LiveToken {
             scope: None,
             life: Life::NONE,
             generation: 0,
+            successor: false,
         }
     }
 
@@ -127,6 +137,7 @@ impl LiveToken {
             scope: granted.scope,
             life,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+            successor: false,
         }
     }
 
@@ -137,6 +148,7 @@ impl LiveToken {
             scope: self.scope.clone(),
             life,
             generation: self.generation,
+            successor: self.successor,
         }
     }
 }
@@ -239,7 +251,9 @@ impl Slot {
             let patience = match state {
                 State::Stale if joined => return Ok(Token(current)),
                 State::Stale => Some(PATIENCE_WHEN_STALE),
-                _ => None,
+                // Half of what is left, so that the living token can still be used should the flight stall.
+                State::Ending => Some(min(current.life.ends.since(now), wait.remaining()) / 2),
+                State::Fresh | State::Ended => None,
             };
             let waiting_from = clock::now();
             let waited = flight.wait(wait, patience);
@@ -266,6 +280,10 @@ impl Slot {
                 return Ok(Token(latest));
             }
             match waited {
+                // Room for a token will be there before this caller's time is over: round again, to wait for it.
+                Ok(Some(Err(error)))
+                    if error.code() == ErrorCode::TokenLimit
+                        && error.retry_after().is_some_and(|time| time < wait.remaining()) => {}
                 Ok(Some(Err(error))) => return Err(error),
                 Err(stop) => return Err(stop.into_error(Stage::Waiting, &doing())),
                 // The token ended while this thread slept, or its patience outlived it.
@@ -275,7 +293,7 @@ impl Slot {
     }
 
     /// Condemns the token if it is the current one: it is to be replaced, and served until then. In a hold, none is.
-    pub(crate) fn condemn(&self, text: &str) -> bool {
+    pub(crate) fn condemn(&self, text: &str) -> Refusal {
         let progress = self.progress();
         let progress = lock(&progress);
         let current = self.current.load();
@@ -283,29 +301,48 @@ impl Slot {
         let alive = current.life.state(now) != State::Ended;
         let held = progress.hold.is_some_and(|hold| hold.is_on(now));
         if held || !alive || current.life.is_condemned() || current.text.reveal() != text {
-            return false;
+            return Refusal::NoNews;
         }
         self.current.store(Arc::new(current.with_life(current.life.condemned())));
         self.counters.condemned_token();
-        true
+        Refusal::Condemned
     }
 
-    /// A fresh token was refused even so: a newer one would fare no better, and minting is held for a while. Returns
-    /// how long, if that is news.
-    pub(crate) fn hold(&self, token: &Token) -> Option<Duration> {
-        let progress = self.progress();
-        let mut progress = lock(&progress);
-        let life = token.0.life;
-        let lifetime = life.ends.since(life.begin);
-        let hold = Hold::after(progress.hold, token.generation(), lifetime, clock::now());
-        let news = progress.hold != Some(hold);
+    /// As [`condemn`](Slot::condemn), for those who send the token themselves, and of whom it is not known whether
+    /// they were ever accepted: the refusal of a successor so young is the second in a row, and opens a hold.
+    pub(crate) fn invalidate(&self, text: &str) -> Refusal {
+        let current = self.current.load();
+        let young = clock::now().since(current.life.begin) < YOUNG_SUCCESSOR;
+        if current.successor && young && current.text.reveal() == text {
+            return self.hold(&Token(current));
+        }
+        self.condemn(text)
+    }
+
+    /// A fresh token was refused even so: a newer one would fare no better, and minting is held for a while.
+    pub(crate) fn hold(&self, token: &Token) -> Refusal {
+        self.open_hold(&mut lock(&self.progress()), &token.0)
+    }
+
+    fn open_hold(&self, progress: &mut Progress, token: &LiveToken) -> Refusal {
+        let lifetime = token.life.ends.since(token.life.begin);
+        let hold = Hold::after(progress.hold, token.generation, lifetime, clock::now());
+        if progress.hold == Some(hold) {
+            return Refusal::NoNews;
+        }
         progress.hold = Some(hold);
-        news.then_some(hold.length())
+        Refusal::HoldOpened(hold.length())
     }
 
     /// The successor of a condemned token was accepted: the token was the problem after all.
-    pub(crate) fn accepted(&self) {
-        lock(&self.progress()).hold = None;
+    pub(crate) fn accepted(&self, token: &Token) {
+        let progress = self.progress();
+        let mut progress = lock(&progress);
+        progress.hold = None;
+        let current = self.current.load();
+        if current.generation == token.generation() && current.successor {
+            self.current.store(Arc::new(LiveToken { successor: false, ..current.with_life(current.life) }));
+        }
     }
 
     fn progress(&self) -> Arc<crate::fork::Owned<Mutex<Progress>>> {
@@ -335,8 +372,9 @@ impl Slot {
         if let Some(flight) = &progress.flight {
             return Joined::Flight { flight: flight.clone(), joined: true };
         }
-        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now, state != State::Ended));
-        if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings).err()) {
+        let alive = state != State::Ended;
+        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now, alive));
+        if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings, alive).err()) {
             return Joined::NotYet(not_yet);
         }
         match Flight::start(self, minting, reason(state, current)) {
@@ -353,22 +391,42 @@ impl Slot {
     }
 
     /// Puts a granted token in place and returns it.
-    fn adopt(&self, granted: Granted, began: BootTime) -> Arc<LiveToken> {
+    fn adopt(&self, progress: &mut Progress, granted: Granted, began: BootTime) -> Arc<LiveToken> {
         let lifetime = match granted.lifetime {
             Lifetime::Lasts(lifetime) => lifetime,
             Lifetime::Unusable => return Arc::new(LiveToken::new(granted, Life::NONE)),
         };
         let current = self.current.load();
         let now = clock::now();
+        let condemned = current.life.is_condemned();
         let same = current.text.reveal() == granted.access_token.reveal();
         let token = if same && current.life.state(now) != State::Ended {
+            // The server has no other: the token it gave in place of a refused one is that same.
+            if condemned {
+                self.open_hold(progress, &current);
+            }
             Arc::new(current.with_life(current.life.postponed(now)))
         } else {
-            Arc::new(LiveToken::new(granted, Life::new(began, lifetime, crypto::random_fraction())))
+            let life = Life::new(began, lifetime, crypto::random_fraction());
+            Arc::new(LiveToken { successor: condemned, ..LiveToken::new(granted, life) })
         };
-        self.current.store(token.clone());
+        // One that ended on its way serves those who wait for it, and must not displace one that lives.
+        if token.life.state(now) != State::Ended {
+            self.current.store(token.clone());
+        }
         token
     }
+}
+
+/// What became of a refused token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It will be replaced.
+    Condemned,
+    /// A hold was opened, or made longer.
+    HoldOpened(Duration),
+    /// It was known, or the token is another by now.
+    NoNews,
 }
 
 /// What a caller who has no fresh token found.
@@ -393,12 +451,16 @@ fn reason(state: State, current: &LiveToken) -> Reason {
 }
 
 fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    #[cfg(test)]
+    crate::simulation::preempt();
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR: Lifetime = Lifetime::Lasts(Duration::from_secs(3600));
 
     fn granted(text: &str, lifetime: Lifetime) -> Granted {
         Granted { access_token: Secret::new(text.into()), scope: None, lifetime }
@@ -409,10 +471,7 @@ mod tests {
         let identity = |name: &str| Identity::of_bytes(crypto::sha256(name.as_bytes()));
         let held = Slot::of(identity("held by a client"));
         let living = Arc::downgrade(&Slot::of(identity("with a living token")));
-        living
-            .upgrade()
-            .expect("just made")
-            .adopt(granted("t", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
+        living.upgrade().expect("just made").adopt(&mut Progress::default(), granted("t", HOUR), clock::now());
         let left = Arc::downgrade(&Slot::of(identity("left alone")));
         // Some of them share the part of the registry that is looked through when it changes.
         for next in 0..2000 {
@@ -426,18 +485,27 @@ mod tests {
     #[test]
     fn p03_a_token_is_condemned_once_and_only_by_its_own_text() {
         let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"condemned")));
-        slot.adopt(granted("first", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
-        assert!(!slot.condemn("another") && slot.fresh().is_some());
-        assert!(slot.condemn("first") && slot.fresh().is_none());
-        assert!(!slot.condemn("first"), "the second caller that saw the 401 changes nothing");
-        slot.adopt(granted("second", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
-        assert!(!slot.condemn("first") && slot.fresh().is_some(), "its successor is not condemned");
+        slot.adopt(&mut Progress::default(), granted("first", HOUR), clock::now());
+        assert!(slot.condemn("another") == Refusal::NoNews && slot.fresh().is_some());
+        assert!(slot.condemn("first") == Refusal::Condemned && slot.fresh().is_none());
+        assert_eq!(slot.condemn("first"), Refusal::NoNews, "the second caller that saw the 401 changes nothing");
+        slot.adopt(&mut Progress::default(), granted("second", HOUR), clock::now());
+        assert!(slot.condemn("first") == Refusal::NoNews && slot.fresh().is_some(), "its successor is not condemned");
+    }
+
+    #[test]
+    fn p04_a_token_that_ended_on_its_way_displaces_none_that_lives() {
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"late")));
+        let began = clock::now();
+        slot.adopt(&mut Progress::default(), granted("living", Lifetime::Lasts(Duration::from_secs(3600))), began);
+        slot.adopt(&mut Progress::default(), granted("late", Lifetime::Lasts(Duration::from_nanos(1))), began);
+        assert_eq!(slot.fresh().expect("it lives").as_str(), "living");
     }
 
     #[test]
     fn p05_a_token_of_no_lifetime_is_never_kept() {
         let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"unusable")));
-        let token = slot.adopt(granted("now or never", Lifetime::Unusable), clock::now());
+        let token = slot.adopt(&mut Progress::default(), granted("now or never", Lifetime::Unusable), clock::now());
         assert_eq!(token.text.reveal(), "now or never");
         assert!(slot.fresh().is_none());
     }

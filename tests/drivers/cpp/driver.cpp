@@ -9,6 +9,8 @@
 #include <future>
 #include <iostream>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -194,8 +196,40 @@ void clear_environment() {
     for (const string &name : ours) unsetenv(name.c_str());
 }
 
-svctoken::Client make_client(Fields &fields) {
+// The events of a client that `events` has not taken yet.
+class Journal {
+public:
+    void keep(const svctoken::LogEvent &event) {
+        const std::lock_guard lock(mutex_);
+        const string number = std::to_string(count_++) + '.';
+        answer_.add(number + "severity", severity_name(event.severity()));
+        answer_.add(number + "name", event.name()).add(number + "message", event.message());
+        for (const auto &[name, text] : event.fields()) answer_.add(number + name, text);
+    }
+    Answer take() {
+        const std::lock_guard lock(mutex_);
+        count_ = 0;
+        return std::exchange(answer_, Answer());
+    }
+
+private:
+    static string severity_name(svctoken_log_severity severity) {
+        switch (severity) {
+            case SVCTOKEN_LOG_DEBUG: return "debug";
+            case SVCTOKEN_LOG_INFO: return "info";
+            case SVCTOKEN_LOG_WARNING: return "warning";
+            default: return "unknown";
+        }
+    }
+
+    std::mutex mutex_;
+    Answer answer_;
+    std::size_t count_ = 0;
+};
+
+svctoken::Client make_client(Fields &fields, const std::shared_ptr<Journal> &journal) {
     Config config;
+    config.on_log([journal](const svctoken::LogEvent &event) { journal->keep(event); });
     string constructor = "plain", server_url, realm;
     clear_environment();
     while (const auto field = fields.pair()) {
@@ -285,7 +319,9 @@ public:
         const string command = fields.word();
         if (command == "client") {
             const string id = fields.word();
-            clients_.insert_or_assign(id, make_client(fields));
+            const auto journal = std::make_shared<Journal>();
+            clients_.insert_or_assign(id, make_client(fields, journal));
+            journals_[id] = journal;
             return Answer().line();
         }
         if (command == "get_token" || command == "get_token_info" || command == "request") return start(command, fields);
@@ -314,6 +350,7 @@ public:
             }
             return answer.line();
         }
+        if (command == "events") return find(journals_, fields.word(), "client")->second->take().line();
         if (command == "close") {
             clients_.erase(find(clients_, fields.word(), "client"));
             return Answer().line();
@@ -351,6 +388,7 @@ private:
     }
 
     std::map<string, svctoken::Client> clients_;
+    std::map<string, std::shared_ptr<Journal>> journals_;
     // After the clients, so that no client ends before its calls.
     std::map<string, Call> calls_;
 };

@@ -14,12 +14,17 @@ const LISTS = ['allowed_origins', 'resource']
 
 const clients = new Map()
 const calls = new Map()
+/** The log events of each client that `events` has not taken yet. */
+const events = new Map()
 
 const commands = {
   client(fields) {
     const id = text(fields.shift())
     return settled(async () => {
-      clients.set(id, makeClient(fields.map(pair)))
+      const client = makeClient(fields.map(pair))
+      clients.set(id, client)
+      events.set(id, [])
+      client.on('log', (event) => events.get(id).push(event))
       return []
     })
   },
@@ -54,6 +59,11 @@ const commands = {
   },
   async stats([id]) {
     return line('ok', Object.entries(known(clients, id).stats()).map(([name, count]) => [snakeCase(name), count]))
+  },
+  async events([id]) {
+    const taken = known(events, id).splice(0)
+    return line('ok', taken.flatMap(({ fields, ...facts }, index) =>
+      Object.entries({ ...facts, ...fields }).map(([key, value]) => [`${index}.${key}`, value])))
   },
   async close([id]) {
     known(clients, id).close()
@@ -175,7 +185,7 @@ function errorFields(error) {
 }
 
 function known(map, id) {
-  if (!map.has(text(id))) throw new Broken(`unknown ${map === clients ? 'client' : 'call'} ${id}`)
+  if (!map.has(text(id))) throw new Broken(`unknown ${map === calls ? 'call' : 'client'} ${id}`)
   return map.get(text(id))
 }
 

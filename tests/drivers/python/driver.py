@@ -1,6 +1,7 @@
 """The Python driver: see ../README.md. Converts, calls, converts back, and judges nothing."""
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -175,8 +176,34 @@ class Call:
         self.result = (word, [*fields, ("elapsed_ms", round((time.monotonic() - begin) * 1000))])
 
 
+class Events(logging.Handler):
+    """Keeps the log events of all clients, which Python has one place for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    def taken(self) -> list[tuple[str, object]]:
+        self.acquire()
+        records, self.records = self.records, []
+        self.release()
+        return [(f"{index}.{key}", value) for index, record in enumerate(records) for key, value in facts_of(record)]
+
+
+def facts_of(record: logging.LogRecord) -> list[tuple[str, object]]:
+    event, fields = vars(record)["svctoken_event"], vars(record)["svctoken_fields"]
+    named = [("severity", record.levelname.lower()), ("name", event), ("message", record.getMessage())]
+    return [*named, *fields.items()]
+
+
 class Driver:
     def __init__(self) -> None:
+        self.events = Events()
+        logging.getLogger("svctoken").addHandler(self.events)
+        logging.getLogger("svctoken").setLevel(logging.DEBUG)
         self.clients: dict[str, svctoken.Client] = {}
         self.calls: dict[str, Call] = {}
 
@@ -224,6 +251,9 @@ class Driver:
             svctoken.testing.advance_clock(seconds(words[0]))
         elif command == "stats":
             return "ok", list(self.client(words[0]).stats().items())
+        elif command == "events":
+            self.client(words[0])
+            return "ok", self.events.taken()
         elif command == "close":
             self.client(words[0]).close()
         elif command == "describe":

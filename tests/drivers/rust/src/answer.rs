@@ -1,7 +1,7 @@
 //! Answer lines.
 
 use std::fmt::Display;
-use svctoken::{Error, Stats};
+use svctoken::{Error, LogEvent, Stats};
 use svctoken_runner::line::{encode, pair};
 
 pub(crate) struct Answer(String);
@@ -56,4 +56,14 @@ impl Answer {
 
 pub(crate) fn of_stats(stats: &Stats) -> Answer {
     stats.entries().into_iter().fold(Answer::ok(), |answer, (name, count)| answer.with(name, count))
+}
+
+pub(crate) fn of_events(events: &[LogEvent]) -> Answer {
+    events.iter().enumerate().fold(Answer::ok(), |answer, (number, event)| {
+        let answer = answer
+            .with(&format!("{number}.severity"), event.severity().name())
+            .with(&format!("{number}.name"), event.name())
+            .with(&format!("{number}.message"), event.message());
+        event.fields().iter().fold(answer, |answer, (name, value)| answer.with(&format!("{number}.{name}"), value))
+    })
 }

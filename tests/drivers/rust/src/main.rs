@@ -10,14 +10,19 @@ use call::Call;
 use fields::Fields;
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
-use svctoken::Client;
+use std::sync::{Arc, Mutex};
+use svctoken::{Client, LogEvent};
 
 /// The test is wrong, not the library.
 struct Broken(String);
 
+/// What a client's log hook was told.
+type Events = Arc<Mutex<Vec<LogEvent>>>;
+
 #[derive(Default)]
 struct Driver {
     clients: HashMap<String, Client>,
+    events: HashMap<String, Events>,
     calls: HashMap<String, Call>,
 }
 
@@ -45,9 +50,11 @@ impl Driver {
         match command.as_str() {
             "client" => {
                 let id = fields.word()?;
-                Ok(match client::make(fields)? {
+                let events = Events::default();
+                Ok(match client::make(fields, &events)? {
                     Ok(client) => {
-                        self.clients.insert(id, client);
+                        self.clients.insert(id.clone(), client);
+                        self.events.insert(id, events);
                         Answer::ok()
                     }
                     Err(error) => Answer::error(&error),
@@ -87,6 +94,12 @@ impl Driver {
             "stats" => {
                 let stats = self.client(&fields.word()?)?.stats();
                 Ok(answer::of_stats(&stats))
+            }
+            "events" => {
+                let id = fields.word()?;
+                let events = self.events.get(&id).ok_or_else(|| Broken(format!("unknown client {id}")))?;
+                let taken = std::mem::take(&mut *events.lock().expect("nothing panics while it holds this lock"));
+                Ok(answer::of_events(&taken))
             }
             "close" => {
                 self.client(&fields.word()?)?.close();

@@ -383,6 +383,7 @@ impl Slot {
                 Joined::Flight { flight, joined: false }
             }
             Err(error) => {
+                minting.account.withdraw(&minting.settings);
                 let what = format!("no thread for the token request: {error}");
                 let error = Error::new(ErrorCode::Internal, Stage::Waiting, what);
                 Joined::NotYet(NotYet { error, worth_waiting: None })

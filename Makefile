@@ -24,7 +24,7 @@ DRIVERS := --driver rust=$(DEBUG)/svctoken-driver \
            --driver python="$(PYTHON) tests/drivers/python/driver.py" \
            --driver node="node tests/drivers/node/driver.js"
 
-.PHONY: help check-tools build demo test test-rust test-scenarios test-python test-node test-keycloak test-oidc-provider lint sizes clean
+.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider lint sizes clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -81,6 +81,9 @@ test-rust: cargo-build ## the unit tests, and the C and C++ programs under ASan 
 
 test-scenarios: build ## every scenario in all five languages
 	$(DEBUG)/svctoken-runner $(DRIVERS)
+
+test-leaks: build ## the scenarios with everything logged and printed that can be, searched for secrets in every form
+	$(DEBUG)/svctoken-runner $(DRIVERS) --loud --jobs 8
 
 test-python: build ## what is Python's own: types, signals, fork
 	cd py && $(PYTHON) -m pytest -q tests

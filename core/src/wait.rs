@@ -254,13 +254,13 @@ impl Wait {
                 left = min(left, SLICE);
             }
             // Rounded up to the next millisecond, so that a poll never ends just before the deadline it was for.
-            let left = left + Duration::from_micros(500);
+            let rounded = left + Duration::from_micros(500);
             #[cfg(test)]
-            let left = crate::simulation::wait(left);
+            let rounded = crate::simulation::wait(left).map_or(rounded, |()| Duration::ZERO);
             let mut fds = [const { None }; 2];
             fds[0] = fd.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
             fds[1] = cancel_event.map(|event| PollFd::from_borrowed_fd(event.fd(), PollFlags::IN));
-            match poll_some(fds, left) {
+            match poll_some(fds, rounded) {
                 Ok(Ready { event: true, .. }) => return Ok(true),
                 // Without the flag it was set in the other process of a fork, which shares the descriptor.
                 Ok(Ready { cancel: true, .. }) => return Err(Stop::Cancelled),

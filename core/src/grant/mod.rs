@@ -193,11 +193,13 @@ fn read_error(json: &Value, settings: &GrantSettings) -> (Option<String>, Option
     }
 }
 
-/// A server's text as it may be shown: one line, not long, and without our own secret, should the server repeat it.
+/// A server's text as it may be shown: one line, not long, and without our own secret in any form it was sent in, should
+/// the server repeat it.
 fn tidy(text: &str, settings: &GrantSettings) -> String {
-    let credential = &settings.credential;
-    let mut text = text.replace(credential.client_secret.reveal(), "[secret]");
-    text.retain(|c| !c.is_control());
+    let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
+    for secret in client_authentication::forms_of_secret(settings) {
+        text = text.replace(secret.reveal(), "[secret]");
+    }
     match text.char_indices().nth(LONGEST_DESCRIPTION) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

@@ -233,13 +233,13 @@ pub(crate) fn exchange(outgoing: &Outgoing<'_>, wait: &Wait) -> Option<Result<An
     here().map(|place| (place.world.server)(outgoing, wait))
 }
 
-/// Waits as a poll of so long a time would; what is left of that time afterwards.
-pub(crate) fn wait(time: Duration) -> Duration {
-    let Some(Place { world, task }) = here() else { return time };
+/// Waits as a poll of so long a time would, but exactly.
+pub(crate) fn wait(time: Duration) -> Option<()> {
+    let Place { world, task } = here()?;
     let state = world.state();
     let until = state.awake.saturating_add(time);
     world.idle(state, task, Some(until));
-    Duration::ZERO
+    Some(())
 }
 
 /// Something was set for which another thread may wait.
@@ -259,16 +259,24 @@ pub(crate) fn preempt() {
 }
 
 /// Chance from a seed (splitmix64).
-pub(crate) struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    grid: Duration,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
+        Random { state: seed, grid: Duration::ZERO }
+    }
+
+    /// Times are multiples of `grid`, so that things happen in the same moment.
+    pub(crate) fn on_grid(self, grid: Duration) -> Random {
+        Random { grid, ..self }
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -294,21 +302,29 @@ impl Random {
     /// Up to `limit`, short times as likely as long ones.
     pub(crate) fn time(&mut self, limit: Duration) -> Duration {
         let limit = limit.as_secs_f64().max(0.002);
-        Duration::from_secs_f64(0.001 * (limit / 0.001).powf(self.fraction()))
+        let time = Duration::from_secs_f64(0.001 * (limit / 0.001).powf(self.fraction()));
+        match self.grid {
+            Duration::ZERO => time,
+            grid => grid * time.div_duration_f64(grid).ceil() as u32,
+        }
     }
 }
 
-/// Runs a test for `cases` seeds that differ from run to run; SVCTOKEN_SEED names the first, and SVCTOKEN_CASES how many.
-pub(crate) fn for_seeds(cases: u64, mut test: impl FnMut(u64)) {
+/// Runs a test for `cases` seeds that differ from run to run, but under CI=true, where a change is judged by what others
+/// passed too; SVCTOKEN_SEED names the first, and SVCTOKEN_CASES how many. Returns how many they were.
+pub(crate) fn for_seeds(cases: u64, mut test: impl FnMut(u64)) -> u64 {
     let given = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().expect("a number"));
     let first = given("SVCTOKEN_SEED");
     let cases = given("SVCTOKEN_CASES").unwrap_or(if first.is_some() { 1 } else { cases });
-    let first = first.unwrap_or_else(|| (crate::crypto::random_fraction() * 1e15) as u64);
+    let always_the_same = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    let drawn = || if always_the_same { 1 } else { (crate::crypto::random_fraction() * 1e15) as u64 };
+    let first = first.unwrap_or_else(drawn);
     for seed in first..first + cases {
         let said = SaidOnPanic(seed);
         test(seed);
         drop(said);
     }
+    cases
 }
 
 struct SaidOnPanic(u64);

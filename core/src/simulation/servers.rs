@@ -74,7 +74,7 @@ pub(super) struct Books {
     /// When token requests came.
     pub(super) requests: Vec<BootTime>,
     /// The scopes for which a token request is being answered.
-    under_way: Vec<String>,
+    pub(super) under_way: Vec<String>,
     /// The last answer's, by scope.
     pub(super) retry_after: HashMap<String, Duration>,
     /// API requests, and those answered 200.

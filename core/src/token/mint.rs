@@ -1,6 +1,7 @@
 //! One flight's work: token requests until a token, an end of patience, or a reason to give up. The only place where
 //! credential, grant and http meet.
 
+use std::cmp::min;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{self, BootTime};
@@ -11,11 +12,12 @@ use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenReque
 use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing};
 use crate::log::Reason;
 use crate::stats::TokenCounters;
-use crate::token::{Minting, governor};
+use crate::token::governor::NotYet;
+use crate::token::{LOOK_AGAIN, Minting, governor};
 use crate::wait::Wait;
 
-/// A year; longer is the same to everybody, and overflows somebody's clock.
-const LONGEST_RETRY_AFTER: u64 = 365 * 24 * 3600;
+/// A few thousand years, which no clock of any language overflows.
+const LONGEST_RETRY_AFTER: u64 = 100_000_000_000;
 /// Larger answers are no token answers.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
 
@@ -27,7 +29,7 @@ pub(crate) fn mint(
     counters: &TokenCounters,
     reason: Reason,
 ) -> Result<(Granted, BootTime), Failure> {
-    let Minting { settings, http, account, log } = minting;
+    let Minting { settings, http, log, .. } = minting;
     // The flight is nobody's call: the client's timeout bounds how long it is tried again, and an attempt once begun
     // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
     let trying = Wait::of("timeout", settings.retry_window);
@@ -47,9 +49,24 @@ pub(crate) fn mint(
         let fraction = crypto::random_fraction();
         let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
         log.token_request_failed(&failure.error, pause);
-        match pause {
-            Some(pause) if trying.sleep(pause).is_ok() && account.enter(settings, false).is_ok() => {}
-            _ => return Err(in_context(failure, settings, attempts)),
+        let again = pause.is_some_and(|pause| trying.sleep(pause).is_ok()) && wait_for_budget(minting, &trying);
+        if !again {
+            return Err(in_context(failure, settings, attempts));
+        }
+    }
+}
+
+/// Enters another attempt in the account's ledger, waiting for its turn if the time allows.
+fn wait_for_budget(minting: &Minting, trying: &Wait) -> bool {
+    loop {
+        match minting.account.enter(&minting.settings, false) {
+            Ok(()) => return true,
+            Err(NotYet { worth_waiting: Some(time), .. }) if time < trying.remaining() => {
+                if trying.sleep(min(time, LOOK_AGAIN)).is_err() {
+                    return false;
+                }
+            }
+            Err(_) => return false,
         }
     }
 }
@@ -179,7 +196,7 @@ mod tests {
     #[test]
     fn p09_retry_after_is_read_in_both_forms() {
         assert_eq!(parsed(&[("retry-after", "120")]), Some(120));
-        assert_eq!(parsed(&[("retry-after", "99999999999999999999999999")]), Some(365 * 24 * 3600));
+        assert_eq!(parsed(&[("retry-after", "99999999999999999999999999")]), Some(100_000_000_000));
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(parsed(&[("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT"), date]), Some(60));
         assert_eq!(parsed(&[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT"), date]), Some(0));

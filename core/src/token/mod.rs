@@ -41,7 +41,7 @@ const TOO_FRESH: Duration = Duration::from_secs(5);
 /// So long after it was minted the refusal of a successor tells that the token is not the problem.
 const YOUNG_SUCCESSOR: Duration = Duration::from_secs(60);
 /// How often a caller that waits for its turn looks whether another has brought a token meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Nobody told when a token that was given ends: only a refusal does.
 const READY_TOKEN_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -248,12 +248,14 @@ impl Slot {
                 }
                 Joined::NotYet(NotYet { error, .. }) => return Err(error),
             };
+            // So that the living token can still be used should the flight stall.
+            let half_of_what_is_left = min(current.life.ends.since(now), wait.remaining()) / 2;
             let patience = match state {
                 State::Stale if joined => return Ok(Token(current)),
-                State::Stale => Some(PATIENCE_WHEN_STALE),
-                // Half of what is left, so that the living token can still be used should the flight stall.
-                State::Ending => Some(min(current.life.ends.since(now), wait.remaining()) / 2),
-                State::Fresh | State::Ended => None,
+                State::Stale => Some(min(PATIENCE_WHEN_STALE, half_of_what_is_left)),
+                State::Ending if !current.life.is_condemned() => Some(half_of_what_is_left),
+                // Who comes with a refused token, or none, has no use for what is here.
+                State::Ending | State::Fresh | State::Ended => None,
             };
             let waiting_from = clock::now();
             let waited = flight.wait(wait, patience);

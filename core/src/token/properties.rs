@@ -167,7 +167,7 @@ fn p02_no_minute_holds_more_requests_than_the_budget_whoever_asks() {
             match ledger.enter(budget, now) {
                 Ok(()) => sent.push(now),
                 Err(wait) => {
-                    assert!(wait > Duration::ZERO && wait <= SECOND * 60);
+                    assert!(wait > Duration::ZERO && wait <= SECOND * 62);
                     assert!(
                         ledger.enter(budget, now + wait.mul_f64(0.99)).is_err(),
                         "nobody waits longer than need be"

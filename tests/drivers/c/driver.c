@@ -77,7 +77,24 @@ static void add_number(buffer *answer, const char *key, int64_t number) {
     add_text(answer, key, text);
 }
 
+/* Whether to show on standard error what a program might print, for the runner to search for secrets. */
+static bool is_loud;
+
+static void show(const char *name, const char *text) {
+    if (is_loud && text != NULL) fprintf(stderr, "%s: %s\n", name, text);
+}
+
+static void show_error(const svctoken_error *error) {
+    show("name", svctoken_error_name(error));
+    show("message", svctoken_error_message(error));
+    show("stage", svctoken_error_stage(error));
+    show("next_step", svctoken_error_next_step(error));
+    show("oauth_error", svctoken_error_oauth_error(error));
+    show("oauth_error_description", svctoken_error_oauth_error_description(error));
+}
+
 static void add_error(buffer *answer, svctoken_error *error) {
+    show_error(error);
     append(answer, "error", 5);
     add_number(answer, "code", svctoken_error_code(error));
     add_text(answer, "name", svctoken_error_name(error));
@@ -302,6 +319,8 @@ static const char *severity_name(svctoken_log_severity severity) {
 static void keep_event(const svctoken_log_event *event, void *user_data) {
     journal *j = user_data;
     const char *name, *text;
+    show(svctoken_log_event_name(event), svctoken_log_event_message(event));
+    for (size_t i = 0; svctoken_log_event_field_at(event, i, &name, &text); i++) show(name, text);
     pthread_mutex_lock(&j->lock);
     add_event_field(j, "severity", severity_name(svctoken_log_event_severity(event)));
     add_event_field(j, "name", svctoken_log_event_name(event));
@@ -489,6 +508,11 @@ static void request(call *c) {
     add_number(&c->answer, "status", svctoken_response_status(response));
     add_number(&c->answer, "attempts", svctoken_response_attempts(response));
     add_bytes(&c->answer, "body", svctoken_response_body(response), svctoken_response_body_len(response));
+    svctoken_error *error_of_status = NULL;
+    if (svctoken_response_check(response, &error_of_status) != SVCTOKEN_OK) {
+        show_error(error_of_status);
+        svctoken_error_free(error_of_status);
+    }
     const char *name, *value;
     for (size_t i = 0; svctoken_response_header_at(response, i, &name, &value); i++) {
         buffer key = {0};
@@ -652,6 +676,7 @@ int main(void) {
     size_t capacity = 0;
     ssize_t length;
     bool quit = false;
+    is_loud = getenv("SVCTOKEN_DRIVER_LOUD") != NULL;
     while (!quit && (length = getline(&line, &capacity, stdin)) > 0) {
         if (line[length - 1] == '\n') line[length - 1] = '\0';
         quit = strcmp(line, "quit") == 0;

@@ -81,7 +81,24 @@ private:
     string line_;
 };
 
+// Whether to show on standard error what a program might print, for the runner to search for secrets.
+const bool is_loud = std::getenv("SVCTOKEN_DRIVER_LOUD") != nullptr;
+
+void show(const string &name, const string &text) {
+    // In one piece, because other threads show as well.
+    if (is_loud) std::cerr << name + ": " + text + '\n';
+}
+
+void show(const svctoken::Error &error) {
+    show(error.name(), error.what());
+    show("stage", error.stage());
+    show("next_step", error.next_step());
+    show("oauth_error", error.oauth_error().value_or(""));
+    show("oauth_error_description", error.oauth_error_description().value_or(""));
+}
+
 Answer answer_of(const svctoken::Error &error) {
+    show(error);
     Answer answer("error");
     answer.add_number("code", error.code()).add("name", error.name()).add("message", error.what());
     answer.add("stage", error.stage());
@@ -200,6 +217,8 @@ void clear_environment() {
 class Journal {
 public:
     void keep(const svctoken::LogEvent &event) {
+        show(event.name(), event.message());
+        for (const auto &[name, text] : event.fields()) show(name, text);
         const std::lock_guard lock(mutex_);
         const string number = std::to_string(count_++) + '.';
         answer_.add(number + "severity", severity_name(event.severity()));
@@ -303,6 +322,11 @@ Answer get_token_info(const svctoken::Client &client, const svctoken::Options &o
 Answer request(const svctoken::Client &client, const string &method, const string &url,
                const svctoken::Options &options) {
     const svctoken::Response response = client.request(method, url, options);
+    try {
+        response.raise_for_status();
+    } catch (const svctoken::Error &error) {
+        show(error);
+    }
     Answer answer;
     answer.add_number("status", response.status()).add_number("attempts", response.attempts());
     answer.add("body", response.text());

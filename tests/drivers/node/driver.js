@@ -2,6 +2,7 @@
 // The Node.js driver: one command a line in, one answer a line out, as tests/drivers/README.md says. It judges nothing.
 
 const { inspect } = require('node:util')
+const { serialize } = require('node:v8')
 const readline = require('node:readline')
 const { Client, SvctokenError } = require('../../../node')
 const { advanceClock } = require('../../../node/testing.js')
@@ -11,6 +12,20 @@ class Broken extends Error {}
 
 const NUMBERS = ['timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'mint_budget', 'max_response_bytes']
 const LISTS = ['allowed_origins', 'resource']
+
+const LOUD = process.env.SVCTOKEN_DRIVER_LOUD !== undefined
+
+/** Shows on standard error what a program might print of a value, for the runner to search for secrets. */
+function show(value) {
+  if (!LOUD) return
+  const forms = [
+    inspect(value), inspect(value, { depth: 10, showHidden: true, compact: false }), String(value), JSON.stringify(value),
+  ]
+  if (value instanceof Error) {
+    forms.push(value.stack, JSON.stringify(value, Object.getOwnPropertyNames(value)), serialize({ ...value }).toString('latin1'))
+  }
+  process.stderr.write(`${forms.join('\n')}\n`)
+}
 
 const clients = new Map()
 const calls = new Map()
@@ -22,9 +37,13 @@ const commands = {
     const id = text(fields.shift())
     return settled(async () => {
       const client = makeClient(fields.map(pair))
+      show(client)
       clients.set(id, client)
       events.set(id, [])
-      client.on('log', (event) => events.get(id).push(event))
+      client.on('log', (event) => {
+        show(event)
+        events.get(id).push(event)
+      })
       return []
     })
   },
@@ -33,11 +52,14 @@ const commands = {
   }),
   get_token_info: (fields) => startCall(fields, async (client, signal, given) => {
     const info = await client.getTokenInfo({ ...callOptions(given), signal })
+    show(info)
     const answer = [['token', info.token], ['token_type', info.tokenType], ['expires_in_ms', info.expiresIn]]
     return info.scope === null ? answer : [...answer, ['scope', info.scope]]
   }),
   request: (fields) => startCall(fields, async (client, signal, [method, url, ...given]) => {
     const response = await client.request(text(method), text(url), { ...requestOptions(given), signal })
+    show(response)
+    show(await response.error())
     const answer = [['status', response.status], ['attempts', response.attempts], ['body', await response.bytes()]]
     // Headers hands out bytes as Latin-1.
     const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
@@ -154,6 +176,7 @@ async function settled(work, more = () => [], signal = undefined) {
     return line('ok', [...fields, ...more()])
   } catch (error) {
     if (error instanceof Broken) return broken(error)
+    show(error)
     if (error instanceof SvctokenError) return line('error', [...errorFields(error), ...more()])
     // As everywhere in JavaScript, a cancelled call fails with what its signal says.
     if (signal?.aborted && error === signal.reason) {

@@ -3,9 +3,11 @@
 import json
 import logging
 import os
+import pickle
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -20,10 +22,27 @@ TIMES = {"timeout", "connect_timeout", "token_timeout"}
 FLAGS = {"allow_http"}
 COUNTS = {"max_attempts", "mint_budget", "max_response_bytes"}
 LISTS = {"allowed_origins", "resource"}
+LOUD = "SVCTOKEN_DRIVER_LOUD" in os.environ
 
 
 class Broken(Exception):
     """The runner asked for something that cannot be done."""
+
+
+def show(value: object) -> None:
+    """Shows on standard error what a program might print of a value, for the runner to search for secrets."""
+    if not LOUD:
+        return
+    forms = [repr(value), str(value), f"{value!a}", repr(dir(value))]
+    if isinstance(value, BaseException):
+        forms += [repr(vars(value)), json.dumps(vars(value), default=repr)]
+        forms += traceback.format_exception(value)
+    try:
+        # A token's facts are handed on whole; nothing else that can be pickled holds a token.
+        forms += [] if isinstance(value, svctoken.TokenInfo) else [repr(pickle.dumps(value)), pickle.dumps(value, 0).decode("latin-1")]
+    except (TypeError, AttributeError) as error:
+        forms.append(repr(error))
+    print(*forms, sep="\n", file=sys.stderr, flush=True)
 
 
 def encode(value: object) -> str:
@@ -119,6 +138,7 @@ def request_arguments(fields: Fields) -> dict[str, Any]:
 
 
 def error_fields(error: BaseException) -> tuple[str, list[tuple[str, object]]]:
+    show(error)
     if not isinstance(error, svctoken.Error):
         return "foreign", [("type", type(error).__name__), ("message", error)]
     classes = [cls.__name__ for cls in type(error).__mro__ if cls not in (object, BaseException, Exception)]
@@ -140,6 +160,7 @@ def token_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tup
 
 def info_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
     info = client.get_token_info(**arguments)
+    show(info)
     scope = [] if info.scope is None else [("scope", info.scope)]
     facts = [("token", info.token), ("token_type", info.token_type), ("expires_in_ms", round(info.expires_in * 1000))]
     return facts + scope
@@ -147,6 +168,8 @@ def info_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tupl
 
 def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
     response = client.request(**arguments)
+    show(response)
+    show(response.error())
     headers = [(f"header.{name}", value) for name, value in response.headers.pairs()]
     return [
         ("status", response.status_code),
@@ -184,6 +207,7 @@ class Events(logging.Handler):
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        show(vars(record))
         self.records.append(record)
 
     def taken(self) -> list[tuple[str, object]]:
@@ -231,6 +255,7 @@ class Driver:
         if command == "client":
             try:
                 self.clients[words[0]] = new_client([split(field) for field in raw[1:]])
+                show(self.clients[words[0]])
             except (Exception, svctoken.Error) as error:
                 if isinstance(error, Broken):
                     raise
@@ -264,6 +289,8 @@ class Driver:
 
 
 def main() -> None:
+    if LOUD:
+        logging.basicConfig(level=logging.DEBUG)
     driver = Driver()
     for line in sys.stdin.buffer:
         command, *fields = line.decode().rstrip("\n").split("\t")

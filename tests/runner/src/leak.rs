@@ -40,7 +40,9 @@ impl Secrets {
 
     /// Adds a text that may be shown, even if a secret has a part in common with it: a client's id, an address.
     pub fn add_public(&mut self, text: &str) {
-        forms(text).iter().for_each(|form| self.public.extend(parts(form)));
+        if text.len() >= SHORTEST {
+            forms(text).iter().for_each(|form| self.public.extend(parts(form)));
+        }
     }
 
     /// Adds what the requests of a sandbox's report carried: Basic credentials, tokens, secrets in forms.
@@ -103,8 +105,9 @@ fn forms(secret: &str) -> BTreeSet<Vec<u8>> {
             let text = base64.encode([&[0; 2][..before], secret.as_bytes()].concat());
             // The outer characters hold bits of the neighbours.
             let begin = [0, 2, 3][before];
-            let end = text.len() - usize::from((before + secret.len()) % 3 != 0);
-            forms.insert(text.as_bytes()[begin..end].to_vec());
+            let end = text.len() - usize::from(!(before + secret.len()).is_multiple_of(3));
+            // Of an empty text nothing is left.
+            forms.extend(text.as_bytes().get(begin..end).map(<[u8]>::to_vec));
         }
     }
     forms
@@ -122,6 +125,7 @@ mod tests {
         secrets.add(SECRET);
         secrets.add("short-sec");
         secrets.add_public("mdb_sa_sk_Q7 is how they begin");
+        secrets.add_public("");
         secrets.find_in(text)
     }
 

@@ -451,11 +451,6 @@ fn events_of(answer: &Answer) -> Result<Vec<Map<String, Value>>, String> {
     Ok(events)
 }
 
-/// The name a driver knows one call of a step by.
-fn numbered(name: &str, index: usize) -> String {
-    format!("{name}.{}", index + 1)
-}
-
 /// Writes an option as the fields of the protocol: null is left out, lists repeat, members become `name.member`.
 fn push_option(command: &mut Vec<String>, name: &str, value: &Value) -> Result<(), String> {
     match value {

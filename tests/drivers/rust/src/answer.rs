@@ -1,5 +1,6 @@
 //! Answer lines.
 
+use crate::loud;
 use std::fmt::Display;
 use svctoken::{Error, LogEvent, Stats};
 use svctoken_runner::line::{encode, pair};
@@ -16,6 +17,7 @@ impl Answer {
     }
 
     pub(crate) fn error(error: &Error) -> Self {
+        loud::show_error(error);
         let mut answer = Self("error".to_owned())
             .with("code", error.code().number())
             .with("name", error.code().name())

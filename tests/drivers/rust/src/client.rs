@@ -1,7 +1,7 @@
 //! `client`: constructors and options, as a Rust user writes them.
 
 use crate::fields::{Fields, milliseconds, not_expressible, number, text};
-use crate::{Broken, Events};
+use crate::{Broken, Events, loud};
 use std::sync::Arc;
 use svctoken::{Client, ClientBuilder, Environment, Error, LogEvent};
 
@@ -17,6 +17,7 @@ struct Gathered {
 pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client, Error>, Broken> {
     let sink = events.clone();
     let mut builder = Client::builder().on_log(Arc::new(move |event: &LogEvent| {
+        loud::show(event);
         sink.lock().expect("nothing panics while it holds this lock").push(event.clone());
     }));
     let mut gathered = Gathered::default();
@@ -36,6 +37,7 @@ pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client,
     }
     // These and no others, as if the process had been started with them.
     builder = set_gathered(builder, gathered).environment(Environment::from_pairs(environment));
+    loud::show(&builder);
     Ok(match constructor.as_str() {
         "plain" => builder.build(),
         "atlas" => builder.atlas(),

@@ -4,6 +4,7 @@ mod answer;
 mod call;
 mod client;
 mod fields;
+mod loud;
 
 use answer::Answer;
 use call::Call;
@@ -27,6 +28,7 @@ struct Driver {
 }
 
 fn main() -> std::io::Result<()> {
+    loud::log_everything();
     let mut driver = Driver::default();
     let mut stdout = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
@@ -53,6 +55,7 @@ impl Driver {
                 let events = Events::default();
                 Ok(match client::make(fields, &events)? {
                     Ok(client) => {
+                        loud::show(&client);
                         self.clients.insert(id.clone(), client);
                         self.events.insert(id, events);
                         Answer::ok()
@@ -93,6 +96,7 @@ impl Driver {
             }
             "stats" => {
                 let stats = self.client(&fields.word()?)?.stats();
+                loud::show(&stats);
                 Ok(answer::of_stats(&stats))
             }
             "events" => {

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use svctoken::{CancelToken, Client, ErrorCode};
 
 const LIMITED: &str = "SVCTOKEN_TEST_LIMITED";
@@ -145,10 +146,8 @@ fn bound_memory(bound: bool) {
         .next()
         .and_then(|pages| pages.parse().ok())
         .expect("a number of pages");
-    let limit = if bound { format!("{}:", pages * 4096 + 1024 * 1024) } else { "unlimited:".into() };
-    let mut prlimit = Command::new("prlimit");
-    prlimit.arg(format!("--pid={}", std::process::id())).arg(format!("--as={limit}"));
-    assert!(prlimit.status().expect("prlimit of util-linux").success());
+    let limit = if bound { pages * 4096 + 1024 * 1024 } else { RLIM_INFINITY };
+    setrlimit(Resource::RLIMIT_AS, limit, RLIM_INFINITY).expect("a limit below the hard one");
 }
 
 #[test]

@@ -524,4 +524,25 @@ mod tests {
         slot.accepted(&fresh);
         assert_eq!(slot.condemn("fresh"), Refusal::Condemned, "the hold has ended");
     }
+
+    #[test]
+    fn p05_a_forked_child_draws_its_window_again_and_no_other_moment() {
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"forked")));
+        slot.adopt(&mut Progress::default(), granted("the parent's", HOUR), clock::now());
+        let before = slot.current.load().life;
+        // As in a child, which has none of its own yet.
+        slot.progress();
+        let after = slot.current.load().life;
+        assert_ne!(after.fresh_until, before.fresh_until);
+        assert_eq!((after.begin, after.ends), (before.begin, before.ends));
+        slot.progress();
+        assert_eq!(slot.current.load().life, after, "once");
+
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"forked when condemned")));
+        slot.adopt(&mut Progress::default(), granted("refused", HOUR), clock::now());
+        let current = slot.current.load_full();
+        slot.current.store(Arc::new(current.with_life(current.life.condemned())));
+        slot.progress();
+        assert!(slot.current.load().life.is_condemned());
+    }
 }

@@ -101,47 +101,54 @@ struct Model {
     failed: [Option<Failed>; 2],
     /// Those that concern the credential, and the account.
     refused: Option<Failed>,
-    cool_down: Option<Failed>,
+    cool_down: Vec<Failed>,
+    /// Whose flight has begun and not ended, by scope.
+    flying: [bool; 2],
     /// From when to when a 401 condemns nothing, unless a successor was accepted since; by scope.
     hold: [Option<(BootTime, BootTime)>; 2],
     accepted_before_hold: [u64; 2],
 }
 
 impl Model {
+    fn flight_began(&mut self, scope: usize) {
+        // Without a word about its end the one before was called off, and what became of its failure is not known.
+        if std::mem::replace(&mut self.flying[scope], true) {
+            self.failed[scope] = None;
+        }
+    }
+
     fn flight_failed(&mut self, scope: usize, error: ErrorCode, retry_after: Option<Duration>) {
+        self.flying[scope] = false;
         let own = self.failed[scope].take();
-        let memory = match error {
-            ErrorCode::ClientRefused => &mut self.refused,
-            ErrorCode::TokenLimit => &mut self.cool_down,
-            _ if retry_after.is_some() => &mut self.cool_down,
-            _ => {
-                self.failed[scope] = own;
-                &mut self.failed[scope]
-            }
+        let is_of_account = error == ErrorCode::TokenLimit || retry_after.is_some();
+        let before = match error {
+            ErrorCode::ClientRefused => self.refused.as_ref(),
+            _ if is_of_account => self.cool_down.iter().max_by_key(|failed| failed.in_a_row),
+            _ => own.as_ref(),
         };
-        let failed = match &memory {
-            Some(before) if before.is_moot(scope) => None,
-            before => {
-                let in_a_row = before.as_ref().map_or(1, |before| before.in_a_row + 1);
-                Some(Failed { scope, at: clock::now(), error, retry_after, in_a_row })
-            }
-        };
-        *memory = failed;
+        let in_a_row = before.map_or(1, |before| before.in_a_row + u32::from(!before.may_run()));
+        let failed = Failed { scope, at: clock::now(), error, retry_after, in_a_row };
+        match error {
+            ErrorCode::ClientRefused => self.refused = Some(failed),
+            _ if is_of_account => self.cool_down.push(failed),
+            _ => self.failed[scope] = Some(failed),
+        }
     }
 
     fn flight_succeeded(&mut self, scope: usize) {
+        self.flying[scope] = false;
         self.failed[scope] = None;
-        for memory in [&mut self.refused, &mut self.cool_down] {
-            // What still runs came after this request had left, and is the newer word.
-            memory.take_if(|failed| failed.least_left(false).is_zero() || failed.is_moot(scope));
-        }
+        // What still runs came after this request had left, and is the newer word.
+        let stays = |failed: &Failed| !failed.least_left(false).is_zero() && !failed.is_moot(scope);
+        self.refused.take_if(|failed| !stays(failed));
+        self.cool_down.retain(stays);
     }
 
     /// What forbids a token request now; a second attempt of a flight only the account's.
     fn forbids(&self, scope: usize, alive: bool, attempt: u64) -> Option<&Failed> {
-        let own = self.failed[scope].as_ref().filter(|_| attempt == 1);
-        let all = [own, self.refused.as_ref(), self.cool_down.as_ref()];
-        all.into_iter().flatten().find(|failed| failed.least_left(alive) > TOLERANCE && !failed.is_moot(scope))
+        let own = self.failed[scope].iter().filter(|_| attempt == 1);
+        let mut all = own.chain(&self.refused).chain(&self.cool_down);
+        all.find(|failed| failed.least_left(alive) > TOLERANCE && !failed.is_moot(scope))
     }
 }
 
@@ -159,6 +166,11 @@ impl Failed {
     /// Another scope's flight ended in this same moment, and which is the later word cannot be told from the events.
     fn is_moot(&self, scope: usize) -> bool {
         self.scope != scope && self.at == clock::now()
+    }
+
+    /// Whether its memory may still run, so that another failure is the same news.
+    fn may_run(&self) -> bool {
+        self.error == ErrorCode::TokenLimit || !self.least_left(false).is_zero()
     }
 
     /// The least time until the next flight.
@@ -237,6 +249,7 @@ impl Case {
                     books.wrong(format!("attempt {attempt}"));
                 }
                 if attempt == 1 {
+                    model.flight_began(scope);
                     self.judge_flight(scope, field("reason"), &mut books);
                 }
                 let alive = attempt == 1 && field("reason") != "no_token";
@@ -375,7 +388,9 @@ impl Case {
             books.wrong(what);
         }
         let slept = clock::now().since(before.now) > awake() - before.awake;
-        if let Some(index) = before.current.filter(|index| books.tokens[*index].lives(before.now) && !slept) {
+        // A condemned one is no use to those who saw it refused, and they wait for the next.
+        let good = |token: &Issued| token.lives(before.now) && token.condemned == 0 && token.again.is_none();
+        if let Some(index) = before.current.filter(|index| good(&books.tokens[*index]) && !slept) {
             let what = format!("an error to a caller who came while a token lived: {error}, {:?}", books.tokens[index]);
             books.wrong(what);
         }

@@ -370,7 +370,8 @@ impl Case {
         // Whoever has a good token waits for the next 3 s at most, and not at all where another does.
         let Some(good) = before.current.map(|index| books.tokens[index].clone()) else { return };
         let is_ending = good.ends().since(now) <= min(SECOND * 30, good.ends().since(good.begin) / 20);
-        let longest = if before.flight { Duration::ZERO } else { SECOND * 3 };
+        let flight = before.flight && !books.ended.contains(&before.awake);
+        let longest = if flight { Duration::ZERO } else { SECOND * 3 };
         if !is_ending && good.condemned == 0 && good.again.is_none() && took > longest + TOLERANCE {
             books.wrong(format!("a call waited {took:?} though its token was good: {good:?}"));
         }

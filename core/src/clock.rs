@@ -66,5 +66,6 @@ pub(crate) fn wall() -> SystemTime {
 /// Moves both clocks forward.
 pub(crate) fn advance(by: Duration) {
     let nanoseconds = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
-    TEST_OFFSET_NS.fetch_add(nanoseconds, Ordering::Relaxed);
+    let add = |offset: i64| Some(offset.saturating_add(nanoseconds));
+    let _ = TEST_OFFSET_NS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
 }

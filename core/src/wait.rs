@@ -4,7 +4,7 @@ use std::cmp::min;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -124,7 +124,35 @@ pub(crate) struct Wait {
     deadline: Instant,
     limit: Limit,
     cancel: Option<CancelToken>,
-    interrupt: Option<InterruptCheck>,
+    interrupt: Option<Interrupt>,
+}
+
+/// The host's check, and when it was asked last.
+#[derive(Clone)]
+struct Interrupt {
+    check: InterruptCheck,
+    asked: Arc<Mutex<Instant>>,
+}
+
+impl Interrupt {
+    fn new(check: InterruptCheck) -> Interrupt {
+        Interrupt { check, asked: Arc::new(Mutex::new(Instant::now())) }
+    }
+
+    fn asks_to_end(&self) -> bool {
+        *self.asked() = Instant::now();
+        (self.check)()
+    }
+
+    /// As [`asks_to_end`](Interrupt::asks_to_end) where that was not asked for a while.
+    fn asks_to_end_if_due(&self) -> bool {
+        let due = self.asked().elapsed() >= SLICE;
+        due && self.asks_to_end()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Instant> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -145,7 +173,7 @@ impl Wait {
         Wait {
             deadline: wait.deadline - options.began.map_or(Duration::ZERO, |began| began.elapsed()),
             cancel: options.cancel.clone(),
-            interrupt: options.interrupt.clone(),
+            interrupt: options.interrupt.clone().map(Interrupt::new),
             ..wait
         }
     }
@@ -164,9 +192,10 @@ impl Wait {
         self.deadline.saturating_duration_since(clock::instant())
     }
 
-    /// Whether the wait is over already.
+    /// Whether the wait is over already. The host is asked here too: where bytes come without a pause no poll waits.
     pub(crate) fn check(&self) -> Result<(), Stop> {
-        if self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
+        let cancelled = self.cancel.as_ref().is_some_and(CancelToken::is_cancelled);
+        if cancelled || self.interrupt.as_ref().is_some_and(Interrupt::asks_to_end_if_due) {
             return Err(Stop::Cancelled);
         }
         if self.remaining().is_zero() {
@@ -240,7 +269,7 @@ impl Wait {
                 // Nothing else can come of a valid poll but want of memory: then look again after a slice.
                 Err(_) => std::thread::sleep(SLICE),
             }
-            if self.interrupt.as_ref().is_some_and(|interrupted| interrupted()) {
+            if self.interrupt.as_ref().is_some_and(Interrupt::asks_to_end) {
                 return Err(Stop::Cancelled);
             }
         }
@@ -370,5 +399,17 @@ mod tests {
         let options = CallOptions { interrupt: Some(Arc::new(|| true)), ..CallOptions::default() };
         let wait = Wait::for_call(&options, Duration::from_secs(60));
         assert_eq!(wait.sleep(Duration::from_secs(60)), Err(Stop::Cancelled));
+    }
+
+    #[test]
+    fn p08_the_host_can_interrupt_though_every_event_is_there_at_once() {
+        let options = CallOptions { interrupt: Some(Arc::new(|| true)), ..CallOptions::default() };
+        let wait = Wait::for_call(&options, Duration::from_secs(10));
+        let event = Event::new().expect("a test has descriptors");
+        event.set();
+        let began = Instant::now();
+        while wait.event(&event, None) == Ok(true) {}
+        assert!(!wait.remaining().is_zero(), "ended only at the deadline");
+        assert!(began.elapsed() < Duration::from_secs(5));
     }
 }

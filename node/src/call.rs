@@ -2,6 +2,7 @@
 //! function of its environment, which `index.js` turns into the settling of a promise. Log events come the same way.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use napi::bindgen_prelude::{Buffer, Either, External, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -18,7 +19,7 @@ use crate::pool::Pool;
 /// More requests at once than this wait for each other.
 static REQUESTS: Pool = Pool::new("svctoken-call", 256);
 /// Apart from the requests, which may be waiting for the very token; one thread at most for each client.
-pub(crate) static TOKEN_WAITS: Pool = Pool::new("svctoken-token", 64);
+pub(crate) static TOKEN_WAITS: Pool = Pool::new("svctoken-token", 1024);
 
 /// An answer of the API.
 #[napi(object, object_from_js = false)]
@@ -66,14 +67,15 @@ impl Drop for Calls {
 }
 
 impl Shared {
-    /// Runs `work` and settles the call with what it returns.
+    /// Runs `work`, at the latest when it is `due`, and settles the call with what it returns.
     pub(crate) fn run(
         self: &Arc<Shared>,
         call: u32,
+        due: Instant,
         work: impl FnOnce() -> Result<Outcome, Failure> + Send + 'static,
     ) -> Result<(), Failure> {
         let shared = self.clone();
-        start(&REQUESTS, move || shared.settle(call, caught(work))).inspect_err(|_| self.cancels.forget(call))
+        start(&REQUESTS, due, move || shared.settle(call, caught(work))).inspect_err(|_| self.cancels.forget(call))
     }
 
     /// Ends a call; its promise is settled when the environment comes to it.
@@ -97,9 +99,9 @@ impl Shared {
     }
 }
 
-/// Runs `work`, which must not panic, on a thread of ours.
-pub(crate) fn start(pool: &'static Pool, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    pool.run(Box::new(work))
+/// Runs `work`, which must not panic, on a thread of ours, at the latest when it is `due`.
+pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    pool.run(Box::new(work), due)
         .map_err(|error| Failure::Own(ErrorCode::Internal, format!("no thread for the call: {error}")))
 }
 

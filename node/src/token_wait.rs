@@ -73,7 +73,7 @@ impl TokenWait {
             }
         } else {
             let wait = self.clone();
-            start(&TOKEN_WAITS, move || wait.serve())?;
+            start(&TOKEN_WAITS, waiter.deadline(), move || wait.serve())?;
             state.current = Some(Current::of(&waiter));
         }
         state.waiters.push(waiter);

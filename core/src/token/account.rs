@@ -64,6 +64,13 @@ impl Account {
         })
     }
 
+    /// Takes back the request entered last: it could not be started.
+    pub(crate) fn withdraw(&self, settings: &GrantSettings) {
+        if settings.mint_budget.is_some() {
+            lock(&self.books()).ledger.withdraw();
+        }
+    }
+
     /// A token was granted, which ends then.
     pub(crate) fn granted(&self, settings: &GrantSettings, ends: BootTime) {
         let books = self.books();

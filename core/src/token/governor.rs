@@ -165,6 +165,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Takes back the request entered last.
+    pub(crate) fn withdraw(&mut self) {
+        self.sent.pop_back();
+    }
+
     /// Notes when a token ends.
     pub(crate) fn token_granted(&mut self, ends: BootTime, now: BootTime) {
         self.ends.retain(|end| *end > now);

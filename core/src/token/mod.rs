@@ -385,6 +385,7 @@ impl Slot {
                 Joined::Flight { flight, joined: false }
             }
             Err(error) => {
+                minting.account.withdraw(&minting.settings);
                 let what = format!("no thread for the token request: {error}");
                 let error = Error::new(ErrorCode::Internal, Stage::Waiting, what);
                 Joined::NotYet(NotYet { error, worth_waiting: None })
@@ -510,5 +511,17 @@ mod tests {
         let token = slot.adopt(&mut Progress::default(), granted("now or never", Lifetime::Unusable), clock::now());
         assert_eq!(token.text.reveal(), "now or never");
         assert!(slot.fresh().is_none());
+    }
+
+    #[test]
+    fn p03_in_a_hold_nothing_is_condemned_and_an_accepted_successor_ends_it() {
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"held")));
+        slot.adopt(&mut Progress::default(), granted("fresh", HOUR), clock::now());
+        let fresh = slot.fresh().expect("adopted");
+        assert_eq!(slot.hold(&fresh), Refusal::HoldOpened(Duration::from_secs(60)));
+        assert_eq!(slot.condemn("fresh"), Refusal::NoNews);
+        assert!(slot.fresh().is_some(), "in a hold a 401 condemns nothing");
+        slot.accepted(&fresh);
+        assert_eq!(slot.condemn("fresh"), Refusal::Condemned, "the hold has ended");
     }
 }

@@ -1,5 +1,5 @@
-//! A process that has no descriptor left. Each test runs this program again with a limit that is soon reached, as the
-//! limit is the whole process's.
+//! A process that has no descriptor or no memory for a thread left. Each test runs this program again, as the limits are
+//! the whole process's.
 
 use std::env;
 use std::fs::File;
@@ -114,4 +114,34 @@ fn p08_nothing_is_left_open_by_failing_calls_and_dropped_clients() {
         assert!(Instant::now() < deadline, "{} descriptors instead of {before}", open());
         thread::yield_now();
     }
+}
+
+/// Bounds this process's address space at what it has, or ends the bound.
+fn bound_memory(bound: bool) {
+    let pages: u64 = std::fs::read_to_string("/proc/self/statm")
+        .expect("Linux")
+        .split(' ')
+        .next()
+        .and_then(|pages| pages.parse().ok())
+        .expect("a number of pages");
+    let limit = if bound { format!("{}:", pages * 4096 + 1024 * 1024) } else { "unlimited:".into() };
+    let mut prlimit = Command::new("prlimit");
+    prlimit.arg(format!("--pid={}", std::process::id())).arg(format!("--as={limit}"));
+    assert!(prlimit.status().expect("prlimit of util-linux").success());
+}
+
+#[test]
+fn p02_a_token_request_that_could_not_start_uses_up_no_budget() {
+    if !limited("p02_a_token_request_that_could_not_start_uses_up_no_budget") {
+        return;
+    }
+    let origin = server();
+    let builder = Client::builder().client_id("id").client_secret("s3cret-s3cret").token_url(format!("{origin}/token"));
+    let client = builder.mint_budget(1).timeout(Duration::from_secs(5)).build().expect("valid options");
+    bound_memory(true);
+    let error = client.get_token().map(|_| ());
+    bound_memory(false);
+    let error = error.expect_err("no thread");
+    assert_eq!(error.code(), ErrorCode::Internal, "{error}");
+    client.get_token().expect("a token as soon as there is memory");
 }

@@ -248,6 +248,11 @@ impl Slot {
                 }
                 Joined::NotYet(NotYet { error, .. }) => return Err(error),
             };
+            if self.is_fetched_here() {
+                let what = "a log hook calls the client whose token its own thread is fetching";
+                let error = Error::argument(what).with_next_step("Call it from another thread, after the hook.");
+                return if state == State::Ended { Err(error) } else { Ok(Token(current)) };
+            }
             // So that the living token can still be used should the flight stall.
             let half_of_what_is_left = min(current.life.ends.since(now), wait.remaining()) / 2;
             let patience = match state {

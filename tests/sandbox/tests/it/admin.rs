@@ -213,3 +213,19 @@ fn unknown_endpoints_are_404() {
         assert_eq!(admin.call(method, path, json!({})).status, 404, "{method} {path}");
     }
 }
+
+/// A program that keeps what it knows of an origin would take the later space for the earlier one.
+#[test]
+fn no_space_has_a_port_that_an_earlier_one_had() {
+    let mut admin = Admin::start();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..1000 {
+        let space = admin.ok("POST", "/spaces", json!({}));
+        for origin in [&space["http"], &space["https"]] {
+            let origin = origin.as_str().unwrap();
+            let port = origin.rsplit(':').next().unwrap().to_owned();
+            assert!(seen.insert(port), "{origin} was another space's");
+        }
+        admin.ok("DELETE", &format!("/spaces/{}", space["space"].as_str().unwrap()), json!({}));
+    }
+}

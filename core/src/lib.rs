@@ -28,6 +28,7 @@ mod request;
 mod response;
 mod secret;
 mod stats;
+mod store;
 pub mod testing;
 mod token;
 mod wait;

@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# What is built and fetched: target/ (cargo), .cache/ (everything else), node/node_modules (npm). All ignored by git.
+# What is built and fetched: target/ (cargo), .cache/ (everything else), node/node_modules and
+# tests/oidc_provider/node_modules (npm). All ignored by git.
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEBUG := $(TARGET)/debug
 CACHE := $(CURDIR)/.cache
@@ -23,10 +24,10 @@ DRIVERS := --driver rust=$(DEBUG)/svctoken-driver \
            --driver python="$(PYTHON) tests/drivers/python/driver.py" \
            --driver node="node tests/drivers/node/driver.js"
 
-.PHONY: help check-tools build demo test test-rust test-scenarios test-python test-node test-keycloak lint sizes clean
+.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider lint sizes clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
 
 check-tools: ## name what this machine lacks
 	@missing=0; \
@@ -81,6 +82,9 @@ test-rust: cargo-build ## the unit tests, and the C and C++ programs under ASan 
 test-scenarios: build ## every scenario in all five languages
 	$(DEBUG)/svctoken-runner $(DRIVERS)
 
+test-leaks: build ## the scenarios with everything logged and printed that can be, searched for secrets in every form
+	$(DEBUG)/svctoken-runner $(DRIVERS) --loud --jobs 8
+
 test-python: build ## what is Python's own: types, signals, fork
 	cd py && $(PYTHON) -m pytest -q tests
 
@@ -90,6 +94,9 @@ test-node: build ## what is Node's own: abort, workers, package
 test-keycloak: build ## all five languages against a real Keycloak (wants Java and Maven)
 	tests/keycloak/run $(DRIVERS)
 
+test-oidc-provider: build ## all five languages against a real oidc-provider (from npm)
+	tests/oidc_provider/run $(DRIVERS)
+
 lint: $(VENV)/.made ## formatting, clippy, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -98,4 +105,4 @@ sizes: $(VENV)/.made ## what is shipped, in bytes and crates, against its limits
 	tests/sizes
 
 clean: ## everything built and fetched
-	rm -rf $(TARGET) $(CACHE) node/node_modules
+	rm -rf $(TARGET) $(CACHE) node/node_modules tests/oidc_provider/node_modules

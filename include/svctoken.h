@@ -71,6 +71,10 @@ typedef struct svctoken_config svctoken_config;
 // svctoken_error_free. May be read by several threads at once.
 typedef struct svctoken_error svctoken_error;
 
+// Something worth a log line, without a secret or a token in it. Its texts are UTF-8, NUL-terminated and borrowed: valid,
+// like the event, until the callback returns.
+typedef struct svctoken_log_event svctoken_log_event;
+
 // Options of a call, for any number of calls. Calls only read it: several may use it at once, but none while it is
 // changed. Values are copied. Calls that get a token heed timeout and cancel; requests heed all.
 //
@@ -92,6 +96,12 @@ typedef struct svctoken_token_info svctoken_token_info;
 // What a call came to: SVCTOKEN_OK, which is 0, or why it failed. Numbers are never reused; a later version may have
 // more.
 typedef uint32_t svctoken_code;
+
+// How much a log event matters: the larger, the more.
+typedef uint32_t svctoken_log_severity;
+
+// What svctoken_config_set_log takes, and where the rules for it stand.
+typedef void (*svctoken_log_callback)(const svctoken_log_event *event, void *user_data);
 
 // Success.
 #define SVCTOKEN_OK 0
@@ -174,6 +184,15 @@ typedef uint32_t svctoken_code;
 // svctoken could not do its work on this machine.
 #define SVCTOKEN_INTERNAL 91
 
+// For those who look for something.
+#define SVCTOKEN_LOG_DEBUG 1
+
+// A token came.
+#define SVCTOKEN_LOG_INFO 2
+
+// Something failed or was refused; the message says what svctoken does about it.
+#define SVCTOKEN_LOG_WARNING 3
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -209,6 +228,25 @@ int64_t svctoken_error_retry_after_ms(const svctoken_error *error);
 
 // Frees an error; NULL is allowed.
 void svctoken_error_free(svctoken_error *error);
+
+// One of the SVCTOKEN_LOG_ constants; 0 for NULL.
+svctoken_log_severity svctoken_log_event_severity(const svctoken_log_event *event);
+
+// What kind of event it is, such as "token_received". NULL for NULL.
+const char *svctoken_log_event_name(const svctoken_log_event *event);
+
+// A sentence for people. NULL for NULL.
+const char *svctoken_log_event_message(const svctoken_log_event *event);
+
+// How many facts the event has beside its message; 0 for NULL.
+size_t svctoken_log_event_field_count(const svctoken_log_event *event);
+
+// The fact at `index`, counted from 0: its name and its value, a text. Times are whole milliseconds, and their names end
+// in "_ms". False, and nothing written, if there is none or an argument is NULL.
+bool svctoken_log_event_field_at(const svctoken_log_event *event,
+                                 size_t index,
+                                 const char **name,
+                                 const char **text);
 
 // A config without any option, to be freed with svctoken_config_free. NULL only in case of a bug.
 svctoken_config *svctoken_config_new(void);
@@ -297,6 +335,23 @@ svctoken_code svctoken_config_set_allow_http(svctoken_config *config, bool flag)
 
 // A PEM file of certificate authorities trusted beside the platform's. Default: none.
 svctoken_code svctoken_config_set_ca_file(svctoken_config *config, const char *text);
+
+// Has the log events of the clients that are made with this config handed to `callback`, in place of one that was set
+// before; the README lists the events. Default: none, and NULL sets none. Clients made earlier keep theirs.
+//
+// `callback` is called where an event happens: on the threads that use a client, and on a short-lived thread of the
+// library's own, several of them at once. A call or a token request that others wait for waits meanwhile, so it should
+// return soon. It must not use a client of the same options, nor leave by longjmp or a C++ exception.
+//
+// `release`, which may be NULL, is called with `user_data` once, when `callback` will not be called any more: after the
+// config and every client made with it were freed, and a token request that was in flight has ended. That may be after
+// the last _free has returned, on the library's own thread. A program that ends sooner, or a forked child, may never
+// see the call. The rules for `callback` hold for it too. Without a callback, and on failure, `user_data` is not taken
+// and `release` not called.
+svctoken_code svctoken_config_set_log(svctoken_config *config,
+                                      svctoken_log_callback callback,
+                                      void *user_data,
+                                      void (*release)(void *user_data));
 
 // A cancel that was not triggered, to be freed with svctoken_cancel_free. NULL only in case of a bug.
 svctoken_cancel *svctoken_cancel_new(void);

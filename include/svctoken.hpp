@@ -20,6 +20,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <new>
@@ -137,6 +138,35 @@ private:
     std::shared_ptr<svctoken_cancel> cancel_;
 };
 
+// Something worth a log line, without a secret or a token in it; lent to a callback until that returns.
+class LogEvent {
+public:
+    LogEvent(const LogEvent &) = delete;
+    LogEvent &operator=(const LogEvent &) = delete;
+
+    // One of the SVCTOKEN_LOG_ constants; the larger, the more it matters.
+    svctoken_log_severity severity() const noexcept { return svctoken_log_event_severity(event_); }
+    // What kind of event it is, such as "token_received".
+    std::string name() const { return svctoken_log_event_name(event_); }
+    // A sentence for people.
+    std::string message() const { return svctoken_log_event_message(event_); }
+    // The sentence's facts by name, in order. Times are whole milliseconds, and their names end in "_ms".
+    std::vector<std::pair<std::string, std::string>> fields() const {
+        std::vector<std::pair<std::string, std::string>> fields;
+        const char *name = nullptr;
+        const char *text = nullptr;
+        for (std::size_t i = 0; svctoken_log_event_field_at(event_, i, &name, &text); i++) {
+            fields.emplace_back(name, text);
+        }
+        return fields;
+    }
+
+private:
+    friend class Config;
+    explicit LogEvent(const svctoken_log_event *event) noexcept : event_(event) {}
+    const svctoken_log_event *event_;
+};
+
 // Options of a client; svctoken.h documents each, with its default.
 class Config {
 public:
@@ -177,9 +207,32 @@ public:
     Config &max_response_bytes(std::uint64_t count) { return set(svctoken_config_set_max_response_bytes, count); }
     Config &allow_http(bool flag) { return set(svctoken_config_set_allow_http, flag); }
     Config &ca_file(const std::string &text) { return set(svctoken_config_set_ca_file, text); }
+    // Has the log events of the clients made with this config handed to `callback`; an empty one ends that. It is called
+    // on the threads that use a client and on one of the library's own, several at once, and calls wait for it. It must
+    // not use a client of the same options. What it throws is caught and forgotten. It is destroyed when it will not be
+    // called any more, maybe a moment after its clients, on the library's own thread.
+    Config &on_log(std::function<void(const LogEvent &)> callback) {
+        if (!callback) {
+            svctoken_config_set_log(config_.get(), nullptr, nullptr, nullptr);
+            return *this;
+        }
+        auto owned = std::make_unique<LogCallback>(std::move(callback));
+        if (svctoken_config_set_log(config_.get(), log, owned.get(), release_log) == SVCTOKEN_OK) owned.release();
+        return *this;
+    }
 
 private:
     friend class Client;
+    using LogCallback = std::function<void(const LogEvent &)>;
+
+    static void log(const svctoken_log_event *event, void *callback) noexcept {
+        try {
+            (*static_cast<const LogCallback *>(callback))(LogEvent(event));
+        } catch (...) {
+            // There is nobody to tell: the frames above belong to the library.
+        }
+    }
+    static void release_log(void *callback) noexcept { delete static_cast<LogCallback *>(callback); }
 
     // The setters' codes are not looked at: the client's constructor throws the first of them with its text.
     Config &set(svctoken_code (*setter)(svctoken_config *, const char *), const std::string &text) {

@@ -167,6 +167,21 @@ export class Client {
   /** What was done so far. Token counters are shared by the clients of the same options. */
   stats(): Stats
 
+  /**
+   * Listens to what happens: see {@link LogEvent}. Listeners are called later, in the order of the events, and keep
+   * neither the process alive nor the client from being collected; without any, events cost nothing. A token request is
+   * told to the client that began it.
+   */
+  on(event: 'log', listener: (event: LogEvent) => void): this
+  /** As `on`, for the next event only. */
+  once(event: 'log', listener: (event: LogEvent) => void): this
+  /** Listens no longer. */
+  off(event: 'log', listener: (event: LogEvent) => void): this
+  /** As `on`. */
+  addListener(event: 'log', listener: (event: LogEvent) => void): this
+  /** As `off`. */
+  removeListener(event: 'log', listener: (event: LogEvent) => void): this
+
   /** Refuses further calls with `SVCTOKEN_CLOSED`. Calls in progress end as they would. */
   close(): void
   [Symbol.dispose](): void
@@ -208,6 +223,21 @@ export class Response {
   bytes(): Promise<Uint8Array>
   /** The error that a status of 400 or above stands for, with what the body says of it; else null. */
   error(): Promise<SvctokenError | null>
+}
+
+/** Something worth a log line. Frozen; holds no secret, no token and no query. */
+export interface LogEvent {
+  /** `warning`: something failed or was refused. `info`: a token came. `debug`: for those who look for something. */
+  readonly severity: 'debug' | 'info' | 'warning'
+  /** What kind it is: `token_requested`, `token_received` and so on, as listed in the repository's README. */
+  readonly name: string
+  /** A sentence for people. */
+  readonly message: string
+  /**
+   * The sentence's facts, by names that are the same in every language: `{ took_ms: '12' }`. Times are whole
+   * milliseconds.
+   */
+  readonly fields: Readonly<Record<string, string>>
 }
 
 /** What a client has done so far. */

@@ -46,13 +46,16 @@ export interface CounterFacts {
 }
 
 /**
- * Makes the environment's calls, each of which ends by `settle(call, failure, result)`. Alone, it keeps no process
- * alive.
+ * Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
+ * undefined, event)` brings a log event. Alone, it keeps no process alive.
  */
-export declare function createCalls(settle: (call: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts) => void): ExternalObject<Calls>
+export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts, event?: EventFacts) => void): ExternalObject<Calls>
 
-/** Makes a client of options by their names in JavaScript; `environment` is what the constructor may read. */
-export declare function createClient(constructor: Constructor, options: object, environment: Record<string, string>): ErrorFacts | ExternalObject<NativeClient>
+/**
+ * Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`
+ * what its log events come with.
+ */
+export declare function createClient(calls: ExternalObject<Calls>, number: number, constructor: Constructor, options: object, environment: Record<string, string>): ErrorFacts | ExternalObject<NativeClient>
 
 /** What a log line may show of the client. */
 export declare function describe(client: ExternalObject<NativeClient>): ErrorFacts | ClientFacts
@@ -86,6 +89,15 @@ export interface ErrorFacts {
   retryAfter?: number
 }
 
+/** A log event. */
+export interface EventFacts {
+  severity: string
+  name: string
+  message: string
+  /** Names and values in turn. */
+  fields: Array<string>
+}
+
 /**
  * The generation of the token that a call gets now and without waiting, 0 if there is none: what `index.js` asks
  * before it hands out the text it keeps.
@@ -103,6 +115,9 @@ export declare function invalidateToken(client: ExternalObject<NativeClient>, to
 
 /** Says whether calls are in progress: if so, the process is kept alive. */
 export declare function keepAlive(calls: ExternalObject<Calls>, inProgress: boolean): void
+
+/** Says whether the client's events are listened to; without listeners they are not handed over. */
+export declare function listen(client: ExternalObject<NativeClient>, hasListeners: boolean): ErrorFacts | undefined
 
 /** An option of a client. */
 export interface OptionFacts {

@@ -846,6 +846,7 @@ module.exports.freshGeneration = nativeBinding.freshGeneration
 module.exports.getToken = nativeBinding.getToken
 module.exports.invalidateToken = nativeBinding.invalidateToken
 module.exports.keepAlive = nativeBinding.keepAlive
+module.exports.listen = nativeBinding.listen
 module.exports.options = nativeBinding.options
 module.exports.request = nativeBinding.request
 module.exports.stats = nativeBinding.stats

@@ -3,7 +3,7 @@
 
 use std::ops::Add;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -48,9 +48,22 @@ const SLEEPING_AWARE: ClockId = ClockId::Monotonic;
 
 /// The boot clock now.
 pub(crate) fn now() -> BootTime {
+    #[cfg(test)]
+    if let Some(time) = crate::simulation::boot_time() {
+        return BootTime::ZERO + time;
+    }
     let time = clock_gettime(SLEEPING_AWARE);
     let nanoseconds = time.tv_sec as i64 * 1_000_000_000 + time.tv_nsec as i64;
     BootTime(nanoseconds.saturating_add(TEST_OFFSET_NS.load(Ordering::Relaxed)) as u64)
+}
+
+/// The clock of timeouts, which stops in suspend and which tests of programs do not move.
+pub(crate) fn instant() -> Instant {
+    #[cfg(test)]
+    if let Some(instant) = crate::simulation::instant() {
+        return instant;
+    }
+    Instant::now()
 }
 
 /// The wall clock, moved by the same offset; only for what is told to people.
@@ -62,5 +75,6 @@ pub(crate) fn wall() -> SystemTime {
 /// Moves both clocks forward.
 pub(crate) fn advance(by: Duration) {
     let nanoseconds = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
-    TEST_OFFSET_NS.fetch_add(nanoseconds, Ordering::Relaxed);
+    let add = |offset: i64| Some(offset.saturating_add(nanoseconds));
+    let _ = TEST_OFFSET_NS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
 }

@@ -19,6 +19,10 @@ pub(crate) fn random_bytes<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
 
 /// A random number in 0.0 ≤ x < 1.0, for jitter.
 pub(crate) fn random_fraction() -> f64 {
+    #[cfg(test)]
+    if let Some(fraction) = crate::simulation::fraction() {
+        return fraction;
+    }
     // Without randomness the middle is as good a jitter as any.
     let Some(bytes) = random_bytes() else { return 0.5 };
     (u64::from_le_bytes(bytes) >> 11) as f64 / (1u64 << 53) as f64

@@ -99,6 +99,11 @@ error_codes! {
 }
 
 impl ErrorCode {
+    /// The code of that number.
+    pub(crate) fn from_number(number: u64) -> Option<ErrorCode> {
+        ErrorCode::ALL.iter().copied().find(|code| u64::from(code.number()) == number)
+    }
+
     /// The number: 42.
     pub fn number(self) -> u32 {
         self as u32
@@ -132,6 +137,23 @@ pub enum Stage {
 }
 
 impl Stage {
+    const ALL: [Stage; 10] = [
+        Stage::Configuration,
+        Stage::Argument,
+        Stage::Waiting,
+        Stage::Resolving,
+        Stage::Connecting,
+        Stage::Tls,
+        Stage::Sending,
+        Stage::Receiving,
+        Stage::TokenAnswer,
+        Stage::Answer,
+    ];
+
+    pub(crate) fn from_name(name: &str) -> Option<Stage> {
+        Stage::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+
     /// The name: `token_answer`.
     pub fn name(self) -> &'static str {
         match self {
@@ -163,6 +185,7 @@ struct Facts {
     oauth_error: Option<String>,
     oauth_error_description: Option<String>,
     retry_after: Option<Duration>,
+    may_pass: bool,
 }
 
 impl Error {
@@ -176,6 +199,7 @@ impl Error {
             oauth_error: None,
             oauth_error_description: None,
             retry_after: None,
+            may_pass: false,
         }))
     }
 
@@ -222,6 +246,15 @@ impl Error {
 
     pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Error {
         self.change(|facts| facts.retry_after = retry_after)
+    }
+
+    /// Says that the failure, of a kind that usually lasts, may be gone at the next try.
+    pub(crate) fn that_may_pass(self) -> Error {
+        self.change(|facts| facts.may_pass = true)
+    }
+
+    pub(crate) fn may_pass(&self) -> bool {
+        self.0.may_pass
     }
 
     /// Says first what was being done: "requesting a token from …".

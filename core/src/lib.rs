@@ -27,6 +27,8 @@ mod registry;
 mod request;
 mod response;
 mod secret;
+#[cfg(test)]
+mod simulation;
 mod stats;
 mod store;
 pub mod testing;

@@ -98,6 +98,19 @@ impl Log {
         });
     }
 
+    pub(crate) fn token_found(&self, left: Duration) {
+        self.emit(Severity::Debug, "token_found", || {
+            let message = format!("another process has fetched a token that lives for another {} s", left.as_secs());
+            (message, vec![("left_ms", ms(left))])
+        });
+    }
+
+    pub(crate) fn cache_unavailable(&self, why: &str) {
+        self.emit(Severity::Warning, "cache_unavailable", || {
+            (format!("tokens are kept in memory only: {why}"), vec![("reason", why.into())])
+        });
+    }
+
     pub(crate) fn token_received(&self, server: &dyn fmt::Display, lifetime: Duration, took: Duration) {
         self.emit(Severity::Info, "token_received", || {
             let message =
@@ -144,9 +157,14 @@ impl Log {
         });
     }
 
-    pub(crate) fn token_condemned(&self) {
+    pub(crate) fn token_condemned(&self, replaceable: bool) {
         self.emit(Severity::Warning, "token_condemned", || {
-            ("an API refused the token with 401; it will be replaced".into(), Vec::new())
+            let then = if replaceable {
+                "it will be replaced"
+            } else {
+                "it was a ready one, and there is no credential to request another with"
+            };
+            (format!("an API refused the token with 401; {then}"), Vec::new())
         });
     }
 

@@ -13,9 +13,10 @@ use crate::response::Response;
 use crate::token::Token;
 use crate::wait::{CallOptions, CancelToken, InterruptCheck, Wait};
 
-/// A token younger than this may be unknown to a replica of the API still.
-const TOO_FRESH: Duration = Duration::from_secs(5);
+/// How long a token that is too fresh is given to become known everywhere.
 const REPLICA_LAG: Duration = Duration::from_millis(250);
+/// More than any server takes, and few enough for the map that holds them, which panics when it is full.
+const MOST_HEADERS: usize = 1000;
 
 /// A request in the making; [`send`](RequestBuilder::send) sends it.
 ///
@@ -194,6 +195,9 @@ impl<'a> RequestBuilder<'a> {
     }
 
     fn header_map(&self, settings: &Settings) -> Result<HeaderMap> {
+        if self.headers.len() + settings.headers.len() > MOST_HEADERS {
+            return Err(Error::argument(format!("a request has more than {MOST_HEADERS} headers")));
+        }
         let mut headers = HeaderMap::new();
         let mut defaults = vec![("user-agent", settings.user_agent.as_str()), ("accept", settings.accept.as_str())];
         defaults.extend(settings.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -251,10 +255,11 @@ impl Sending<'_> {
     /// everywhere.
     fn run(&mut self) -> Result<Answer> {
         let mut token = self.client.token(self.wait)?;
+        let mut too_fresh = token.is_too_fresh();
         let mut answer = self.send(&token)?;
         let mut replaced = false;
-        if answer.status == 401 && token.age() >= TOO_FRESH {
-            self.client.invalidate_token(token.as_str());
+        if answer.status == 401 && !too_fresh {
+            self.client.condemn(&token);
             // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
             match self.client.token(self.wait) {
                 Ok(successor) if successor.generation() != token.generation() => token = successor,
@@ -262,21 +267,21 @@ impl Sending<'_> {
                 _ => return Ok(answer),
             }
             replaced = true;
+            too_fresh = token.is_too_fresh();
             answer = self.resend(&token, "replaced")?;
         }
-        if answer.status == 401 && token.age() < TOO_FRESH {
+        if answer.status == 401 && too_fresh {
             if self.wait.sleep(REPLICA_LAG).is_err() {
                 return Ok(answer);
             }
             answer = self.resend(&token, "too_fresh")?;
-            if answer.status == 401
-                && let Some(length) = self.client.slot().hold(&token)
-            {
-                self.client.log().hold_opened(length);
-            }
         }
-        if replaced && answer.status != 401 {
-            self.client.slot().accepted();
+        match answer.status {
+            // However long this answer took: the token was new when it was sent, and a newer one would fare no better.
+            401 if replaced || too_fresh => self.client.hold(&token),
+            401 => {}
+            _ if replaced => self.client.accepted(&token),
+            _ => {}
         }
         Ok(answer)
     }

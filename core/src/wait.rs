@@ -4,12 +4,13 @@ use std::cmp::min;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::clock;
 use crate::error::{Error, ErrorCode, Stage};
 
 /// How long a wait goes on before it looks round, where no descriptor can wake it: for a host whose signal handler
@@ -123,7 +124,35 @@ pub(crate) struct Wait {
     deadline: Instant,
     limit: Limit,
     cancel: Option<CancelToken>,
-    interrupt: Option<InterruptCheck>,
+    interrupt: Option<Interrupt>,
+}
+
+/// The host's check, and when it was asked last.
+#[derive(Clone)]
+struct Interrupt {
+    check: InterruptCheck,
+    asked: Arc<Mutex<Instant>>,
+}
+
+impl Interrupt {
+    fn new(check: InterruptCheck) -> Interrupt {
+        Interrupt { check, asked: Arc::new(Mutex::new(Instant::now())) }
+    }
+
+    fn asks_to_end(&self) -> bool {
+        *self.asked() = Instant::now();
+        (self.check)()
+    }
+
+    /// As [`asks_to_end`](Interrupt::asks_to_end) where that was not asked for a while.
+    fn asks_to_end_if_due(&self) -> bool {
+        let due = self.asked().elapsed() >= SLICE;
+        due && self.asks_to_end()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Instant> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -144,7 +173,7 @@ impl Wait {
         Wait {
             deadline: wait.deadline - options.began.map_or(Duration::ZERO, |began| began.elapsed()),
             cancel: options.cancel.clone(),
-            interrupt: options.interrupt.clone(),
+            interrupt: options.interrupt.clone().map(Interrupt::new),
             ..wait
         }
     }
@@ -160,12 +189,13 @@ impl Wait {
 
     /// What is left of the time.
     pub(crate) fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.deadline.saturating_duration_since(clock::instant())
     }
 
-    /// Whether the wait is over already.
+    /// Whether the wait is over already. The host is asked here too: where bytes come without a pause no poll waits.
     pub(crate) fn check(&self) -> Result<(), Stop> {
-        if self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
+        let cancelled = self.cancel.as_ref().is_some_and(CancelToken::is_cancelled);
+        if cancelled || self.interrupt.as_ref().is_some_and(Interrupt::asks_to_end_if_due) {
             return Err(Stop::Cancelled);
         }
         if self.remaining().is_zero() {
@@ -212,7 +242,7 @@ impl Wait {
         let blind = self.interrupt.is_some() || (self.cancel.is_some() && cancel_event.is_none());
         loop {
             self.check()?;
-            let now = Instant::now();
+            let now = clock::instant();
             if patient_until.is_some_and(|until| until <= now) {
                 return Ok(false);
             }
@@ -224,11 +254,13 @@ impl Wait {
                 left = min(left, SLICE);
             }
             // Rounded up to the next millisecond, so that a poll never ends just before the deadline it was for.
-            let left = left + Duration::from_micros(500);
+            let rounded = left + Duration::from_micros(500);
+            #[cfg(test)]
+            let rounded = crate::simulation::wait(left).map_or(rounded, |()| Duration::ZERO);
             let mut fds = [const { None }; 2];
             fds[0] = fd.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
             fds[1] = cancel_event.map(|event| PollFd::from_borrowed_fd(event.fd(), PollFlags::IN));
-            match poll_some(fds, left) {
+            match poll_some(fds, rounded) {
                 Ok(Ready { event: true, .. }) => return Ok(true),
                 // Without the flag it was set in the other process of a fork, which shares the descriptor.
                 Ok(Ready { cancel: true, .. }) => return Err(Stop::Cancelled),
@@ -237,7 +269,7 @@ impl Wait {
                 // Nothing else can come of a valid poll but want of memory: then look again after a slice.
                 Err(_) => std::thread::sleep(SLICE),
             }
-            if self.interrupt.as_ref().is_some_and(|interrupted| interrupted()) {
+            if self.interrupt.as_ref().is_some_and(Interrupt::asks_to_end) {
                 return Err(Stop::Cancelled);
             }
         }
@@ -279,7 +311,7 @@ fn poll_some(fds: [Option<PollFd<'_>>; 2], timeout: Duration) -> Result<Ready, E
 
 /// `length` from now, a year at most: no clock overflows, and nobody waits longer.
 fn far_enough(length: Duration) -> Instant {
-    Instant::now() + min(length, Duration::from_secs(365 * 24 * 3600))
+    clock::instant() + min(length, Duration::from_secs(365 * 24 * 3600))
 }
 
 /// A descriptor that becomes readable once and stays so.
@@ -309,6 +341,8 @@ impl Event {
         let writable = &self.readable;
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let writable = &self.writable;
+        #[cfg(test)]
+        crate::simulation::something_happened();
         // Fails only when the counter is full, and then the event is set already.
         let _ = rustix::io::write(writable, &1u64.to_ne_bytes());
     }
@@ -365,5 +399,17 @@ mod tests {
         let options = CallOptions { interrupt: Some(Arc::new(|| true)), ..CallOptions::default() };
         let wait = Wait::for_call(&options, Duration::from_secs(60));
         assert_eq!(wait.sleep(Duration::from_secs(60)), Err(Stop::Cancelled));
+    }
+
+    #[test]
+    fn p08_the_host_can_interrupt_though_every_event_is_there_at_once() {
+        let options = CallOptions { interrupt: Some(Arc::new(|| true)), ..CallOptions::default() };
+        let wait = Wait::for_call(&options, Duration::from_secs(10));
+        let event = Event::new().expect("a test has descriptors");
+        event.set();
+        let began = Instant::now();
+        while wait.event(&event, None) == Ok(true) {}
+        assert!(!wait.remaining().is_zero(), "ended only at the deadline");
+        assert!(began.elapsed() < Duration::from_secs(5));
     }
 }

@@ -98,6 +98,35 @@ pub(crate) fn free_text(pointer: *mut c_char) {
     }
 }
 
+/// What a callback gets back from us: a pointer of the caller's, and what tells the caller that we are done with it.
+pub(crate) struct UserData {
+    pointer: *mut c_void,
+    release: Option<extern "C" fn(*mut c_void)>,
+}
+
+impl UserData {
+    pub(crate) fn new(pointer: *mut c_void, release: Option<extern "C" fn(*mut c_void)>) -> UserData {
+        UserData { pointer, release }
+    }
+
+    pub(crate) fn pointer(&self) -> *mut c_void {
+        self.pointer
+    }
+}
+
+impl Drop for UserData {
+    fn drop(&mut self) {
+        if let Some(release) = self.release {
+            release(self.pointer);
+        }
+    }
+}
+
+// SAFETY: we never look behind the pointer, and the header asks the caller for functions that may run on any thread.
+unsafe impl Send for UserData {}
+// SAFETY: as above, and the header says that several threads may run the callback at once.
+unsafe impl Sync for UserData {}
+
 /// A text for C. A NUL inside, which no C program could see past, becomes U+FFFD.
 pub(crate) fn c_string(text: &str) -> CString {
     CString::new(text).unwrap_or_else(|_| {

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::mem::MaybeUninit;
 
-use svctoken_core::{Client, ClientBuilder, Config, Error, Preset, Result, Token};
+use svctoken_core::{Client, ClientBuilder, Error, Preset, Result, Token};
 
 use crate::boundary::{Out, c_string, call, copy, given, text, value};
 use crate::config::svctoken_config;
@@ -34,8 +34,8 @@ fn make(
 ) -> svctoken_code {
     call(error, || {
         let slot = given(client, "client")?;
-        let config = config.map_or_else(|| Ok(Config::default()), svctoken_config::checked)?;
-        let made = ClientBuilder::from_config(config).preset(&preset()?)?;
+        let builder = config.map_or_else(|| Ok(ClientBuilder::new()), svctoken_config::builder)?;
+        let made = builder.preset(&preset()?)?;
         slot.write(Some(Box::new(svctoken_client(made))));
         Ok(())
     })

@@ -1,12 +1,13 @@
 //! Options of a client.
 
 use std::collections::BTreeMap;
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
-use svctoken_core::{Config, Error, Result, Value};
+use svctoken_core::{ClientBuilder, Config, Error, LogHook, Result, Value};
 
-use crate::boundary::{read_text, value};
+use crate::boundary::{UserData, read_text, value};
 use crate::error::{SVCTOKEN_INVALID_ARGUMENT, SVCTOKEN_OK, SVCTOKEN_PANIC, svctoken_code};
+use crate::log::{hook, svctoken_log_callback};
 
 /// Options of a client in the making. Not to be used by two threads at once. Values are copied; a config may serve for
 /// any number of clients, and be freed as soon as they are made.
@@ -19,12 +20,20 @@ pub struct svctoken_config {
     lists: BTreeMap<&'static str, Vec<String>>,
     pairs: BTreeMap<&'static str, Vec<(String, String)>>,
     first_error: Option<Error>,
+    log: Option<LogHook>,
 }
 
 impl svctoken_config {
-    /// The options, or the error of the first setter that failed.
-    pub(crate) fn checked(&self) -> Result<Config> {
-        self.first_error.clone().map_or_else(|| Ok(self.config.clone()), Err)
+    /// A builder with the options, or the error of the first setter that failed.
+    pub(crate) fn builder(&self) -> Result<ClientBuilder> {
+        if let Some(error) = &self.first_error {
+            return Err(error.clone());
+        }
+        let builder = ClientBuilder::from_config(self.config.clone());
+        Ok(match &self.log {
+            Some(log) => builder.on_log(log.clone()),
+            None => builder,
+        })
     }
 
     fn set(&mut self, name: &str, value: Value) -> svctoken_code {
@@ -307,4 +316,29 @@ pub extern "C" fn svctoken_config_set_ca_file(
     text: *const c_char,
 ) -> svctoken_code {
     change(config, |config| config.set_text("ca_file", text))
+}
+
+/// Has the log events of the clients that are made with this config handed to `callback`, in place of one that was set
+/// before; the README lists the events. Default: none, and NULL sets none. Clients made earlier keep theirs.
+///
+/// `callback` is called where an event happens: on the threads that use a client, and on a short-lived thread of the
+/// library's own, several of them at once. A call or a token request that others wait for waits meanwhile, so it should
+/// return soon. It must not use a client of the same options, nor leave by longjmp or a C++ exception.
+///
+/// `release`, which may be NULL, is called with `user_data` once, when `callback` will not be called any more: after the
+/// config and every client made with it were freed, and a token request that was in flight has ended. That may be after
+/// the last _free has returned, on the library's own thread. A program that ends sooner, or a forked child, may never
+/// see the call. The rules for `callback` hold for it too. Without a callback, and on failure, `user_data` is not taken
+/// and `release` not called.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_log(
+    config: Option<&mut svctoken_config>,
+    callback: svctoken_log_callback,
+    user_data: *mut c_void,
+    release: Option<extern "C" fn(user_data: *mut c_void)>,
+) -> svctoken_code {
+    change(config, |config| {
+        config.log = callback.map(|callback| hook(callback, UserData::new(user_data, release)));
+        SVCTOKEN_OK
+    })
 }

@@ -39,6 +39,7 @@ pub mod cancel;
 pub mod client;
 pub mod config;
 pub mod error;
+pub mod log;
 pub mod options;
 pub mod response;
 pub mod stats;

@@ -2,11 +2,19 @@
 
 const native = require('../native.js')
 const { SvctokenError, invalidArgument, typeName, valueOf } = require('./error.js')
+const { eventOf } = require('./log.js')
 
 const inProgress = new Map()
+// The emitters of clients by the numbers that log events come with. Who is listened to may be collected even so.
+const emitters = new Map()
+const collected = new FinalizationRegistry((number) => emitters.delete(number))
 let last = 0
 
-const calls = native.createCalls((number, failure, result) => {
+const calls = native.createCalls((number, failure, result, event) => {
+  if (event) {
+    emitters.get(number)?.deref()?.emit('log', eventOf(event))
+    return
+  }
   const call = inProgress.get(number)
   // An aborted call was settled by its signal.
   if (call === undefined) return
@@ -15,6 +23,20 @@ const calls = native.createCalls((number, failure, result) => {
   else call.resolve(result)
 })
 
+/** A number for a call or a client. */
+function next() {
+  last = last === 0xffffffff ? 1 : last + 1
+  return last
+}
+
+/** Makes a native client, whose log events `emitter` emits. */
+function createClient(emitter, constructor, options, environment) {
+  const number = next()
+  emitters.set(number, new WeakRef(emitter))
+  collected.register(emitter, number)
+  return valueOf(native.createClient(calls, number, constructor, options, environment))
+}
+
 /**
  * Starts a call and promises its result. `begin(calls, number, cancellable)` starts the native call and returns its
  * result if that is there already, else nothing.
@@ -22,8 +44,7 @@ const calls = native.createCalls((number, failure, result) => {
 function start(signal, begin) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) throw signal.reason
-    last = last === 0xffffffff ? 1 : last + 1
-    const number = last
+    const number = next()
     const result = valueOf(begin(calls, number, signal !== undefined))
     if (result != null) return resolve(result)
     const call = { signal, resolve, reject, onAbort: undefined }
@@ -56,4 +77,4 @@ function signalOf(signal) {
   return signal
 }
 
-module.exports = { signalOf, start }
+module.exports = { createClient, signalOf, start }

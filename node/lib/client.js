@@ -1,10 +1,12 @@
 'use strict'
 
+const { EventEmitter } = require('node:events')
 const { inspect } = require('node:util')
 const native = require('../native.js')
 const { bodyOf, optionalCount, optionalNumber, optionalText, optionsOf, pairs, text } = require('./arguments.js')
-const { signalOf, start } = require('./calls.js')
+const { createClient, signalOf, start } = require('./calls.js')
 const { invalidConfiguration, typeName, valueOf } = require('./error.js')
+const { handOver } = require('./log.js')
 const { Response } = require('./response.js')
 
 const TOKEN_OPTIONS = ['timeout', 'signal']
@@ -41,9 +43,12 @@ class Client {
   // The token of a generation, promised once: a fresh token costs one native call and no copy.
   #generation = 0
   #promised
+  #emitter = new EventEmitter()
 
   constructor(options) {
-    this.#native = options instanceof Preset ? create(options) : create(new Preset({ preset: 'plain' }, options))
+    const preset = options instanceof Preset ? options : new Preset({ preset: 'plain' }, options)
+    this.#native = create(preset, this.#emitter)
+    handOver(this.#native, this.#emitter)
   }
 
   static atlas(options) {
@@ -118,21 +123,40 @@ class Client {
     this.#promised = undefined
   }
 
+  on(name, listener) {
+    this.#emitter.on(name, listener)
+    return this
+  }
+
+  once(name, listener) {
+    this.#emitter.once(name, listener)
+    return this
+  }
+
+  off(name, listener) {
+    this.#emitter.off(name, listener)
+    return this
+  }
+
   [inspect.custom](depth, options) {
     return `Client ${inspect(valueOf(native.describe(this.#native)), options)}`
   }
 }
-Object.defineProperty(Client.prototype, Symbol.dispose, {
-  value: Client.prototype.close, configurable: true, writable: true,
-})
+const alias = (name, value) => {
+  Object.defineProperty(Client.prototype, name, { value, configurable: true, writable: true })
+}
+alias(Symbol.dispose, Client.prototype.close)
+// The names by which `once` and `on` of node:events know an emitter.
+alias('addListener', Client.prototype.on)
+alias('removeListener', Client.prototype.off)
 
-function create({ facts, options }) {
+function create({ facts, options }, emitter) {
   if (options != null && (typeof options !== 'object' || Array.isArray(options))) {
     throw invalidConfiguration(`the options must be an object, not ${typeName(options)}`)
   }
   const given = Object.entries(options ?? {}).map(([name, value]) => [name, listed(value)])
   // A worker's environment is its own, not the process's.
-  return valueOf(native.createClient(facts, Object.fromEntries(given), { ...process.env }))
+  return createClient(emitter, facts, Object.fromEntries(given), { ...process.env })
 }
 
 /** A Headers, URLSearchParams, Map or Set as an array, which the native half reads. */

@@ -1,23 +1,25 @@
 //! Calls that end later: each has a number, runs on a thread of ours, and comes back through the one thread-safe
-//! function of its environment, which `index.js` turns into the settling of a promise.
+//! function of its environment, which `index.js` turns into the settling of a promise. Log events come the same way.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use napi::bindgen_prelude::{Buffer, Either, External, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use napi_derive::napi;
-use svctoken::{ErrorCode, Response};
+use svctoken::{ErrorCode, LogEvent, Response};
 
 use crate::cancel::Cancels;
 use crate::client::TokenFacts;
 use crate::error::{ErrorFacts, Failure, caught, guarded};
+use crate::log::EventFacts;
 use crate::pool::Pool;
 
 /// More requests at once than this wait for each other.
 static REQUESTS: Pool = Pool::new("svctoken-call", 256);
 /// Apart from the requests, which may be waiting for the very token; one thread at most for each client.
-pub(crate) static TOKEN_WAITS: Pool = Pool::new("svctoken-token", 64);
+pub(crate) static TOKEN_WAITS: Pool = Pool::new("svctoken-token", 1024);
 
 /// An answer of the API.
 #[napi(object, object_from_js = false)]
@@ -38,14 +40,22 @@ pub(crate) enum Outcome {
     Response(Response),
 }
 
-type Settling = FnArgs<(u32, Option<ErrorFacts>, Option<Either<TokenFacts, ResponseFacts>>)>;
-type Settle = ThreadsafeFunction<(u32, Result<Outcome, Failure>), (), Settling, Status, false, true>;
+/// What an environment is told.
+enum Message {
+    /// A call has ended.
+    Settled { call: u32, outcome: Result<Outcome, Failure> },
+    /// A client has something for its log.
+    Logged { client: u32, event: EventFacts },
+}
+
+type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Either<TokenFacts, ResponseFacts>>, Option<EventFacts>)>;
+type Tell = ThreadsafeFunction<Message, (), Telling, Status, false, true>;
 
 /// The calls in progress of one environment (the main thread or a worker).
 pub(crate) struct Calls(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
-    settle: Mutex<Settle>,
+    tell: Mutex<Tell>,
     pub(crate) cancels: Cancels,
 }
 
@@ -57,47 +67,56 @@ impl Drop for Calls {
 }
 
 impl Shared {
-    /// Runs `work` and settles the call with what it returns.
+    /// Runs `work`, at the latest when it is `due`, and settles the call with what it returns.
     pub(crate) fn run(
         self: &Arc<Shared>,
         call: u32,
+        due: Instant,
         work: impl FnOnce() -> Result<Outcome, Failure> + Send + 'static,
     ) -> Result<(), Failure> {
         let shared = self.clone();
-        start(&REQUESTS, move || shared.settle(call, caught(work))).inspect_err(|_| self.cancels.forget(call))
+        start(&REQUESTS, due, move || shared.settle(call, caught(work))).inspect_err(|_| self.cancels.forget(call))
     }
 
     /// Ends a call; its promise is settled when the environment comes to it.
     pub(crate) fn settle(&self, call: u32, outcome: Result<Outcome, Failure>) {
         self.cancels.forget(call);
-        // Any other status says that the environment is ending.
-        let _ = self.function().call((call, outcome), ThreadsafeFunctionCallMode::NonBlocking);
+        self.send(Message::Settled { call, outcome });
     }
 
-    fn function(&self) -> MutexGuard<'_, Settle> {
-        self.settle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Hands a log event to the listeners of a client, when the environment comes to it.
+    pub(crate) fn log(&self, client: u32, event: &LogEvent) {
+        self.send(Message::Logged { client, event: event.into() });
+    }
+
+    fn send(&self, message: Message) {
+        // Any other status than success says that the environment is ending.
+        let _ = self.function().call(message, ThreadsafeFunctionCallMode::NonBlocking);
+    }
+
+    fn function(&self) -> MutexGuard<'_, Tell> {
+        self.tell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Runs `work`, which must not panic, on a thread of ours.
-pub(crate) fn start(pool: &'static Pool, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    pool.run(Box::new(work))
+/// Runs `work`, which must not panic, on a thread of ours, at the latest when it is `due`.
+pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    pool.run(Box::new(work), due)
         .map_err(|error| Failure::Own(ErrorCode::Internal, format!("no thread for the call: {error}")))
 }
 
-/// Makes the environment's calls, each of which ends by `settle(call, failure, result)`. Alone, it keeps no process
-/// alive.
+/// Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
+/// undefined, event)` brings a log event. Alone, it keeps no process alive.
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
-    #[napi(ts_arg_type = "(call: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts) => void")]
-    settle: Function<'_, Settling, ()>,
+    #[napi(
+        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts, event?: EventFacts) => void"
+    )]
+    tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
-    let settle = settle
-        .build_threadsafe_function::<(u32, Result<Outcome, Failure>)>()
-        .callee_handled::<false>()
-        .weak::<true>()
-        .build_callback(settling)?;
-    Ok(External::new(Calls(Arc::new(Shared { settle: Mutex::new(settle), cancels: Cancels::default() }))))
+    let tell =
+        tell.build_threadsafe_function::<Message>().callee_handled::<false>().weak::<true>().build_callback(telling)?;
+    Ok(External::new(Calls(Arc::new(Shared { tell: Mutex::new(tell), cancels: Cancels::default() }))))
 }
 
 /// Says whether calls are in progress: if so, the process is kept alive.
@@ -118,8 +137,11 @@ pub(crate) fn cancel(calls: &External<Calls>, call: u32) -> Either<ErrorFacts, (
 }
 
 /// Runs on the environment's own thread.
-fn settling(context: ThreadsafeCallContext<(u32, Result<Outcome, Failure>)>) -> napi::Result<Settling> {
-    let (call, outcome) = context.value;
+fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
+    let (call, outcome) = match context.value {
+        Message::Settled { call, outcome } => (call, outcome),
+        Message::Logged { client, event } => return Ok((client, None, None, Some(event)).into()),
+    };
     let outcome = outcome.and_then(|outcome| {
         caught(|| match outcome {
             Outcome::Token(token) => Ok(Either::A(token)),
@@ -127,8 +149,8 @@ fn settling(context: ThreadsafeCallContext<(u32, Result<Outcome, Failure>)>) -> 
         })
     });
     Ok(match outcome {
-        Ok(result) => (call, None, Some(result)).into(),
-        Err(failure) => (call, Some(failure.into()), None).into(),
+        Ok(result) => (call, None, Some(result), None).into(),
+        Err(failure) => (call, Some(failure.into()), None, None).into(),
     })
 }
 

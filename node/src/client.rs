@@ -11,11 +11,13 @@ use svctoken::{CallOptions, Client, ClientBuilder, Environment, Preset, Token, d
 use crate::call::Calls;
 use crate::convert;
 use crate::error::{ErrorFacts, caught, guarded};
+use crate::log::Listening;
 use crate::token_wait::{TokenWait, Waiter};
 
 /// A client, shared with the calls in progress.
 pub(crate) struct NativeClient {
     pub(crate) client: Client,
+    pub(crate) listening: Arc<Listening>,
     wait: Arc<TokenWait>,
 }
 
@@ -57,9 +59,12 @@ pub(crate) struct Constructor {
     pub realm: Option<String>,
 }
 
-/// Makes a client of options by their names in JavaScript; `environment` is what the constructor may read.
+/// Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`
+/// what its log events come with.
 #[napi(catch_unwind, ts_return_type = "ErrorFacts | ExternalObject<NativeClient>")]
 pub(crate) fn create_client(
+    calls: &External<Calls>,
+    number: u32,
     constructor: Constructor,
     options: Object<'_>,
     environment: HashMap<String, String>,
@@ -78,10 +83,11 @@ pub(crate) fn create_client(
             "from_env" => Preset::FromEnvironment,
             _ => Preset::Plain,
         };
+        let listening = Listening::new(number, calls);
         let builder = ClientBuilder::from_config(config).environment(Environment::from_pairs(environment));
-        let client = builder.preset(&preset)?;
+        let client = builder.on_log(listening.hook()).preset(&preset)?;
         let wait = Arc::new(TokenWait::new(client.clone()));
-        Ok(External::new(NativeClient { client, wait }))
+        Ok(External::new(NativeClient { client, listening, wait }))
     }))
 }
 
@@ -104,7 +110,7 @@ pub(crate) fn get_token(
     cancellable: bool,
 ) -> Either<ErrorFacts, Option<TokenFacts>> {
     guarded(|| {
-        let NativeClient { client, wait } = &**client;
+        let NativeClient { client, wait, .. } = &**client;
         let timeout = timeout.map(|timeout| duration_of_milliseconds(timeout).unwrap_or(Duration::ZERO));
         if timeout == Some(Duration::ZERO) {
             // The core has the words for it.

@@ -1,6 +1,7 @@
 //! Errors on their way to JavaScript.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use napi::Either;
 use napi_derive::napi;
@@ -55,6 +56,13 @@ impl Failure {
         match self {
             Failure::Core(error) => error.code(),
             Failure::Own(code, _) => *code,
+        }
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Failure::Core(error) => error.retry_after(),
+            Failure::Own(..) => None,
         }
     }
 }

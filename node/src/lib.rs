@@ -9,6 +9,7 @@ mod cancel;
 mod client;
 mod convert;
 mod error;
+mod log;
 mod pool;
 mod request;
 mod tables;

@@ -55,7 +55,8 @@ pub(crate) fn request(
         let sending = Sending::from(request);
         let client = client.client.clone();
         let cancel = calls.0.cancels.token(call, cancellable);
-        calls.0.run(call, move || sending.send(&client, began, &cancel).map(Outcome::Response))
+        let due = began + sending.timeout.unwrap_or_else(|| client.timeout());
+        calls.0.run(call, due, move || sending.send(&client, began, &cancel).map(Outcome::Response))
     })
 }
 

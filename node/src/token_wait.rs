@@ -48,6 +48,10 @@ impl Current {
     fn of(waiter: &Waiter) -> Current {
         Current { cancel: CancelToken::new(), began: waiter.began, timeout: waiter.timeout }
     }
+
+    fn deadline(&self) -> Instant {
+        self.began + self.timeout
+    }
 }
 
 impl TokenWait {
@@ -64,12 +68,12 @@ impl TokenWait {
     pub(crate) fn join(self: &Arc<TokenWait>, waiter: Waiter) -> Result<(), Failure> {
         let mut state = self.lock();
         if let Some(current) = &state.current {
-            if waiter.deadline() < current.began + current.timeout {
+            if waiter.deadline() < current.deadline() {
                 current.cancel.cancel();
             }
         } else {
             let wait = self.clone();
-            start(&TOKEN_WAITS, move || wait.serve())?;
+            start(&TOKEN_WAITS, waiter.deadline(), move || wait.serve())?;
             state.current = Some(Current::of(&waiter));
         }
         state.waiters.push(waiter);
@@ -86,15 +90,15 @@ impl TokenWait {
     }
 
     fn serve(&self) {
-        while let Some(Current { cancel, began, timeout }) = self.next_wait() {
+        while let Some(current) = self.next_wait() {
             let options = CallOptions {
-                timeout: Some(timeout),
-                began: Some(began),
-                cancel: Some(cancel.clone()),
+                timeout: Some(current.timeout),
+                began: Some(current.began),
+                cancel: Some(current.cancel.clone()),
                 interrupt: None,
             };
             let outcome = caught(|| Ok(TokenFacts::of(&self.client.get_token_with(&options)?)));
-            let ended = self.ended(&outcome, &cancel);
+            let ended = self.ended(&outcome, &current);
             for waiter in ended {
                 waiter.calls.settle(waiter.call, outcome.clone().map(Outcome::Token));
             }
@@ -110,10 +114,10 @@ impl TokenWait {
     }
 
     /// The callers whom this outcome concerns.
-    fn ended(&self, outcome: &Result<TokenFacts, Failure>, cancel: &CancelToken) -> Vec<Waiter> {
+    fn ended(&self, outcome: &Result<TokenFacts, Failure>, current: &Current) -> Vec<Waiter> {
         let mut state = self.lock();
         let is = |code: ErrorCode| outcome.as_ref().is_err_and(|failure| failure.code() == code);
-        if is(ErrorCode::Cancelled) && cancel.is_cancelled() {
+        if is(ErrorCode::Cancelled) && current.cancel.is_cancelled() {
             return Vec::new();
         }
         let now = Instant::now();
@@ -124,7 +128,16 @@ impl TokenWait {
             state.waiters = early;
             return late;
         }
-        late.into_iter().chain(early).collect()
+        let all = late.into_iter().chain(early);
+        // Who has no time to wait as long as the error says is told at once; those who have it go on waiting.
+        match outcome.as_ref().err().and_then(Failure::retry_after).and_then(|pause| now.checked_add(pause)) {
+            Some(again) if current.deadline() <= again => {
+                let (hasty, patient) = all.partition(|waiter| waiter.deadline() <= again);
+                state.waiters = patient;
+                hasty
+            }
+            _ => all.collect(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -37,6 +37,22 @@ test('P8: the pool of libuv is left alone', async () => {
   for (const { status } of await Promise.all(requests)) assert.equal(status, 200)
 })
 
+test('P9: a call that finds every thread busy ends at its own deadline', async () => {
+  const { options, wait, release } = await space({ rules: [hold('/echo/held', 'gate')] })
+  const client = Client.atlas(options)
+  const busy = Array.from({ length: 256 }, () => client.request('GET', '/echo/held', { timeout: 30_000 }))
+  await wait({ held: { gate: 256 } })
+  const took = await milliseconds(async () => {
+    const errors = await Promise.all([300, 100, 200].map((timeout) =>
+      rejection(client.request('GET', '/echo', { timeout }))))
+    for (const { code } of errors) assert.equal(code, 'SVCTOKEN_TIMEOUT')
+  })
+  assert.ok(took < 3000, `${took} ms`)
+  const queued = client.request('GET', '/echo', { timeout: 30_000 })
+  await release('gate')
+  for (const { status } of await Promise.all([...busy, queued])) assert.equal(status, 200)
+})
+
 test('P1: any number of callers wait for a token on one thread, and get the same', async (t) => {
   const { options, wait, release, report } = await space({ rules: [hold(TOKEN, 'gate')] })
   const clients = [Client.atlas(options), Client.atlas(options)]

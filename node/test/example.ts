@@ -1,5 +1,7 @@
 // Compiled, not run: what a user of TypeScript writes.
-import { Client, SvctokenError, type ClientOptions, type ErrorCode, type Stats, type TokenInfo } from 'svctoken'
+import {
+  Client, SvctokenError, type ClientOptions, type ErrorCode, type LogEvent, type Stats, type TokenInfo,
+} from 'svctoken'
 import { advanceClock } from 'svctoken/testing'
 
 const options: ClientOptions = {
@@ -27,6 +29,8 @@ export async function example(signal: AbortSignal): Promise<number> {
     signal,
   })
   if (!r.ok) throw await r.error()
+  const log = ({ severity, name, message, fields }: LogEvent) => console.log(severity, name, message, fields['took_ms'])
+  client.on('log', log).once('log', (event) => log(event)).off('log', log)
   const bytes: Uint8Array = await r.bytes()
   const stats: Stats = client.stats()
   const type: string | null = r.headers.get('content-type')
@@ -44,6 +48,8 @@ export function retryIn(error: unknown): number | undefined {
 new Client({ clientSercet: 'x' })
 // @ts-expect-error: a time is a number
 new Client({ timeout: '5' })
+// @ts-expect-error: there is no such event
+new Client({}).on('lgo', () => {})
 // @ts-expect-error: not a code
 const wrong: ErrorCode = 'SVCTOKEN_NONSENSE'
 void wrong

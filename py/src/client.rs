@@ -10,7 +10,8 @@ use svctoken::{CallOptions, ClientBuilder, Preset, Token};
 
 use crate::convert;
 use crate::error::{Failure, boundary};
-use crate::interrupt::waiting;
+use crate::interrupt::{raised, waiting};
+use crate::log;
 use crate::request;
 use crate::response::Response;
 
@@ -53,7 +54,8 @@ impl Client {
                 _ => Preset::Plain,
             };
             let environment = convert::environment(environ)?;
-            let builder = ClientBuilder::from_config(convert::config(options)?).environment(environment);
+            let builder =
+                ClientBuilder::from_config(convert::config(options)?).environment(environment).on_log(log::hook());
             // Files are read.
             let core = py.detach(|| builder.preset(&preset))?;
             Ok(Client { core, handed_out: ArcSwapOption::empty() })
@@ -99,7 +101,13 @@ impl Client {
     /// True if it was the current token: the next call that needs one replaces it. False if another has taken its
     /// place already, and then nothing happens. Never blocks.
     fn invalidate_token(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<bool> {
-        boundary(py, || Ok(self.core.invalidate_token(&convert::text_argument("token", token)?)))
+        boundary(py, || {
+            let token = convert::text_argument("token", token)?;
+            log::look_at_level(py)?;
+            let was_current = self.core.invalidate_token(&token);
+            raised()?;
+            Ok(was_current)
+        })
     }
 
     /// ``arguments`` are the facade's keywords, None where one was not given.

@@ -7,6 +7,7 @@ mod convert;
 mod error;
 mod interpreter;
 mod interrupt;
+mod log;
 mod request;
 mod response;
 mod tables;

@@ -143,6 +143,31 @@ def test_p08_forked_children_and_their_parent_read_their_own_answers(space: Spac
     assert right >= 1000
 
 
+def test_p08_a_child_forked_during_a_token_request_makes_its_own(new_space: Callable[..., Space]) -> None:
+    space = new_space(rules=hold("gate", TOKEN_PATH))
+    client = space.client()
+    tokens: list[str] = []
+    waiting = threading.Thread(target=lambda: tokens.append(client.get_token(timeout=20)))
+    waiting.start()
+    space.wait(held={"gate": 1})
+    pid = os.fork()
+    if pid == 0:
+        # Nothing of pytest's may run in the child.
+        status = 1
+        try:
+            status = 0 if client.get_token(timeout=20) and client.request("GET", "/echo", timeout=20).ok else 2
+        finally:
+            os._exit(status)
+    try:
+        space.wait(held={"gate": 2})
+    finally:
+        space.release("gate")
+        status = os.waitpid(pid, 0)[1]
+    waiting.join(20)
+    assert os.waitstatus_to_exitcode(status) == 0 and tokens
+    assert client.request("GET", "/echo", timeout=20).ok
+
+
 def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
 

@@ -126,9 +126,12 @@ impl fmt::Display for Url {
 
 /// A text that was to be a URL, for messages: without the user name and password it may hold.
 pub(crate) fn shown(text: &str) -> String {
-    match (text.find("//"), text.rfind('@')) {
-        (Some(slashes), Some(at)) if slashes < at => format!("{}//[hidden]{}", &text[..slashes], &text[at..]),
-        _ => text.into(),
+    let Some(at) = text.rfind('@') else { return text.into() };
+    let is_path = text.starts_with('/') && !text.starts_with("//");
+    match text.find("//") {
+        _ if is_path => text.into(),
+        Some(slashes) if slashes < at => format!("{}//[hidden]{}", &text[..slashes], &text[at..]),
+        _ => format!("[hidden]{}", &text[at..]),
     }
 }
 
@@ -260,6 +263,9 @@ mod tests {
         assert_eq!(shown("https://user:p@ss@a.example/x"), "https://[hidden]@a.example/x");
         assert_eq!(shown("//user:pass@a.example"), "//[hidden]@a.example");
         assert_eq!(shown("/users/a@b.example"), "/users/a@b.example");
+        assert_eq!(shown("/users//a@b.example"), "/users//a@b.example");
+        assert_eq!(shown("user:pass@a.example/x"), "[hidden]@a.example/x");
+        assert_eq!(shown("https:user:pass@a.example/x"), "[hidden]@a.example/x");
     }
 
     #[test]

@@ -32,6 +32,15 @@ pub(crate) fn add_to(settings: &GrantSettings, mut form: String) -> TokenRequest
     }
 }
 
+/// The secret in every form a request can hold it in.
+pub(crate) fn forms_of_secret(settings: &GrantSettings) -> Vec<Secret> {
+    let secret = settings.credential.client_secret.reveal();
+    let encoded = encode(secret, AuthEncoding::Form);
+    let basic = add_to(settings, String::new()).authorization;
+    let basic = basic.iter().filter_map(|header| header.reveal().strip_prefix("Basic "));
+    basic.map(str::to_owned).chain([encoded, secret.to_owned()]).map(Secret::new).collect()
+}
+
 /// Whether form and raw encoding send different bytes for this credential.
 pub(crate) fn encodings_differ(settings: &GrantSettings) -> bool {
     let credential = &settings.credential;

@@ -115,7 +115,7 @@ pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings) ->
         && let Some(json) = &json
         && json.get("access_token").is_some_and(|token| !token.is_null())
     {
-        return read_granted(json).map_err(|what| bad_answer(answer, what, FailureClass::Wrong));
+        return read_granted(json, settings).map_err(|what| bad_answer(answer, what, FailureClass::Wrong));
     }
     let (oauth_error, description) = json.as_ref().map(|json| read_error(json, settings)).unwrap_or_default();
     if success && oauth_error.is_none() {
@@ -128,11 +128,14 @@ pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings) ->
     Err(refusal(answer, oauth_error, description, settings))
 }
 
-fn read_granted(json: &Value) -> Result<Granted, String> {
+fn read_granted(json: &Value, settings: &GrantSettings) -> Result<Granted, String> {
     match json.get("token_type") {
         None | Some(Value::Null) => {}
         Some(Value::String(name)) if name.eq_ignore_ascii_case("bearer") => {}
-        Some(other) => return Err(format!("the token_type is {other}, and only Bearer is understood")),
+        Some(other) => {
+            let shown = tidy(&other.to_string(), settings);
+            return Err(format!("the token_type is {shown}, and only Bearer is understood"));
+        }
     }
     let token = match json.get("access_token") {
         Some(Value::String(token)) => token,
@@ -190,11 +193,13 @@ fn read_error(json: &Value, settings: &GrantSettings) -> (Option<String>, Option
     }
 }
 
-/// A server's text as it may be shown: one line, not long, and without our own secret, should the server repeat it.
+/// A server's text as it may be shown: one line, not long, and without our own secret in any form it was sent in, should
+/// the server repeat it.
 fn tidy(text: &str, settings: &GrantSettings) -> String {
-    let credential = &settings.credential;
-    let mut text = text.replace(credential.client_secret.reveal(), "[secret]");
-    text.retain(|c| !c.is_control());
+    let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
+    for secret in client_authentication::forms_of_secret(settings) {
+        text = text.replace(secret.reveal(), "[secret]");
+    }
     match text.char_indices().nth(LONGEST_DESCRIPTION) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -271,14 +276,11 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
              copying."
                 .into(),
         ),
-        ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(format!(
-            "Check client_id and client_secret; they hold characters that servers read in two ways: this server may \
-             want auth_encoding={}.",
-            match settings.auth_encoding {
-                AuthEncoding::Form => "raw",
-                AuthEncoding::Raw => "form",
-            }
-        )),
+        ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(other_encoding(settings)),
+        // What oidc-provider says of a credential that it could not decode.
+        ErrorCode::OauthError if answer.status == 400 && client_authentication::encodings_differ(settings) => {
+            Some(other_encoding(settings))
+        }
         ErrorCode::OauthError if answer.status == 404 => {
             Some("Check token_url (for Keycloak: server_url and realm): there is nothing at this address.".into())
         }
@@ -287,6 +289,17 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
         }
         _ => None,
     }
+}
+
+fn other_encoding(settings: &GrantSettings) -> String {
+    let other = match settings.auth_encoding {
+        AuthEncoding::Form => "raw",
+        AuthEncoding::Raw => "form",
+    };
+    format!(
+        "Check client_id and client_secret; they hold characters that servers read in two ways: this server may want \
+         auth_encoding={other}."
+    )
 }
 
 fn has_outer_space(settings: &GrantSettings) -> bool {

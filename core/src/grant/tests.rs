@@ -152,6 +152,13 @@ fn p07_a_server_that_repeats_the_secret_is_not_quoted() {
     let error = read(401, body).expect_err("refused").error;
     assert_eq!(error.oauth_error_description(), Some("bad [secret] given"));
     assert!(!format!("{error:?} {error}").contains("s3cret"));
+    for sent in ["s3cret\\u0001-s3cret", "Basic aWQ6czNjcmV0LXMzY3JldA=="] {
+        let body = format!(r#"{{"error":"invalid_client","error_description":"{sent} is wrong"}}"#);
+        let error = read(401, &body).expect_err("refused").error;
+        assert!(error.oauth_error_description().is_some_and(|text| text.contains("[secret]")), "{sent}: {error}");
+    }
+    let error = read(200, r#"{"access_token":"t","token_type":"s3cret-s3cret"}"#).expect_err("no bearer").error;
+    assert!(error.what().contains("[secret]") && !error.what().contains("s3cret"), "{error}");
     let long = format!(r#"{{"error":"x","error_description":"{}"}}"#, "ü".repeat(1000));
     let error = read(400, &long).expect_err("refused").error;
     assert_eq!(error.oauth_error_description().map(|text| text.chars().count()), Some(301));

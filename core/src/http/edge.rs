@@ -6,10 +6,11 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::bufread::MultiGzDecoder;
 use ureq::http::uri::Uri;
 pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
@@ -28,6 +29,12 @@ use crate::wait::Wait;
 const BUFFER: usize = 16 * 1024;
 /// ureq reads a head into one buffer and would take a full buffer for the end of the stream.
 const LARGEST_HEAD: usize = BUFFER - 1;
+/// ureq writes the request line and each header whole into one buffer: room for the longest token behind its name.
+const OUTPUT_BUFFER: usize = 17 * 1024;
+/// What a line has beside its text: a method or a name, a version, separators.
+const LARGEST_LINE: usize = OUTPUT_BUFFER - 512;
+/// A promised length is believed up to here; beyond it memory is taken as the bytes come.
+const LARGEST_RESERVE: u64 = 64 * 1024 * 1024;
 /// As many idle connections as callers are likely to use at once.
 const MOST_IDLE: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(55);
@@ -87,11 +94,17 @@ impl HttpClient {
 
     /// Sends a request and reads its answer whole, at most `limit` bytes of body after decoding.
     pub(crate) fn send(&self, outgoing: &Outgoing<'_>, wait: &Wait, limit: u64) -> Result<Answer> {
+        check_lines(outgoing)?;
+        #[cfg(test)]
+        if let Some(played) = crate::simulation::exchange(outgoing, wait) {
+            return played;
+        }
         let _in_call = InCall::with(wait);
         let mut request = ureq::http::Request::new(());
         *request.method_mut() = outgoing.method.clone();
         *request.uri_mut() = to_uri(outgoing.url)?;
         *request.headers_mut() = outgoing.headers.clone();
+        request.headers_mut().entry("accept-encoding").or_insert(HeaderValue::from_static("gzip"));
         let needs_body = [Method::POST, Method::PUT, Method::PATCH].contains(&outgoing.method);
         let answer = match outgoing.body {
             Some(body) => self.agent.run(request.map(|()| body)),
@@ -100,15 +113,30 @@ impl HttpClient {
         };
         let (head, body) = answer.map_err(|error| from_ureq(error, outgoing.url))?.into_parts();
         check_framing(&head.headers, outgoing.url)?;
-        let body = read_body(body, limit, outgoing.url)?;
+        let body = read_body(body, &head.headers, limit, outgoing.url)?;
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+}
+
+/// What is too long for our buffer is too long for nearly every server as well.
+fn check_lines(outgoing: &Outgoing<'_>) -> Result<()> {
+    let too_long = |what: &str, length: usize| {
+        Error::argument(format!("{what} has {length} bytes, more than the {LARGEST_LINE} that can be sent"))
+    };
+    let target = outgoing.url.path_and_query.len() + outgoing.method.as_str().len();
+    if target > LARGEST_LINE {
+        return Err(too_long("the URL's path and query", target));
+    }
+    match outgoing.headers.iter().find(|(name, value)| name.as_str().len() + value.len() > LARGEST_LINE) {
+        Some((name, value)) => Err(too_long(&format!("the header {:.100}", name.as_str()), value.len())),
+        None => Ok(()),
     }
 }
 
 fn to_uri(url: &Url) -> Result<Uri> {
     url.to_string()
         .parse()
-        .map_err(|error| Error::argument(format!("the URL {url} is not one HTTP can carry: {error}")))
+        .map_err(|error| Error::argument(format!("the URL on {} is not one HTTP can carry: {error}", url.origin)))
 }
 
 /// Two lengths, or a length beside chunks, and two readers disagree where the answer ends (RFC 9112 section 6.3). The
@@ -122,23 +150,42 @@ fn check_framing(headers: &HeaderMap, url: &Url) -> Result<()> {
     Ok(())
 }
 
-fn read_body(body: Body, limit: u64, url: &Url) -> Result<Vec<u8>> {
-    let known = body.content_length().unwrap_or(0);
+fn read_body(body: Body, headers: &HeaderMap, limit: u64, url: &Url) -> Result<Vec<u8>> {
     let too_large = || {
         let what = format!("the answer of {} has more than {limit} bytes", url.origin);
         Error::new(ErrorCode::AnswerTooLarge, Stage::Receiving, what)
     };
+    let encoded = headers.get("content-encoding").is_some_and(|encoding| is_gzip(encoding.as_bytes()));
+    // Of a body that is encoded, the length tells nothing about what it becomes.
+    let known = body.content_length().filter(|_| !encoded).unwrap_or(0);
     if known > limit {
         return Err(too_large());
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(known).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(known.min(LARGEST_RESERVE) as usize);
     // ureq's limit is inclusive; the byte too many is ours to find.
-    let mut reader = body.into_with_config().limit(u64::MAX).reader().take(limit.saturating_add(1));
-    reader.read_to_end(&mut bytes).map_err(|error| from_ureq(error.into(), url))?;
+    let mut reader = body.into_with_config().limit(u64::MAX).reader();
+    let mut read = || {
+        if !encoded {
+            return reader.by_ref().take(limit.saturating_add(1)).read_to_end(&mut bytes);
+        }
+        let mut reader = BufReader::with_capacity(BUFFER, &mut reader);
+        // An answer without a body may still say how it would have been encoded (RFC 9110 section 8.4).
+        if reader.fill_buf()?.is_empty() {
+            return Ok(0);
+        }
+        MultiGzDecoder::new(reader).take(limit.saturating_add(1)).read_to_end(&mut bytes)
+    };
+    read().map_err(|error| from_ureq(error.into(), url))?;
     if bytes.len() as u64 > limit {
         return Err(too_large());
     }
     Ok(bytes)
+}
+
+/// RFC 9110 section 8.4.1.3.
+fn is_gzip(encoding: &[u8]) -> bool {
+    let encoding = encoding.trim_ascii();
+    encoding.eq_ignore_ascii_case(b"gzip") || encoding.eq_ignore_ascii_case(b"x-gzip")
 }
 
 /// ureq's errors as ours; those our own sockets made come back as they were.
@@ -155,11 +202,10 @@ fn from_ureq(error: ureq::Error, url: &Url) -> Error {
             Ok(ours) => *ours,
             Err(other) => bad(other.to_string()),
         },
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Error::new(
-            ErrorCode::ConnectionLost,
-            Stage::Receiving,
-            format!("{} closed the connection before the answer was whole", url.origin),
-        ),
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            let what = format!("{} closed the connection before the answer was whole", url.origin);
+            Error::new(ErrorCode::ConnectionLost, Stage::Receiving, what)
+        }
         ureq::Error::LargeResponseHeader(..) => bad(format!("its head is larger than {LARGEST_HEAD} bytes")),
         other => bad(other.to_string()),
     }
@@ -221,7 +267,7 @@ impl Connect {
             Some("https") => Stream::Tls(Box::new(TlsSocket::handshake(socket, host, &self.trust, &wait)?)),
             _ => Stream::Plain(socket),
         };
-        Ok(Connection { stream, buffers: LazyBuffers::new(BUFFER, BUFFER), in_use: true })
+        Ok(Connection { stream, buffers: LazyBuffers::new(BUFFER, OUTPUT_BUFFER), in_use: true })
     }
 }
 

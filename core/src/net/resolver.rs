@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::background;
@@ -14,12 +14,37 @@ use crate::wait::{Event, Wait};
 const KEPT_FOR: Duration = Duration::from_secs(30);
 const MOST_NAMES: usize = 1000;
 
-#[derive(Debug, Default)]
+type Name = (String, u16);
+type Outcome = std::result::Result<Vec<SocketAddr>, String>;
+
+#[derive(Default)]
 pub(crate) struct Resolver {
-    known: Mutex<HashMap<(String, u16), Known>>,
+    names: Arc<Mutex<Names>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Default)]
+struct Names {
+    known: HashMap<Name, Known>,
+    /// One at a time for a name, however many callers wait for it and whether they leave: while a name server is
+    /// silent, each would leave a thread behind.
+    under_way: UnderWay,
+}
+
+type UnderWay = HashMap<Name, Weak<LookUp>>;
+
+impl Names {
+    fn learn(&mut self, name: Name, addresses: &[SocketAddr]) {
+        if addresses.is_empty() {
+            return;
+        }
+        if self.known.len() >= MOST_NAMES {
+            self.known.clear();
+        }
+        self.known.insert(name, Known { addresses: addresses.to_vec(), since: Instant::now() });
+    }
+}
+
+#[derive(Clone)]
 struct Known {
     addresses: Vec<SocketAddr>,
     since: Instant,
@@ -27,7 +52,7 @@ struct Known {
 
 struct LookUp {
     done: Option<Event>,
-    outcome: OnceLock<std::result::Result<Vec<SocketAddr>, String>>,
+    outcome: OnceLock<Outcome>,
 }
 
 impl Resolver {
@@ -43,57 +68,123 @@ impl Resolver {
                 SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
             ]);
         }
-        let key = (host.to_string(), port);
-        let known = self.known().get(&key).cloned();
-        if let Some(known) = known.as_ref().filter(|known| known.since.elapsed() < KEPT_FOR) {
-            return Ok(known.addresses.clone());
-        }
-        match look_up(host, port, wait)? {
-            Ok(addresses) if !addresses.is_empty() => {
-                let mut names = self.known();
-                if names.len() >= MOST_NAMES {
-                    names.clear();
-                }
-                names.insert(key, Known { addresses: addresses.clone(), since: Instant::now() });
-                Ok(addresses)
+        self.resolve_by(system, (host.to_string(), port), wait)
+    }
+
+    fn resolve_by(&self, find: fn(&Name) -> Outcome, name: Name, wait: &Wait) -> Result<Vec<SocketAddr>> {
+        let (look_up, known) = {
+            let mut names = lock(&self.names);
+            let known = names.known.get(&name).cloned();
+            if let Some(known) = known.as_ref().filter(|known| known.since.elapsed() < KEPT_FOR) {
+                return Ok(known.addresses.clone());
             }
-            failed => match known {
-                // The name server is away: the last known addresses are better than none.
-                Some(known) => Ok(known.addresses),
-                None => {
-                    let why = failed.err().unwrap_or_else(|| "it has no address".into());
-                    let what = format!("the host name {host} could not be resolved: {why}");
-                    Err(Error::new(ErrorCode::ResolveFailed, Stage::Resolving, what))
-                }
-            },
+            (self.look_up(&mut names.under_way, find, &name)?, known)
+        };
+        let outcome = wait
+            .until_set(look_up.done.as_ref(), &look_up.outcome)
+            .map_err(|stop| stop.into_error(Stage::Resolving, &format!("looking up the host name {}", name.0)))?;
+        match (outcome, known) {
+            (Ok(addresses), _) if !addresses.is_empty() => Ok(addresses.clone()),
+            // The name server is away: the last known addresses are better than none.
+            (_, Some(known)) => Ok(known.addresses),
+            (outcome, None) => {
+                let why = outcome.as_ref().err().map_or("it has no address", String::as_str);
+                let what = format!("the host name {} could not be resolved: {why}", name.0);
+                Err(Error::new(ErrorCode::ResolveFailed, Stage::Resolving, what))
+            }
         }
+    }
+
+    /// The look-up that is under way, or a new one.
+    fn look_up(&self, under_way: &mut UnderWay, find: fn(&Name) -> Outcome, name: &Name) -> Result<Arc<LookUp>> {
+        let unfinished = |look_up: &Arc<LookUp>| look_up.outcome.get().is_none();
+        if let Some(look_up) = under_way.get(name).and_then(Weak::upgrade).filter(unfinished) {
+            return Ok(look_up);
+        }
+        under_way.retain(|_, look_up| look_up.strong_count() > 0);
+        let look_up = Arc::new(LookUp { done: Event::new(), outcome: OnceLock::new() });
+        let (asked, shared, names) = (name.clone(), look_up.clone(), self.names.clone());
+        background::spawn("svctoken-name", move || {
+            let outcome = find(&asked);
+            if let Ok(addresses) = &outcome {
+                lock(&names).learn(asked, addresses);
+            }
+            let _ = shared.outcome.set(outcome);
+            if let Some(done) = &shared.done {
+                done.set();
+            }
+        })
+        .map_err(|error| {
+            let what = format!("no thread for the look-up of {}: {error}", name.0);
+            Error::new(ErrorCode::Internal, Stage::Resolving, what)
+        })?;
+        under_way.insert(name.clone(), Arc::downgrade(&look_up));
+        Ok(look_up)
     }
 
     /// Drops what is known of a host, because none of its addresses answered.
     pub(crate) fn forget(&self, host: &str, port: u16) {
-        self.known().remove(&(host.to_string(), port));
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<(String, u16), Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.names).known.remove(&(host.to_string(), port));
     }
 }
 
-/// The outer error is the wait's end or ours, the inner one the look-up's.
-fn look_up(host: &str, port: u16, wait: &Wait) -> Result<std::result::Result<Vec<SocketAddr>, String>> {
-    let look_up = Arc::new(LookUp { done: Event::new(), outcome: OnceLock::new() });
-    let (name, shared) = (host.to_string(), look_up.clone());
-    background::spawn("svctoken-name", move || {
-        let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect).map_err(|error| error.to_string());
-        let _ = shared.outcome.set(found);
-        if let Some(done) = &shared.done {
-            done.set();
+fn lock(names: &Mutex<Names>) -> MutexGuard<'_, Names> {
+    names.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn system((host, port): &Name) -> Outcome {
+    (host.as_str(), *port).to_socket_addrs().map(Iterator::collect).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+
+    fn name() -> Name {
+        ("api.example".into(), 443)
+    }
+
+    #[test]
+    fn p08_callers_who_leave_a_silent_name_server_leave_one_thread_behind() {
+        static LOOK_UPS: AtomicU32 = AtomicU32::new(0);
+        static ANSWER: OnceLock<()> = OnceLock::new();
+        let silent = |_: &Name| {
+            LOOK_UPS.fetch_add(1, Ordering::SeqCst);
+            ANSWER.wait();
+            Ok(vec![SocketAddr::from(([192, 0, 2, 1], 443))])
+        };
+        let resolver = Resolver::default();
+        for _ in 0..20 {
+            let wait = Wait::of("timeout", Duration::from_millis(1));
+            let error = resolver.resolve_by(silent, name(), &wait).expect_err("no answer yet");
+            assert_eq!(error.code(), ErrorCode::Timeout);
         }
-    })
-    .map_err(|error| {
-        Error::new(ErrorCode::Internal, Stage::Resolving, format!("no thread for the look-up of {host}: {error}"))
-    })?;
-    wait.until_set(look_up.done.as_ref(), &look_up.outcome)
-        .map_err(|stop| stop.into_error(Stage::Resolving, &format!("looking up the host name {host}")))
-        .cloned()
+        let addresses = thread::scope(|scope| {
+            let patient = || resolver.resolve_by(silent, name(), &Wait::of("timeout", Duration::from_secs(10)));
+            let waiting: Vec<_> = (0..10).map(|_| scope.spawn(patient)).collect();
+            ANSWER.get_or_init(|| ());
+            waiting.into_iter().map(|thread| thread.join().expect("no panic").expect("an address")).collect::<Vec<_>>()
+        });
+        assert_eq!(addresses.len(), 10);
+        assert_eq!(LOOK_UPS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn the_last_known_addresses_serve_while_the_name_server_fails() {
+        let resolver = Resolver::default();
+        let wait = Wait::of("timeout", Duration::from_secs(10));
+        let works = |_: &Name| Ok(vec![SocketAddr::from(([192, 0, 2, 1], 443))]);
+        let fails = |_: &Name| Err("out of order".to_string());
+        let error = resolver.resolve_by(fails, name(), &wait).expect_err("nothing known");
+        assert!(error.code() == ErrorCode::ResolveFailed && error.what().contains("out of order"), "{error}");
+        let found = resolver.resolve_by(works, name(), &wait).expect("found");
+        assert_eq!(resolver.resolve_by(fails, name(), &wait).expect("not asked again yet"), found);
+        let old = Instant::now().checked_sub(KEPT_FOR).expect("a machine that has been up for half a minute");
+        lock(&resolver.names).known.get_mut(&name()).expect("known").since = old;
+        assert_eq!(resolver.resolve_by(fails, name(), &wait).expect("the last known"), found);
+        resolver.forget("api.example", 443);
+        assert!(resolver.resolve_by(fails, name(), &wait).is_err());
+    }
 }

@@ -36,6 +36,10 @@ impl Socket {
                 if left == 1 { wait.clone() } else { wait.limited("this address's share of connect_timeout", share) };
             match connect_one(*address, &one) {
                 Ok(Ok(stream)) => return Ok(Socket { stream, peer: peer.into(), more_expected: false }),
+                Ok(Err(error)) if is_want_of_descriptors(&error) => {
+                    let what = format!("no socket for a connection to {peer}: {error}");
+                    return Err(Error::new(ErrorCode::Internal, Stage::Connecting, what));
+                }
                 Ok(Err(error)) => failures.push(format!("{address}: {error}")),
                 Err(stop) if stop == Stop::Cancelled || left == 1 || wait.check().is_err() => {
                     return Err(stop.into_error(Stage::Connecting, &doing));
@@ -51,10 +55,9 @@ impl Socket {
     pub(crate) fn read(&mut self, buffer: &mut [u8], wait: &Wait) -> Result<usize> {
         let mut poll_first = !self.more_expected;
         loop {
-            if poll_first {
-                wait.ready(self.stream.as_fd(), Interest::Read)
-                    .map_err(|stop| stop.into_error(Stage::Receiving, &format!("waiting for {}", self.peer)))?;
-            }
+            // Also where bytes are there already: a server that never pauses would outlast every deadline.
+            let go_on = if poll_first { wait.ready(self.stream.as_fd(), Interest::Read) } else { wait.check() };
+            go_on.map_err(|stop| stop.into_error(Stage::Receiving, &format!("waiting for {}", self.peer)))?;
             poll_first = true;
             match self.stream.read(buffer) {
                 Ok(count) => {
@@ -69,12 +72,13 @@ impl Socket {
 
     pub(crate) fn write_all(&mut self, mut data: &[u8], wait: &Wait) -> Result<()> {
         self.more_expected = false;
+        let stopped = |stop: Stop| stop.into_error(Stage::Sending, &format!("sending to {}", self.peer));
+        wait.check().map_err(stopped)?;
         while !data.is_empty() {
             match self.stream.write(data) {
                 Ok(count) => data = &data[count..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    wait.ready(self.stream.as_fd(), Interest::Write)
-                        .map_err(|stop| stop.into_error(Stage::Sending, &format!("sending to {}", self.peer)))?;
+                    wait.ready(self.stream.as_fd(), Interest::Write).map_err(stopped)?;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.lost(Stage::Sending, &error)),
@@ -96,6 +100,11 @@ impl Socket {
     fn lost(&self, stage: Stage, error: &io::Error) -> Error {
         Error::new(ErrorCode::ConnectionLost, stage, format!("the connection to {} broke: {error}", self.peer))
     }
+}
+
+/// This process or machine is at its limit; the server has nothing to do with it.
+fn is_want_of_descriptors(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).into_iter().any(|limit| error.raw_os_error() == Some(limit))
 }
 
 /// The outer error is the wait's end, the inner one the network's.
@@ -124,4 +133,45 @@ fn connect_one(
     let stream = TcpStream::from(socket);
     // A request is written whole: holding back its last packet only costs time.
     Ok(stream.set_nodelay(true).map(|()| stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// A connection to a peer that has sent `bytes` zeros.
+    fn connected(bytes: usize) -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let socket = Socket::connect(&[address], "peer", &Wait::of("timeout", Duration::from_secs(10)));
+        let (mut peer, _) = listener.accept().expect("connected");
+        peer.write_all(&vec![0; bytes]).expect("the kernel's buffers take them");
+        (socket.expect("connected"), peer)
+    }
+
+    #[test]
+    fn p09_a_deadline_is_seen_though_bytes_come_without_a_pause() {
+        let (mut socket, _peer) = connected(4096);
+        let mut buffer = [0; 16];
+        let in_time = Wait::of("timeout", Duration::from_secs(10));
+        assert_eq!(socket.read(&mut buffer, &in_time).expect("bytes are there"), 16);
+        assert!(socket.more_expected, "the buffer was filled");
+        let over = Wait::of("timeout", Duration::ZERO);
+        assert_eq!(socket.read(&mut buffer, &over).expect_err("too late").code(), ErrorCode::Timeout);
+        assert_eq!(socket.write_all(b"x", &over).expect_err("too late").code(), ErrorCode::Timeout);
+    }
+
+    #[test]
+    fn an_idle_connection_with_an_unread_byte_or_an_end_is_not_used_again() {
+        let (socket, peer) = connected(0);
+        assert!(socket.is_quiet());
+        drop(peer);
+        let (with_a_byte, _peer) = connected(1);
+        let wait = Wait::of("timeout", Duration::from_secs(10));
+        for socket in [socket, with_a_byte] {
+            wait.ready(socket.stream.as_fd(), Interest::Read).expect("an end or a byte");
+            assert!(!socket.is_quiet());
+        }
+    }
 }

@@ -76,7 +76,8 @@ impl TlsSocket {
                 continue;
             }
             if tls.receive(wait).map_err(at_handshake)? == 0 {
-                return Err(failed(format!("{} closed the connection during the TLS handshake", tls.socket.peer())));
+                let what = format!("{} closed the connection during the TLS handshake", tls.socket.peer());
+                return Err(failed(what).that_may_pass());
             }
         }
         tls.flush(wait).map_err(at_handshake)?;
@@ -191,7 +192,7 @@ fn failed(what: String) -> Error {
 /// In a handshake a lost connection is the handshake's failure; a timeout or cancel keeps its own code.
 fn at_handshake(error: Error) -> Error {
     match error.code() {
-        ErrorCode::ConnectionLost => failed(format!("during the TLS handshake {}", error.what())),
+        ErrorCode::ConnectionLost => failed(format!("during the TLS handshake {}", error.what())).that_may_pass(),
         _ => error.while_doing("in the TLS handshake"),
     }
 }

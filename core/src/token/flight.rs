@@ -7,16 +7,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::background;
-use crate::clock::{self, BootTime};
+use crate::clock;
 use crate::config::settings::GrantSettings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::Owned;
-use crate::grant::{Failure, FailureClass, Granted};
+use crate::grant::{Failure, FailureClass};
 use crate::http::HttpClient;
 use crate::log::{Log, Reason};
 use crate::token::account::Account;
 use crate::token::governor::{Hold, Remembered};
+use crate::token::mint::Minted;
+use crate::token::shared::{InHand, Shared};
 use crate::token::{LiveToken, Slot, lock, mint};
 use crate::wait::{Event, Stop, Wait};
 
@@ -26,6 +28,7 @@ pub(crate) struct Minting {
     pub(crate) settings: Arc<GrantSettings>,
     pub(crate) http: Arc<Owned<HttpClient>>,
     pub(crate) account: Arc<Account>,
+    pub(crate) shared: Option<Arc<Shared>>,
     pub(crate) log: Log,
 }
 
@@ -44,11 +47,16 @@ pub(crate) struct Flight {
 
 impl Flight {
     /// Starts a mint. The caller holds the lock on the slot's progress, and so is the only one.
-    pub(crate) fn start(slot: &Arc<Slot>, minting: &Minting, reason: Reason) -> io::Result<Arc<Flight>> {
+    pub(crate) fn start(
+        slot: &Arc<Slot>,
+        minting: &Minting,
+        reason: Reason,
+        in_hand: InHand,
+    ) -> io::Result<Arc<Flight>> {
         let flight = Arc::new(Flight { done: Event::new(), outcome: OnceLock::new() });
         let (slot, minting, landing) = (slot.clone(), minting.clone(), flight.clone());
         background::spawn("svctoken-mint", move || {
-            let minted = catch_unwind(AssertUnwindSafe(|| mint::mint(&minting, &slot.counters, reason)));
+            let minted = catch_unwind(AssertUnwindSafe(|| mint::mint(&minting, &slot.counters, reason, in_hand)));
             let outcome = slot.land(minted.unwrap_or_else(|_| Err(panicked())), &minting);
             let _ = landing.outcome.set(outcome);
             if let Some(done) = &landing.done {
@@ -76,36 +84,52 @@ impl Flight {
     }
 }
 
+/// How long a caller with a good token leaves it to another process before it looks again.
+const ELSEWHERE_PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: &str = "patience";
 
 impl Slot {
     /// Ends the flight in the slot's books: the next caller finds the token, or the failure remembered. All under one
     /// lock, so that nobody joins a flight whose token was condemned already.
-    fn land(
-        &self,
-        minted: std::result::Result<(Granted, BootTime), Failure>,
-        minting: &Minting,
-    ) -> Result<Arc<LiveToken>> {
+    fn land(&self, minted: std::result::Result<Minted, Failure>, minting: &Minting) -> Result<Arc<LiveToken>> {
         let progress = self.progress();
         let mut progress = lock(&progress);
         progress.flight = None;
         let before = progress.failure.take();
-        match minted {
-            Ok((granted, began)) => {
+        let Minting { settings, account, .. } = minting;
+        let failure = match minted {
+            Ok(Minted::Found(found)) => {
+                minting.log.token_found(found.lifetime);
+                account.granted(settings, found.begin + found.lifetime);
+                return Ok(self.put(&found));
+            }
+            Ok(Minted::Elsewhere) => {
+                // For a moment: it is another process that brings the token.
+                let error = Error::new(ErrorCode::Internal, Stage::Waiting, "another process fetches the token");
+                progress.failure = Some(Remembered::pause(error, ELSEWHERE_PAUSE, clock::now()));
+                return Ok(self.current.load_full());
+            }
+            Ok(Minted::NotYet(remembered)) => {
+                let error = remembered.error.clone();
+                progress.failure = Some(remembered.clone());
+                return Err(remembered.at(clock::now(), false).map_or(error, |not_yet| not_yet.error));
+            }
+            Ok(Minted::Token(granted, began)) => {
                 self.counters.token_received();
-                let token = self.adopt(granted, began);
-                minting.account.token_granted(token.life.ends);
-                Ok(token)
+                let token = self.adopt(&mut progress, granted, began);
+                account.granted(settings, token.life.ends);
+                return Ok(token);
             }
-            Err(failure) => {
-                self.counters.failed_refresh();
-                let now = clock::now();
-                let chance = crypto::random_fraction();
-                progress.failure =
-                    Some(Remembered::after(&failure, before.as_ref(), minting.account.first_end(), now, chance));
-                Err(failure.error)
-            }
-        }
+            Err(failure) => failure,
+        };
+        self.counters.failed_refresh();
+        let now = clock::now();
+        let chance = crypto::random_fraction();
+        let remembered = match account.failed(settings, &failure, now, chance) {
+            Some(remembered) => remembered,
+            None => progress.failure.insert(Remembered::after(&failure, before.as_ref(), None, now, chance)).clone(),
+        };
+        Err(remembered.at(now, false).map_or(failure.error, |not_yet| not_yet.error))
     }
 }
 

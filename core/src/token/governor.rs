@@ -14,7 +14,8 @@ const LONGEST_MEMORY: Duration = Duration::from_secs(300);
 const LIMIT_MEMORY: Duration = Duration::from_secs(60);
 const SHORTEST_COOL_DOWN: Duration = Duration::from_secs(1);
 const FIRST_HOLD: Duration = Duration::from_secs(60);
-const BUDGET_WINDOW: Duration = Duration::from_secs(60);
+/// A minute, and what a request may take to reach the server, which counts it then.
+const BUDGET_WINDOW: Duration = Duration::from_secs(62);
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
@@ -47,13 +48,13 @@ pub(crate) struct NotYet {
 /// A failed flight, remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct Remembered {
-    error: Error,
-    class: FailureClass,
-    until: BootTime,
+    pub(crate) error: Error,
+    pub(crate) class: FailureClass,
+    pub(crate) until: BootTime,
     /// While a token lives, the server is left alone for longer.
-    until_with_token: BootTime,
+    pub(crate) until_with_token: BootTime,
     /// How many flights have failed in a row.
-    times: u32,
+    pub(crate) times: u32,
 }
 
 impl Remembered {
@@ -90,6 +91,12 @@ impl Remembered {
         }
     }
 
+    /// Something that is over after `pause`: a flight that tries again then, a budget that is used up until then.
+    pub(crate) fn pause(error: Error, pause: Duration, now: BootTime) -> Remembered {
+        let until = now + pause;
+        Remembered { error, class: FailureClass::Transient, until, until_with_token: until, times: 1 }
+    }
+
     /// What a caller at `now` is told, who has a living token or not; `None` when it is time to try again.
     pub(crate) fn at(&self, now: BootTime, alive: bool) -> Option<NotYet> {
         let until = if alive { self.until_with_token } else { self.until };
@@ -106,19 +113,20 @@ impl Remembered {
         })
     }
 
+    /// How much longer a caller who has a living token or not is told of it.
     #[cfg(test)]
-    fn length(&self, now: BootTime) -> Duration {
-        self.until.since(now)
+    pub(crate) fn left(&self, now: BootTime, alive: bool) -> Duration {
+        if alive { self.until_with_token.since(now) } else { self.until.since(now) }
     }
 }
 
 /// While an API refuses fresh tokens too, the token is not the problem, and none is condemned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
-    until: BootTime,
-    length: Duration,
+    pub(crate) until: BootTime,
+    pub(crate) length: Duration,
     /// The token whose refusal opened it: its other refusals are the same news.
-    generation: u64,
+    pub(crate) generation: u64,
 }
 
 impl Hold {
@@ -161,6 +169,24 @@ impl Ledger {
         }
         self.sent.push_back(now);
         Ok(())
+    }
+
+    /// The times entered, for what is kept outside this process.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = BootTime> {
+        self.sent.iter().copied()
+    }
+
+    /// From times read elsewhere. Those that cannot be right are ignored: in the future, or more than the budget.
+    pub(crate) fn of_entries(entries: impl Iterator<Item = BootTime>, budget: u32, now: BootTime) -> Ledger {
+        let mut sent: Vec<BootTime> = entries.filter(|sent| *sent <= now).collect();
+        sent.sort();
+        let first = sent.len().saturating_sub(budget as usize);
+        Ledger { sent: sent.split_off(first).into(), ends: Vec::new() }
+    }
+
+    /// Takes back the request entered last.
+    pub(crate) fn withdraw(&mut self) {
+        self.sent.pop_back();
     }
 
     /// Notes when a token ends.
@@ -219,7 +245,7 @@ mod tests {
         let mut lengths = Vec::new();
         for _ in 0..6 {
             let now_remembered = Remembered::after(&refused, before.as_ref(), None, NOW, 0.5);
-            lengths.push(now_remembered.length(NOW).as_secs());
+            lengths.push(now_remembered.left(NOW, false).as_secs());
             before = Some(now_remembered);
         }
         assert_eq!(lengths, [30, 60, 120, 240, 300, 300]);
@@ -236,11 +262,11 @@ mod tests {
     #[test]
     fn p09_a_cool_down_is_clamped_and_the_true_wish_told() {
         let long = Remembered::after(&failure(FailureClass::Transient, Some(9999)), None, None, NOW, 0.5);
-        assert_eq!(long.length(NOW), SECOND * 300);
+        assert_eq!(long.left(NOW, false), SECOND * 300);
         let told = long.at(NOW, false).expect("remembered").error.retry_after();
         assert_eq!(told, Some(SECOND * 9999));
         let short = Remembered::after(&failure(FailureClass::Transient, Some(0)), None, None, NOW, 0.5);
-        assert_eq!(short.length(NOW), SECOND);
+        assert_eq!(short.left(NOW, false), SECOND);
     }
 
     #[test]
@@ -258,8 +284,8 @@ mod tests {
     #[test]
     fn p02_at_the_token_limit_the_first_known_end_is_waited_for() {
         let limit = failure(FailureClass::Limit, None);
-        assert_eq!(Remembered::after(&limit, None, Some(SECOND * 20), NOW, 0.5).length(NOW), SECOND * 20);
-        assert_eq!(Remembered::after(&limit, None, Some(SECOND * 2000), NOW, 0.5).length(NOW), SECOND * 60);
+        assert_eq!(Remembered::after(&limit, None, Some(SECOND * 20), NOW, 0.5).left(NOW, false), SECOND * 20);
+        assert_eq!(Remembered::after(&limit, None, Some(SECOND * 2000), NOW, 0.5).left(NOW, false), SECOND * 60);
     }
 
     #[test]
@@ -295,7 +321,7 @@ mod tests {
             match ledger.enter(10, now) {
                 Ok(()) => sent.push(now),
                 Err(wait) => {
-                    assert!(wait > Duration::ZERO && wait <= SECOND * 60);
+                    assert!(wait > Duration::ZERO && wait <= BUDGET_WINDOW);
                     now = now + wait;
                     assert!(ledger.enter(10, now).is_ok(), "the time told is the time to wait");
                     sent.push(now);

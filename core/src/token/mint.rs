@@ -1,6 +1,7 @@
 //! One flight's work: token requests until a token, an end of patience, or a reason to give up. The only place where
 //! credential, grant and http meet.
 
+use std::cmp::min;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{self, BootTime};
@@ -11,26 +12,51 @@ use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenReque
 use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing};
 use crate::log::Reason;
 use crate::stats::TokenCounters;
-use crate::token::{Minting, governor};
+use crate::token::governor::{NotYet, Remembered};
+use crate::token::record::Found;
+use crate::token::shared::{InHand, Turn};
+use crate::token::{LOOK_AGAIN, Minting, governor};
 use crate::wait::Wait;
 
+/// A few thousand years, which no clock of any language overflows.
+const LONGEST_RETRY_AFTER: u64 = 100_000_000_000;
 /// Larger answers are no token answers.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
 
-/// Requests a token, again where that may help. Returns it with the moment from which its life counts.
+/// What came of a flight that did not fail.
+pub(crate) enum Minted {
+    /// A token, and the moment from which its life counts.
+    Token(Granted, BootTime),
+    /// One that another process has minted.
+    Found(Found),
+    /// Another process is minting, and the caller is in no hurry.
+    Elsewhere,
+    /// Another process has failed, or the machine's budget is used up.
+    NotYet(Remembered),
+}
+
+/// Requests a token, again where that may help, taking turns with the other processes of a store.
 ///
-/// The first attempt is entered in the account's ledger by whoever started the flight.
+/// Without a store the first attempt is entered in the account's ledger by whoever started the flight.
 pub(crate) fn mint(
     minting: &Minting,
     counters: &TokenCounters,
     reason: Reason,
-) -> Result<(Granted, BootTime), Failure> {
-    let Minting { settings, http, account, log } = minting;
+    in_hand: InHand,
+) -> Result<Minted, Failure> {
+    let Minting { settings, http, shared, log, .. } = minting;
     // The flight is nobody's call: the client's timeout bounds how long it is tried again, and an attempt once begun
     // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
     let trying = Wait::of("timeout", settings.retry_window);
     let mut attempts = 0;
     loop {
+        let lock = match shared.as_ref().map(|shared| shared.take_turn(settings, in_hand, &trying)) {
+            None => None,
+            Some(Turn::Ours(lock)) => lock,
+            Some(Turn::Found(found)) => return Ok(Minted::Found(found)),
+            Some(Turn::Elsewhere) => return Ok(Minted::Elsewhere),
+            Some(Turn::NotYet(remembered)) => return Ok(Minted::NotYet(remembered)),
+        };
         attempts += 1;
         let began = clock::now();
         log.token_requested(&settings.token_url.origin, reason, attempts);
@@ -38,16 +64,40 @@ pub(crate) fn mint(
             Ok(granted) => {
                 let lifetime = granted.lifetime.kept();
                 log.token_received(&settings.token_url.origin, lifetime, clock::now().since(began));
-                return Ok((granted, began));
+                if let (Some(shared), Some(token)) = (shared, Found::of(&granted, began)) {
+                    shared.granted(token);
+                }
+                return Ok(Minted::Token(granted, began));
             }
             Err(failure) => failure,
         };
         let fraction = crypto::random_fraction();
         let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
         log.token_request_failed(&failure.error, pause);
-        match pause {
-            Some(pause) if trying.sleep(pause).is_ok() && account.enter(settings).is_ok() => {}
-            _ => return Err(in_context(failure, settings, attempts)),
+        // Before the lock is free, so that the next process reads it instead of trying the same.
+        if let Some(shared) = shared {
+            shared.attempt_failed(&failure, pause, fraction);
+        }
+        drop(lock);
+        let again = pause.is_some_and(|pause| trying.sleep(pause).is_ok())
+            && (shared.is_some() || wait_for_budget(minting, &trying));
+        if !again {
+            return Err(in_context(failure, settings, attempts));
+        }
+    }
+}
+
+/// Enters another attempt in the account's ledger, waiting for its turn if the time allows.
+fn wait_for_budget(minting: &Minting, trying: &Wait) -> bool {
+    loop {
+        match minting.account.enter(&minting.settings, false) {
+            Ok(()) => return true,
+            Err(NotYet { worth_waiting: Some(time), .. }) if time < trying.remaining() => {
+                if trying.sleep(min(time, LOOK_AGAIN)).is_err() {
+                    return false;
+                }
+            }
+            Err(_) => return false,
         }
     }
 }
@@ -108,6 +158,7 @@ fn failure_of_network(error: Error) -> Failure {
             let error = Error::new(ErrorCode::BadTokenAnswer, Stage::Receiving, error.what());
             return Failure { class: FailureClass::Wrong, error };
         }
+        ErrorCode::TlsFailed if error.may_pass() => FailureClass::Transient,
         ErrorCode::TlsFailed | ErrorCode::InvalidArgument | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
         _ => FailureClass::Transient,
     };
@@ -117,8 +168,8 @@ fn failure_of_network(error: Error) -> Failure {
 /// Retry-After (RFC 9110 section 10.2.3): seconds, or a date against the answer's own Date, as our clock may be wrong.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get("retry-after")?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(LONGEST_RETRY_AFTER).min(LONGEST_RETRY_AFTER)));
     }
     let until = http_date(value)?;
     let now = date(headers).unwrap_or_else(clock::wall);
@@ -176,6 +227,7 @@ mod tests {
     #[test]
     fn p09_retry_after_is_read_in_both_forms() {
         assert_eq!(parsed(&[("retry-after", "120")]), Some(120));
+        assert_eq!(parsed(&[("retry-after", "99999999999999999999999999")]), Some(100_000_000_000));
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(parsed(&[("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT"), date]), Some(60));
         assert_eq!(parsed(&[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT"), date]), Some(0));

@@ -5,6 +5,10 @@ mod flight;
 pub(crate) mod governor;
 mod life;
 pub(crate) mod mint;
+#[cfg(test)]
+mod properties;
+mod record;
+mod shared;
 
 use std::cmp::min;
 use std::fmt;
@@ -21,22 +25,28 @@ use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::PerProcess;
 use crate::grant::{Granted, Lifetime};
 use crate::http::HeaderValue;
-use crate::log::Reason;
+use crate::log::{Log, Reason};
 use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::stats::TokenCounters;
 use crate::token::flight::{Flight, Progress};
 use crate::token::governor::{Hold, NotYet};
 use crate::token::life::{Life, State};
+use crate::token::record::Found;
+use crate::token::shared::InHand;
 use crate::wait::{Stop, Wait};
 
 pub(crate) use account::Account;
 pub(crate) use flight::Minting;
+pub(crate) use shared::Shared;
 
 /// How long the caller that starts a refresh waits for it while its token is still good.
 const PATIENCE_WHEN_STALE: Duration = Duration::from_secs(3);
+const TOO_FRESH: Duration = Duration::from_secs(5);
+/// So long after it was minted the refusal of a successor tells that the token is not the problem.
+const YOUNG_SUCCESSOR: Duration = Duration::from_secs(60);
 /// How often a caller that waits for its turn looks whether another has brought a token meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Nobody told when a token that was given ends: only a refusal does.
 const READY_TOKEN_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -83,9 +93,11 @@ impl Token {
         self.0.header.clone()
     }
 
-    /// How long ago it was minted.
-    pub(crate) fn age(&self) -> Duration {
-        clock::now().since(self.0.life.begin)
+    /// Whether it is so new that a replica of the API may not know it yet. A share of a short life, because a token
+    /// near its end is refused for being over.
+    pub(crate) fn is_too_fresh(&self) -> bool {
+        let life = self.0.life;
+        clock::now().since(life.begin) < min(TOO_FRESH, life.ends.since(life.begin) / 2)
     }
 }
 
@@ -102,6 +114,8 @@ struct LiveToken {
     scope: Option<String>,
     life: Life,
     generation: u64,
+    /// It replaced a token that was refused, and no API has accepted it yet.
+    successor: bool,
 }
 
 static GENERATIONS: AtomicU64 = AtomicU64::new(1);
@@ -114,6 +128,7 @@ impl LiveToken {
             scope: None,
             life: Life::NONE,
             generation: 0,
+            successor: false,
         }
     }
 
@@ -127,6 +142,7 @@ impl LiveToken {
             scope: granted.scope,
             life,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+            successor: false,
         }
     }
 
@@ -137,6 +153,7 @@ impl LiveToken {
             scope: self.scope.clone(),
             life,
             generation: self.generation,
+            successor: self.successor,
         }
     }
 }
@@ -223,6 +240,11 @@ impl Slot {
                 return Ok(Token(current));
             }
             wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
+            if let Some(shared) = &minting.shared
+                && self.look(shared, &minting.log)
+            {
+                continue;
+            }
             let (flight, joined) = match self.join(&progress, &current, minting, now) {
                 Joined::Flight { flight, joined } => (flight, joined),
                 Joined::LookAgain => continue,
@@ -236,10 +258,14 @@ impl Slot {
                 }
                 Joined::NotYet(NotYet { error, .. }) => return Err(error),
             };
+            // So that the living token can still be used should the flight stall.
+            let half_of_what_is_left = min(current.life.ends.since(now), wait.remaining()) / 2;
             let patience = match state {
                 State::Stale if joined => return Ok(Token(current)),
-                State::Stale => Some(PATIENCE_WHEN_STALE),
-                _ => None,
+                State::Stale => Some(min(PATIENCE_WHEN_STALE, half_of_what_is_left)),
+                State::Ending if !current.life.is_condemned() => Some(half_of_what_is_left),
+                // Who comes with a refused token, or none, has no use for what is here.
+                State::Ending | State::Fresh | State::Ended => None,
             };
             let waiting_from = clock::now();
             let waited = flight.wait(wait, patience);
@@ -266,6 +292,10 @@ impl Slot {
                 return Ok(Token(latest));
             }
             match waited {
+                // Room for a token will be there before this caller's time is over: round again, to wait for it.
+                Ok(Some(Err(error)))
+                    if error.code() == ErrorCode::TokenLimit
+                        && error.retry_after().is_some_and(|time| time < wait.remaining()) => {}
                 Ok(Some(Err(error))) => return Err(error),
                 Err(stop) => return Err(stop.into_error(Stage::Waiting, &doing())),
                 // The token ended while this thread slept, or its patience outlived it.
@@ -274,8 +304,33 @@ impl Slot {
         }
     }
 
+    /// Looks into the record for what other processes have done: adopts a later token, and a hold. True if a token was
+    /// adopted.
+    pub(crate) fn look(&self, shared: &Shared, log: &Log) -> bool {
+        let record = shared.read();
+        let progress = self.progress();
+        let mut progress = lock(&progress);
+        if let Some(hold) = record.hold
+            && progress.hold.is_none_or(|ours| ours.until < hold.until)
+        {
+            progress.hold = Some(hold);
+        }
+        let Some(found) = shared.find(&record, self.current.load().life.begin) else { return false };
+        let token = self.put(&found);
+        log.token_found(token.life.ends.since(clock::now()));
+        true
+    }
+
+    /// Puts a token of the record in place of an earlier one.
+    fn put(&self, found: &Found) -> Arc<LiveToken> {
+        let life = Life::new(found.begin, found.lifetime, crypto::random_fraction());
+        let token = Arc::new(LiveToken::new(found.granted(), life));
+        self.current.store(token.clone());
+        token
+    }
+
     /// Condemns the token if it is the current one: it is to be replaced, and served until then. In a hold, none is.
-    pub(crate) fn condemn(&self, text: &str) -> bool {
+    pub(crate) fn condemn(&self, text: &str) -> Refusal {
         let progress = self.progress();
         let progress = lock(&progress);
         let current = self.current.load();
@@ -283,29 +338,53 @@ impl Slot {
         let alive = current.life.state(now) != State::Ended;
         let held = progress.hold.is_some_and(|hold| hold.is_on(now));
         if held || !alive || current.life.is_condemned() || current.text.reveal() != text {
-            return false;
+            return Refusal::NoNews;
         }
         self.current.store(Arc::new(current.with_life(current.life.condemned())));
         self.counters.condemned_token();
-        true
+        Refusal::Condemned
     }
 
-    /// A fresh token was refused even so: a newer one would fare no better, and minting is held for a while. Returns
-    /// how long, if that is news.
-    pub(crate) fn hold(&self, token: &Token) -> Option<Duration> {
+    /// As [`condemn`](Slot::condemn), for those who send the token themselves, and of whom it is not known whether
+    /// they were ever accepted: the refusal of a successor so young is the second in a row, and opens a hold.
+    pub(crate) fn invalidate(&self, text: &str) -> Refusal {
+        let current = self.current.load();
+        let young = clock::now().since(current.life.begin) < YOUNG_SUCCESSOR;
+        if current.successor && young && current.text.reveal() == text {
+            return self.hold(&Token(current));
+        }
+        self.condemn(text)
+    }
+
+    /// A fresh token was refused even so: a newer one would fare no better, and minting is held for a while.
+    pub(crate) fn hold(&self, token: &Token) -> Refusal {
+        self.open_hold(&mut lock(&self.progress()), &token.0)
+    }
+
+    fn open_hold(&self, progress: &mut Progress, token: &LiveToken) -> Refusal {
+        let lifetime = token.life.ends.since(token.life.begin);
+        let hold = Hold::after(progress.hold, token.generation, lifetime, clock::now());
+        if progress.hold == Some(hold) {
+            return Refusal::NoNews;
+        }
+        progress.hold = Some(hold);
+        Refusal::HoldOpened(hold.length())
+    }
+
+    pub(crate) fn current_hold(&self) -> Option<Hold> {
+        lock(&self.progress()).hold
+    }
+
+    /// The successor of a condemned token was accepted: the token was the problem after all. True if that ends a hold.
+    pub(crate) fn accepted(&self, token: &Token) -> bool {
         let progress = self.progress();
         let mut progress = lock(&progress);
-        let life = token.0.life;
-        let lifetime = life.ends.since(life.begin);
-        let hold = Hold::after(progress.hold, token.generation(), lifetime, clock::now());
-        let news = progress.hold != Some(hold);
-        progress.hold = Some(hold);
-        news.then_some(hold.length())
-    }
-
-    /// The successor of a condemned token was accepted: the token was the problem after all.
-    pub(crate) fn accepted(&self) {
-        lock(&self.progress()).hold = None;
+        let was_held = progress.hold.take().is_some();
+        let current = self.current.load();
+        if current.generation == token.generation() && current.successor {
+            self.current.store(Arc::new(LiveToken { successor: false, ..current.with_life(current.life) }));
+        }
+        was_held
     }
 
     fn progress(&self) -> Arc<crate::fork::Owned<Mutex<Progress>>> {
@@ -335,16 +414,26 @@ impl Slot {
         if let Some(flight) = &progress.flight {
             return Joined::Flight { flight: flight.clone(), joined: true };
         }
-        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now, state != State::Ended));
-        if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings).err()) {
+        let alive = state != State::Ended;
+        let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now, alive));
+        // Processes that share a store share its ledger, and enter their requests there under the lock.
+        let of_account = || match minting.shared {
+            Some(_) => minting.account.remembered(&minting.settings, alive),
+            None => minting.account.enter(&minting.settings, alive).err(),
+        };
+        if let Some(not_yet) = remembered.or_else(of_account) {
             return Joined::NotYet(not_yet);
         }
-        match Flight::start(self, minting, reason(state, current)) {
+        let in_hand = InHand { begin: current.life.begin, alive, in_no_hurry: state == State::Stale };
+        match Flight::start(self, minting, reason(state, current), in_hand) {
             Ok(flight) => {
                 progress.flight = Some(flight.clone());
                 Joined::Flight { flight, joined: false }
             }
             Err(error) => {
+                if minting.shared.is_none() {
+                    minting.account.withdraw(&minting.settings);
+                }
                 let what = format!("no thread for the token request: {error}");
                 let error = Error::new(ErrorCode::Internal, Stage::Waiting, what);
                 Joined::NotYet(NotYet { error, worth_waiting: None })
@@ -353,22 +442,42 @@ impl Slot {
     }
 
     /// Puts a granted token in place and returns it.
-    fn adopt(&self, granted: Granted, began: BootTime) -> Arc<LiveToken> {
+    fn adopt(&self, progress: &mut Progress, granted: Granted, began: BootTime) -> Arc<LiveToken> {
         let lifetime = match granted.lifetime {
             Lifetime::Lasts(lifetime) => lifetime,
             Lifetime::Unusable => return Arc::new(LiveToken::new(granted, Life::NONE)),
         };
         let current = self.current.load();
         let now = clock::now();
+        let condemned = current.life.is_condemned();
         let same = current.text.reveal() == granted.access_token.reveal();
         let token = if same && current.life.state(now) != State::Ended {
+            // The server has no other: the token it gave in place of a refused one is that same.
+            if condemned {
+                self.open_hold(progress, &current);
+            }
             Arc::new(current.with_life(current.life.postponed(now)))
         } else {
-            Arc::new(LiveToken::new(granted, Life::new(began, lifetime, crypto::random_fraction())))
+            let life = Life::new(began, lifetime, crypto::random_fraction());
+            Arc::new(LiveToken { successor: condemned, ..LiveToken::new(granted, life) })
         };
-        self.current.store(token.clone());
+        // One that ended on its way serves those who wait for it, and must not displace one that lives.
+        if token.life.state(now) != State::Ended {
+            self.current.store(token.clone());
+        }
         token
     }
+}
+
+/// What became of a refused token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It will be replaced.
+    Condemned,
+    /// A hold was opened, or made longer.
+    HoldOpened(Duration),
+    /// It was known, or the token is another by now.
+    NoNews,
 }
 
 /// What a caller who has no fresh token found.
@@ -393,12 +502,16 @@ fn reason(state: State, current: &LiveToken) -> Reason {
 }
 
 fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    #[cfg(test)]
+    crate::simulation::preempt();
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR: Lifetime = Lifetime::Lasts(Duration::from_secs(3600));
 
     fn granted(text: &str, lifetime: Lifetime) -> Granted {
         Granted { access_token: Secret::new(text.into()), scope: None, lifetime }
@@ -409,12 +522,12 @@ mod tests {
         let identity = |name: &str| Identity::of_bytes(crypto::sha256(name.as_bytes()));
         let held = Slot::of(identity("held by a client"));
         let living = Arc::downgrade(&Slot::of(identity("with a living token")));
-        living
-            .upgrade()
-            .expect("just made")
-            .adopt(granted("t", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
+        living.upgrade().expect("just made").adopt(&mut Progress::default(), granted("t", HOUR), clock::now());
         let left = Arc::downgrade(&Slot::of(identity("left alone")));
-        Slot::of(identity("the next"));
+        // Some of them share the part of the registry that is looked through when it changes.
+        for next in 0..2000 {
+            Slot::of(identity(&format!("the next: {next}")));
+        }
         assert!(Arc::ptr_eq(&held, &Slot::of(identity("held by a client"))));
         assert!(living.upgrade().is_some());
         assert!(left.upgrade().is_none());
@@ -423,19 +536,40 @@ mod tests {
     #[test]
     fn p03_a_token_is_condemned_once_and_only_by_its_own_text() {
         let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"condemned")));
-        slot.adopt(granted("first", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
-        assert!(!slot.condemn("another") && slot.fresh().is_some());
-        assert!(slot.condemn("first") && slot.fresh().is_none());
-        assert!(!slot.condemn("first"), "the second caller that saw the 401 changes nothing");
-        slot.adopt(granted("second", Lifetime::Lasts(Duration::from_secs(3600))), clock::now());
-        assert!(!slot.condemn("first") && slot.fresh().is_some(), "its successor is not condemned");
+        slot.adopt(&mut Progress::default(), granted("first", HOUR), clock::now());
+        assert!(slot.condemn("another") == Refusal::NoNews && slot.fresh().is_some());
+        assert!(slot.condemn("first") == Refusal::Condemned && slot.fresh().is_none());
+        assert_eq!(slot.condemn("first"), Refusal::NoNews, "the second caller that saw the 401 changes nothing");
+        slot.adopt(&mut Progress::default(), granted("second", HOUR), clock::now());
+        assert!(slot.condemn("first") == Refusal::NoNews && slot.fresh().is_some(), "its successor is not condemned");
+    }
+
+    #[test]
+    fn p04_a_token_that_ended_on_its_way_displaces_none_that_lives() {
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"late")));
+        let began = clock::now();
+        slot.adopt(&mut Progress::default(), granted("living", Lifetime::Lasts(Duration::from_secs(3600))), began);
+        slot.adopt(&mut Progress::default(), granted("late", Lifetime::Lasts(Duration::from_nanos(1))), began);
+        assert_eq!(slot.fresh().expect("it lives").as_str(), "living");
     }
 
     #[test]
     fn p05_a_token_of_no_lifetime_is_never_kept() {
         let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"unusable")));
-        let token = slot.adopt(granted("now or never", Lifetime::Unusable), clock::now());
+        let token = slot.adopt(&mut Progress::default(), granted("now or never", Lifetime::Unusable), clock::now());
         assert_eq!(token.text.reveal(), "now or never");
         assert!(slot.fresh().is_none());
+    }
+
+    #[test]
+    fn p03_in_a_hold_nothing_is_condemned_and_an_accepted_successor_ends_it() {
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"held")));
+        slot.adopt(&mut Progress::default(), granted("fresh", HOUR), clock::now());
+        let fresh = slot.fresh().expect("adopted");
+        assert_eq!(slot.hold(&fresh), Refusal::HoldOpened(Duration::from_secs(60)));
+        assert_eq!(slot.condemn("fresh"), Refusal::NoNews);
+        assert!(slot.fresh().is_some(), "in a hold a 401 condemns nothing");
+        slot.accepted(&fresh);
+        assert_eq!(slot.condemn("fresh"), Refusal::Condemned, "the hold has ended");
     }
 }

@@ -1,6 +1,7 @@
 // Every member of svctoken.hpp, used at least once, against a sandbox named by MONGODB_ATLAS_BASE_URL.
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <thread>
 #include <type_traits>
 
@@ -80,6 +81,34 @@ static void tokens(const svctoken::Client &client) {
     CHECK(svctoken::version() == SVCTOKEN_VERSION);
 }
 
+static void log_events() {
+    auto kept = std::make_shared<std::vector<std::string>>();
+    const std::weak_ptr<std::vector<std::string>> watched = kept;
+    {
+        svctoken::Config config;
+        config.access_token("ready-token").base_url(std::getenv("MONGODB_ATLAS_BASE_URL"));
+        config.on_log([kept = std::move(kept)](const svctoken::LogEvent &event) {
+            CHECK(event.severity() == SVCTOKEN_LOG_WARNING && !event.message().empty());
+            kept->push_back(event.name());
+            throw std::runtime_error("the host's own mistake");
+        });
+        const svctoken::Client client(config);
+        CHECK(client.invalidate_token("ready-token"));
+        CHECK(watched.lock()->size() == 1 && watched.lock()->front() == "token_condemned");
+        config.on_log(nullptr);
+        CHECK(!watched.expired());
+    }
+    CHECK(watched.expired());
+
+    std::vector<std::pair<std::string, std::string>> fields;
+    svctoken::Config config;
+    config.scope("other").on_log([&fields](const svctoken::LogEvent &event) {
+        if (event.name() == "token_received") fields = event.fields();
+    });
+    svctoken::Client::atlas(config).get_token();
+    CHECK(fields.size() == 3 && fields[1] == std::make_pair(std::string("lifetime_ms"), std::string("3600000")));
+}
+
 static void requests(const svctoken::Client &client) {
     svctoken::Response response = client.request("GET", "/api/atlas/v2/groups");
     CHECK(response.status() == 200 && response.ok() && response.attempts() == 1);
@@ -118,6 +147,7 @@ int main() {
     static_assert(!std::is_copy_constructible_v<svctoken::Client> && std::is_nothrow_move_constructible_v<svctoken::Client>);
     static_assert(std::is_nothrow_copy_constructible_v<svctoken::Error>);
     configurations();
+    log_events();
     svctoken::Client client = svctoken::Client::atlas();
     const svctoken::Client moved = std::move(client);
     tokens(moved);

@@ -221,12 +221,48 @@ static void getters(void) {
     REFUSED(svctoken_response_check(NULL, NULL));
     CHECK(svctoken_stats_count(NULL) == 0);
     CHECK(!svctoken_stats_at(NULL, 0, &name, &count));
+    CHECK(svctoken_log_event_severity(NULL) == 0);
+    CHECK(svctoken_log_event_name(NULL) == NULL && svctoken_log_event_message(NULL) == NULL);
+    CHECK(svctoken_log_event_field_count(NULL) == 0);
+    CHECK(!svctoken_log_event_field_at(NULL, 0, &name, &value));
     CHECK(svctoken_testing_advance_clock(-1) == SVCTOKEN_INVALID_ARGUMENT);
+}
+
+static void logged(const svctoken_log_event *event, void *user_data) {
+    (void)event;
+    (void)user_data;
+}
+
+static void count(void *user_data) { ++*(int *)user_data; }
+
+/* A user_data that was taken is released when nothing holds it any more, and one that was not taken never. */
+static void log_callbacks(void) {
+    int first = 0, second = 0, never = 0;
+    svctoken_config *config = svctoken_config_new();
+    REFUSED(svctoken_config_set_log(NULL, logged, &never, count));
+    CHECK(svctoken_config_set_log(config, NULL, &never, count) == SVCTOKEN_OK);
+    CHECK(svctoken_config_set_log(config, logged, &first, count) == SVCTOKEN_OK);
+    CHECK(first == 0);
+    CHECK(svctoken_config_set_log(config, logged, &second, count) == SVCTOKEN_OK);
+    CHECK(first == 1);
+    svctoken_client *client = NULL;
+    CHECK(svctoken_config_set_access_token(config, "ready") == SVCTOKEN_OK);
+    CHECK_OK(svctoken_client_new(config, &client, &error));
+    CHECK(svctoken_config_set_log(config, NULL, NULL, NULL) == SVCTOKEN_OK);
+    svctoken_config_free(config);
+    CHECK(second == 0);
+    svctoken_client_free(client);
+    CHECK(first == 1 && second == 1 && never == 0);
+
+    config = svctoken_config_new();
+    CHECK(svctoken_config_set_log(config, logged, NULL, NULL) == SVCTOKEN_OK);
+    svctoken_config_free(config);
 }
 
 int main(void) {
     errors();
     size_t setters = configs();
+    log_callbacks();
     svctoken_client *client = clients();
     calls(client);
     call_options(client);

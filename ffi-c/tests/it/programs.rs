@@ -38,6 +38,11 @@ fn refusals() -> Value {
     ]})
 }
 
+/// What the first token request of `log.c` is answered.
+fn one_failure() -> Value {
+    json!({"rules": [{"path": "/api/oauth/token", "nth": [1], "do": {"status": 503}}]})
+}
+
 #[test]
 fn the_header_is_c99_and_cpp_without_a_warning() {
     let header = support::root().join("include/svctoken.h");
@@ -76,6 +81,12 @@ fn p13_an_error_has_its_facts() {
 fn every_member_of_the_cpp_header_works() {
     let sandbox = Sandbox::start();
     succeed(atlas(shared_program("members.cpp"), space(&sandbox, json!({})).http()), SECONDS);
+}
+
+#[test]
+fn log_events_come_in_order_and_their_user_data_is_released_once() {
+    let sandbox = Sandbox::start();
+    succeed(atlas(shared_program("log.c"), space(&sandbox, one_failure()).http()), SECONDS);
 }
 
 #[test]
@@ -164,6 +175,7 @@ fn address_and_undefined_behaviour_sanitizers_find_nothing() {
     succeed(atlas(sanitized_program("happy.c"), space(&sandbox, json!({})).http()), MINUTES);
     let refusing = space(&sandbox, refusals());
     succeed(command(sanitized_program("errors.c"), &[("BASE_URL", refusing.http())]), MINUTES);
+    succeed(atlas(sanitized_program("log.c"), space(&sandbox, one_failure()).http()), MINUTES);
     succeed(atlas(sanitized_program("members.cpp"), space(&sandbox, json!({})).http()), MINUTES);
     let mut wrong = command(sanitized_program("wrong.c"), &[]);
     wrong.arg("use after free");
@@ -181,6 +193,7 @@ fn valgrind_finds_neither_leak_nor_wrong_access() {
     let sandbox = Sandbox::start();
     succeed(under_valgrind(command("valgrind", &[]), "nulls.c"), MINUTES);
     succeed(under_valgrind(atlas("valgrind", space(&sandbox, json!({})).http()), "happy.c"), MINUTES);
+    succeed(under_valgrind(atlas("valgrind", space(&sandbox, one_failure()).http()), "log.c"), MINUTES);
     let refusing = space(&sandbox, refusals());
     succeed(under_valgrind(command("valgrind", &[("BASE_URL", refusing.http())]), "errors.c"), MINUTES);
     let wrong = run(under_valgrind(command("valgrind", &[]), "wrong.c"), MINUTES);

@@ -12,6 +12,7 @@ A program that holds a service account's client id and secret calls :meth:`Clien
     print(r.status_code, r.json()["totalCount"])
 """
 
+from . import _log as _log
 from . import exceptions
 from ._client import Client, TokenInfo
 from ._native import CancelToken, __version__

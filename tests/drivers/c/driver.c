@@ -4,14 +4,10 @@
  *     -LLIBRARIES -Wl,-rpath,LIBRARIES -lsvctoken
  */
 #define _POSIX_C_SOURCE 200809L
-#include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
+#include "lines.h"
 #include "svctoken.h"
 
 extern char **environ;
@@ -19,65 +15,26 @@ extern char **environ;
 /* Why a command is broken that asks for what C cannot say. */
 static const char NOT_EXPRESSIBLE[] = "not expressible";
 
-/* Memory ----------------------------------------------------------------------------------------------------- */
+/* Answers ---------------------------------------------------------------------------------------------------- */
 
-static void *allocate(size_t size) {
-    void *memory = calloc(1, size);
-    if (memory == NULL) abort();
-    return memory;
+/* Whether to show on standard error what a program might print, for the runner to search for secrets. */
+static bool is_loud;
+
+static void show(const char *name, const char *text) {
+    if (is_loud && text != NULL) fprintf(stderr, "%s: %s\n", name, text);
 }
 
-/* Bytes that grow; always followed by a NUL. */
-typedef struct {
-    char *bytes;
-    size_t length, capacity;
-} buffer;
-
-static void append(buffer *b, const char *bytes, size_t length) {
-    if (b->length + length + 1 > b->capacity) {
-        b->capacity = 2 * (b->length + length + 1);
-        b->bytes = realloc(b->bytes, b->capacity);
-        if (b->bytes == NULL) abort();
-    }
-    memcpy(b->bytes + b->length, bytes, length);
-    b->length += length;
-    b->bytes[b->length] = '\0';
-}
-
-/* Lines ------------------------------------------------------------------------------------------------------ */
-
-static void append_encoded(buffer *b, const char *bytes, size_t length) {
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?,;@$*()! ";
-    for (size_t i = 0; i < length; i++) {
-        char escaped[4];
-        if (bytes[i] != '\0' && strchr(plain, bytes[i]) != NULL) {
-            append(b, &bytes[i], 1);
-        } else {
-            snprintf(escaped, sizeof escaped, "%%%02X", (unsigned)(unsigned char)bytes[i]);
-            append(b, escaped, 3);
-        }
-    }
-}
-
-static void add_bytes(buffer *answer, const char *key, const char *bytes, size_t length) {
-    append(answer, "\t", 1);
-    append_encoded(answer, key, strlen(key));
-    append(answer, "=", 1);
-    append_encoded(answer, bytes, length);
-}
-
-static void add_text(buffer *answer, const char *key, const char *text) {
-    if (text != NULL) add_bytes(answer, key, text, strlen(text));
-}
-
-static void add_number(buffer *answer, const char *key, int64_t number) {
-    char text[24];
-    snprintf(text, sizeof text, "%" PRId64, number);
-    add_text(answer, key, text);
+static void show_error(const svctoken_error *error) {
+    show("name", svctoken_error_name(error));
+    show("message", svctoken_error_message(error));
+    show("stage", svctoken_error_stage(error));
+    show("next_step", svctoken_error_next_step(error));
+    show("oauth_error", svctoken_error_oauth_error(error));
+    show("oauth_error_description", svctoken_error_oauth_error_description(error));
 }
 
 static void add_error(buffer *answer, svctoken_error *error) {
+    show_error(error);
     append(answer, "error", 5);
     add_number(answer, "code", svctoken_error_code(error));
     add_text(answer, "name", svctoken_error_name(error));
@@ -90,77 +47,6 @@ static void add_error(buffer *answer, svctoken_error *error) {
         add_number(answer, "retry_after_ms", svctoken_error_retry_after_ms(error));
     }
     svctoken_error_free(error);
-}
-
-static int digit(char c) {
-    static const char digits[] = "0123456789ABCDEF0123456789abcdef";
-    const char *found = c == '\0' ? NULL : strchr(digits, c);
-    return found == NULL ? -1 : (int)(found - digits) % 16;
-}
-
-/* Undoes the percent-encoding in place; returns the length. */
-static size_t decode(char *text) {
-    char *out = text;
-    for (const char *in = text; *in != '\0'; out++) {
-        if (*in == '%' && digit(in[1]) >= 0 && digit(in[2]) >= 0) {
-            *out = (char)(digit(in[1]) * 16 + digit(in[2]));
-            in += 3;
-        } else {
-            *out = *in++;
-        }
-    }
-    *out = '\0';
-    return (size_t)(out - text);
-}
-
-/* Takes the next field off the line, still encoded; NULL at the end. */
-static char *next_field(char **line) {
-    char *field = *line;
-    if (field == NULL) return NULL;
-    char *tab = strchr(field, '\t');
-    if (tab != NULL) *tab++ = '\0';
-    *line = tab;
-    return field;
-}
-
-static char *next_word(char **line) {
-    char *word = next_field(line);
-    if (word != NULL) decode(word);
-    return word;
-}
-
-typedef struct {
-    char *key, *value;
-    size_t length;
-} pair;
-
-/* Takes the next field, key=value, off the line; false at the end. */
-static bool next_pair(char **line, pair *found) {
-    char *field = next_field(line);
-    if (field == NULL) return false;
-    char *equals = strchr(field, '=');
-    if (equals != NULL) *equals++ = '\0';
-    decode(field);
-    found->key = field;
-    found->value = equals == NULL ? field + strlen(field) : equals;
-    found->length = decode(found->value);
-    return true;
-}
-
-/* Whether C can be handed the value as a string. */
-static bool is_c_text(const pair *p) {
-    return strlen(p->value) == p->length && strlen(p->key) > 0;
-}
-
-static const char *after(const char *text, const char *prefix) {
-    return strncmp(text, prefix, strlen(prefix)) == 0 ? text + strlen(prefix) : NULL;
-}
-
-static bool read_number(const char *text, int64_t *number) {
-    char *end = NULL;
-    errno = 0;
-    *number = strtoll(text, &end, 10);
-    return errno == 0 && end != text && *end == '\0';
 }
 
 /* Clients ---------------------------------------------------------------------------------------------------- */
@@ -272,6 +158,71 @@ static void clear_environment(void) {
     }
 }
 
+/* The events of a client that `events` has not taken yet, as the fields of its answer. Lives as long as the process: a
+ * token request may outlive its client. */
+typedef struct journal {
+    struct journal *next;
+    char *id;
+    pthread_mutex_t lock;
+    buffer fields;
+    size_t count;
+} journal;
+
+static journal *journals;
+
+static void add_event_field(journal *j, const char *name, const char *text) {
+    char key[64];
+    snprintf(key, sizeof key, "%zu.%s", j->count, name);
+    add_text(&j->fields, key, text);
+}
+
+static const char *severity_name(svctoken_log_severity severity) {
+    switch (severity) {
+        case SVCTOKEN_LOG_DEBUG: return "debug";
+        case SVCTOKEN_LOG_INFO: return "info";
+        case SVCTOKEN_LOG_WARNING: return "warning";
+        default: return "unknown";
+    }
+}
+
+static void keep_event(const svctoken_log_event *event, void *user_data) {
+    journal *j = user_data;
+    const char *name, *text;
+    show(svctoken_log_event_name(event), svctoken_log_event_message(event));
+    for (size_t i = 0; svctoken_log_event_field_at(event, i, &name, &text); i++) show(name, text);
+    pthread_mutex_lock(&j->lock);
+    add_event_field(j, "severity", severity_name(svctoken_log_event_severity(event)));
+    add_event_field(j, "name", svctoken_log_event_name(event));
+    add_event_field(j, "message", svctoken_log_event_message(event));
+    for (size_t i = 0; svctoken_log_event_field_at(event, i, &name, &text); i++) add_event_field(j, name, text);
+    j->count++;
+    pthread_mutex_unlock(&j->lock);
+}
+
+static const char *take_events(char *line, buffer *answer) {
+    const char *id = next_word(&line);
+    for (journal *j = journals; id != NULL && j != NULL; j = j->next) {
+        if (strcmp(j->id, id) == 0) {
+            append(answer, "ok", 2);
+            pthread_mutex_lock(&j->lock);
+            if (j->count > 0) append(answer, j->fields.bytes, j->fields.length);
+            j->fields.length = j->count = 0;
+            pthread_mutex_unlock(&j->lock);
+            return NULL;
+        }
+    }
+    return "unknown client";
+}
+
+static journal *new_journal(const char *id) {
+    journal *j = allocate(sizeof *j);
+    j->next = journals;
+    j->id = strdup(id);
+    pthread_mutex_init(&j->lock, NULL);
+    journals = j;
+    return j;
+}
+
 typedef struct client {
     struct client *next;
     char *id;
@@ -293,6 +244,7 @@ static const char *make_client(char *line, buffer *answer) {
     char *id = next_word(&line);
     if (id == NULL) return "a client needs an id";
     svctoken_config *config = svctoken_config_new();
+    svctoken_config_set_log(config, keep_event, new_journal(id), NULL);
     clear_environment();
     for (pair p; broken == NULL && next_pair(&line, &p);) {
         const char *variable = after(p.key, "env.");
@@ -425,6 +377,11 @@ static void request(call *c) {
     add_number(&c->answer, "status", svctoken_response_status(response));
     add_number(&c->answer, "attempts", svctoken_response_attempts(response));
     add_bytes(&c->answer, "body", svctoken_response_body(response), svctoken_response_body_len(response));
+    svctoken_error *error_of_status = NULL;
+    if (svctoken_response_check(response, &error_of_status) != SVCTOKEN_OK) {
+        show_error(error_of_status);
+        svctoken_error_free(error_of_status);
+    }
     const char *name, *value;
     for (size_t i = 0; svctoken_response_header_at(response, i, &name, &value); i++) {
         buffer key = {0};
@@ -573,6 +530,7 @@ static const char *obey(char *line, buffer *answer) {
     if (strcmp(command, "invalidate_token") == 0) return invalidate_token(line, answer);
     if (strcmp(command, "advance") == 0) return advance(line, answer);
     if (strcmp(command, "stats") == 0) return tell_stats(line, answer);
+    if (strcmp(command, "events") == 0) return take_events(line, answer);
     if (strcmp(command, "close") == 0) return close_client(line, answer);
     if (strcmp(command, "describe") == 0) return NOT_EXPRESSIBLE;
     if (strcmp(command, "quit") == 0) {
@@ -587,6 +545,7 @@ int main(void) {
     size_t capacity = 0;
     ssize_t length;
     bool quit = false;
+    is_loud = getenv("SVCTOKEN_DRIVER_LOUD") != NULL;
     while (!quit && (length = getline(&line, &capacity, stdin)) > 0) {
         if (line[length - 1] == '\n') line[length - 1] = '\0';
         quit = strcmp(line, "quit") == 0;

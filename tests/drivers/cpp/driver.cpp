@@ -9,6 +9,8 @@
 #include <future>
 #include <iostream>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -79,7 +81,24 @@ private:
     string line_;
 };
 
+// Whether to show on standard error what a program might print, for the runner to search for secrets.
+const bool is_loud = std::getenv("SVCTOKEN_DRIVER_LOUD") != nullptr;
+
+void show(const string &name, const string &text) {
+    // In one piece, because other threads show as well.
+    if (is_loud) std::cerr << name + ": " + text + '\n';
+}
+
+void show(const svctoken::Error &error) {
+    show(error.name(), error.what());
+    show("stage", error.stage());
+    show("next_step", error.next_step());
+    show("oauth_error", error.oauth_error().value_or(""));
+    show("oauth_error_description", error.oauth_error_description().value_or(""));
+}
+
 Answer answer_of(const svctoken::Error &error) {
+    show(error);
     Answer answer("error");
     answer.add_number("code", error.code()).add("name", error.name()).add("message", error.what());
     answer.add("stage", error.stage());
@@ -194,8 +213,42 @@ void clear_environment() {
     for (const string &name : ours) unsetenv(name.c_str());
 }
 
-svctoken::Client make_client(Fields &fields) {
+// The events of a client that `events` has not taken yet.
+class Journal {
+public:
+    void keep(const svctoken::LogEvent &event) {
+        show(event.name(), event.message());
+        for (const auto &[name, text] : event.fields()) show(name, text);
+        const std::lock_guard lock(mutex_);
+        const string number = std::to_string(count_++) + '.';
+        answer_.add(number + "severity", severity_name(event.severity()));
+        answer_.add(number + "name", event.name()).add(number + "message", event.message());
+        for (const auto &[name, text] : event.fields()) answer_.add(number + name, text);
+    }
+    Answer take() {
+        const std::lock_guard lock(mutex_);
+        count_ = 0;
+        return std::exchange(answer_, Answer());
+    }
+
+private:
+    static string severity_name(svctoken_log_severity severity) {
+        switch (severity) {
+            case SVCTOKEN_LOG_DEBUG: return "debug";
+            case SVCTOKEN_LOG_INFO: return "info";
+            case SVCTOKEN_LOG_WARNING: return "warning";
+            default: return "unknown";
+        }
+    }
+
+    std::mutex mutex_;
+    Answer answer_;
+    std::size_t count_ = 0;
+};
+
+svctoken::Client make_client(Fields &fields, const std::shared_ptr<Journal> &journal) {
     Config config;
+    config.on_log([journal](const svctoken::LogEvent &event) { journal->keep(event); });
     string constructor = "plain", server_url, realm;
     clear_environment();
     while (const auto field = fields.pair()) {
@@ -269,6 +322,11 @@ Answer get_token_info(const svctoken::Client &client, const svctoken::Options &o
 Answer request(const svctoken::Client &client, const string &method, const string &url,
                const svctoken::Options &options) {
     const svctoken::Response response = client.request(method, url, options);
+    try {
+        response.raise_for_status();
+    } catch (const svctoken::Error &error) {
+        show(error);
+    }
     Answer answer;
     answer.add_number("status", response.status()).add_number("attempts", response.attempts());
     answer.add("body", response.text());
@@ -285,7 +343,9 @@ public:
         const string command = fields.word();
         if (command == "client") {
             const string id = fields.word();
-            clients_.insert_or_assign(id, make_client(fields));
+            const auto journal = std::make_shared<Journal>();
+            clients_.insert_or_assign(id, make_client(fields, journal));
+            journals_[id] = journal;
             return Answer().line();
         }
         if (command == "get_token" || command == "get_token_info" || command == "request") return start(command, fields);
@@ -314,6 +374,7 @@ public:
             }
             return answer.line();
         }
+        if (command == "events") return find(journals_, fields.word(), "client")->second->take().line();
         if (command == "close") {
             clients_.erase(find(clients_, fields.word(), "client"));
             return Answer().line();
@@ -351,6 +412,7 @@ private:
     }
 
     std::map<string, svctoken::Client> clients_;
+    std::map<string, std::shared_ptr<Journal>> journals_;
     // After the clients, so that no client ends before its calls.
     std::map<string, Call> calls_;
 };

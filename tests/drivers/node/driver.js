@@ -2,6 +2,7 @@
 // The Node.js driver: one command a line in, one answer a line out, as tests/drivers/README.md says. It judges nothing.
 
 const { inspect } = require('node:util')
+const { serialize } = require('node:v8')
 const readline = require('node:readline')
 const { Client, SvctokenError } = require('../../../node')
 const { advanceClock } = require('../../../node/testing.js')
@@ -12,14 +13,37 @@ class Broken extends Error {}
 const NUMBERS = ['timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'mint_budget', 'max_response_bytes']
 const LISTS = ['allowed_origins', 'resource']
 
+const LOUD = process.env.SVCTOKEN_DRIVER_LOUD !== undefined
+
+/** Shows on standard error what a program might print of a value, for the runner to search for secrets. */
+function show(value) {
+  if (!LOUD) return
+  const forms = [
+    inspect(value), inspect(value, { depth: 10, showHidden: true, compact: false }), String(value), JSON.stringify(value),
+  ]
+  if (value instanceof Error) {
+    forms.push(value.stack, JSON.stringify(value, Object.getOwnPropertyNames(value)), serialize({ ...value }).toString('latin1'))
+  }
+  process.stderr.write(`${forms.join('\n')}\n`)
+}
+
 const clients = new Map()
 const calls = new Map()
+/** The log events of each client that `events` has not taken yet. */
+const events = new Map()
 
 const commands = {
   client(fields) {
     const id = text(fields.shift())
     return settled(async () => {
-      clients.set(id, makeClient(fields.map(pair)))
+      const client = makeClient(fields.map(pair))
+      show(client)
+      clients.set(id, client)
+      events.set(id, [])
+      client.on('log', (event) => {
+        show(event)
+        events.get(id).push(event)
+      })
       return []
     })
   },
@@ -28,11 +52,14 @@ const commands = {
   }),
   get_token_info: (fields) => startCall(fields, async (client, signal, given) => {
     const info = await client.getTokenInfo({ ...callOptions(given), signal })
+    show(info)
     const answer = [['token', info.token], ['token_type', info.tokenType], ['expires_in_ms', info.expiresIn]]
     return info.scope === null ? answer : [...answer, ['scope', info.scope]]
   }),
   request: (fields) => startCall(fields, async (client, signal, [method, url, ...given]) => {
     const response = await client.request(text(method), text(url), { ...requestOptions(given), signal })
+    show(response)
+    show(await response.error())
     const answer = [['status', response.status], ['attempts', response.attempts], ['body', await response.bytes()]]
     // Headers hands out bytes as Latin-1.
     const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
@@ -54,6 +81,11 @@ const commands = {
   },
   async stats([id]) {
     return line('ok', Object.entries(known(clients, id).stats()).map(([name, count]) => [snakeCase(name), count]))
+  },
+  async events([id]) {
+    const taken = known(events, id).splice(0)
+    return line('ok', taken.flatMap(({ fields, ...facts }, index) =>
+      Object.entries({ ...facts, ...fields }).map(([key, value]) => [`${index}.${key}`, value])))
   },
   async close([id]) {
     known(clients, id).close()
@@ -144,6 +176,7 @@ async function settled(work, more = () => [], signal = undefined) {
     return line('ok', [...fields, ...more()])
   } catch (error) {
     if (error instanceof Broken) return broken(error)
+    show(error)
     if (error instanceof SvctokenError) return line('error', [...errorFields(error), ...more()])
     // As everywhere in JavaScript, a cancelled call fails with what its signal says.
     if (signal?.aborted && error === signal.reason) {
@@ -175,7 +208,7 @@ function errorFields(error) {
 }
 
 function known(map, id) {
-  if (!map.has(text(id))) throw new Broken(`unknown ${map === clients ? 'client' : 'call'} ${id}`)
+  if (!map.has(text(id))) throw new Broken(`unknown ${map === calls ? 'call' : 'client'} ${id}`)
   return map.get(text(id))
 }
 

@@ -1,10 +1,13 @@
 """The Python driver: see ../README.md. Converts, calls, converts back, and judges nothing."""
 
 import json
+import logging
 import os
+import pickle
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -19,10 +22,27 @@ TIMES = {"timeout", "connect_timeout", "token_timeout"}
 FLAGS = {"allow_http"}
 COUNTS = {"max_attempts", "mint_budget", "max_response_bytes"}
 LISTS = {"allowed_origins", "resource"}
+LOUD = "SVCTOKEN_DRIVER_LOUD" in os.environ
 
 
 class Broken(Exception):
     """The runner asked for something that cannot be done."""
+
+
+def show(value: object) -> None:
+    """Shows on standard error what a program might print of a value, for the runner to search for secrets."""
+    if not LOUD:
+        return
+    forms = [repr(value), str(value), f"{value!a}", repr(dir(value))]
+    if isinstance(value, BaseException):
+        forms += [repr(vars(value)), json.dumps(vars(value), default=repr)]
+        forms += traceback.format_exception(value)
+    try:
+        # A token's facts are handed on whole; nothing else that can be pickled holds a token.
+        forms += [] if isinstance(value, svctoken.TokenInfo) else [repr(pickle.dumps(value)), pickle.dumps(value, 0).decode("latin-1")]
+    except (TypeError, AttributeError) as error:
+        forms.append(repr(error))
+    print(*forms, sep="\n", file=sys.stderr, flush=True)
 
 
 def encode(value: object) -> str:
@@ -118,6 +138,7 @@ def request_arguments(fields: Fields) -> dict[str, Any]:
 
 
 def error_fields(error: BaseException) -> tuple[str, list[tuple[str, object]]]:
+    show(error)
     if not isinstance(error, svctoken.Error):
         return "foreign", [("type", type(error).__name__), ("message", error)]
     classes = [cls.__name__ for cls in type(error).__mro__ if cls not in (object, BaseException, Exception)]
@@ -139,6 +160,7 @@ def token_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tup
 
 def info_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
     info = client.get_token_info(**arguments)
+    show(info)
     scope = [] if info.scope is None else [("scope", info.scope)]
     facts = [("token", info.token), ("token_type", info.token_type), ("expires_in_ms", round(info.expires_in * 1000))]
     return facts + scope
@@ -146,6 +168,8 @@ def info_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tupl
 
 def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
     response = client.request(**arguments)
+    show(response)
+    show(response.error())
     headers = [(f"header.{name}", value) for name, value in response.headers.pairs()]
     return [
         ("status", response.status_code),
@@ -175,8 +199,35 @@ class Call:
         self.result = (word, [*fields, ("elapsed_ms", round((time.monotonic() - begin) * 1000))])
 
 
+class Events(logging.Handler):
+    """Keeps the log events of all clients, which Python has one place for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        show(vars(record))
+        self.records.append(record)
+
+    def taken(self) -> list[tuple[str, object]]:
+        self.acquire()
+        records, self.records = self.records, []
+        self.release()
+        return [(f"{index}.{key}", value) for index, record in enumerate(records) for key, value in facts_of(record)]
+
+
+def facts_of(record: logging.LogRecord) -> list[tuple[str, object]]:
+    event, fields = vars(record)["svctoken_event"], vars(record)["svctoken_fields"]
+    named = [("severity", record.levelname.lower()), ("name", event), ("message", record.getMessage())]
+    return [*named, *fields.items()]
+
+
 class Driver:
     def __init__(self) -> None:
+        self.events = Events()
+        logging.getLogger("svctoken").addHandler(self.events)
+        logging.getLogger("svctoken").setLevel(logging.DEBUG)
         self.clients: dict[str, svctoken.Client] = {}
         self.calls: dict[str, Call] = {}
 
@@ -204,6 +255,7 @@ class Driver:
         if command == "client":
             try:
                 self.clients[words[0]] = new_client([split(field) for field in raw[1:]])
+                show(self.clients[words[0]])
             except (Exception, svctoken.Error) as error:
                 if isinstance(error, Broken):
                     raise
@@ -224,6 +276,9 @@ class Driver:
             svctoken.testing.advance_clock(seconds(words[0]))
         elif command == "stats":
             return "ok", list(self.client(words[0]).stats().items())
+        elif command == "events":
+            self.client(words[0])
+            return "ok", self.events.taken()
         elif command == "close":
             self.client(words[0]).close()
         elif command == "describe":
@@ -234,6 +289,8 @@ class Driver:
 
 
 def main() -> None:
+    if LOUD:
+        logging.basicConfig(level=logging.DEBUG)
     driver = Driver()
     for line in sys.stdin.buffer:
         command, *fields = line.decode().rstrip("\n").split("\t")

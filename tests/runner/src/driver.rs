@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How much of a driver's standard error is kept.
+/// How much of a driver's standard error is kept: the end, and of one that is loud all there may be.
 const STDERR_LIMIT: usize = 16 * 1024;
+const LOUD_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Fields of answers that are numbers; everything else is text.
 const NUMBERS: [&str; 6] = ["code", "status", "attempts", "retry_after_ms", "expires_in_ms", "elapsed_ms"];
@@ -37,8 +38,9 @@ pub struct Answer {
 
 impl Driver {
     /// Starts a driver; `command_line` is split at spaces. `folder` becomes its cache folder, so that a token kept in
-    /// files never outlives its scenario, and no proxy of this machine is used.
-    pub fn start(command_line: &str, folder: &Path) -> Result<Self, String> {
+    /// files never outlives its scenario, and no proxy of this machine is used. A `loud` one shows on its standard error
+    /// all that a program might print.
+    pub fn start(command_line: &str, folder: &Path, loud: bool) -> Result<Self, String> {
         let mut words = command_line.split_whitespace();
         let program = words.next().ok_or("the driver's command line is empty")?;
         let mut command = Command::new(program);
@@ -46,6 +48,10 @@ impl Driver {
         for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
             command.env_remove(name).env_remove(name.to_uppercase());
         }
+        if loud {
+            command.env("SVCTOKEN_DRIVER_LOUD", "1");
+        }
+        let limit = if loud { LOUD_LIMIT } else { STDERR_LIMIT };
         let mut process = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -71,7 +77,7 @@ impl Driver {
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
                 let mut kept = kept.lock().expect("nothing panics while it holds this lock");
                 kept.extend_from_slice(&buffer[..length]);
-                let excess = kept.len().saturating_sub(STDERR_LIMIT);
+                let excess = kept.len().saturating_sub(limit);
                 kept.drain(..excess);
             }
         });

@@ -4,6 +4,7 @@
 
 pub mod driver;
 pub mod expectation;
+pub mod leak;
 pub mod line;
 pub mod quick_start;
 pub mod run;

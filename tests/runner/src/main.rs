@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use svctoken_runner::run::{Failure, run};
+use svctoken_runner::run::{Failure, Searched, Setting, run};
 use svctoken_runner::sandbox::Sandbox;
 use svctoken_runner::scenario::{LANGUAGES, Scenario, read_folder};
 use svctoken_runner::variables::Variables;
@@ -20,6 +20,7 @@ svctoken-runner --driver LANGUAGE=COMMAND… [option…]
   --scenarios FOLDER     default tests/scenarios
   --sandbox PATH         default svctoken-sandbox beside this program
   --variable NAME=TEXT   a variable of the scenarios, ${NAME}; repeatable
+  --loud                 drivers show all that a program might print, and it is searched for secrets
   --verbose              a line for every scenario, not only for those that fail
 Exit code: 0 all passed, 1 something failed, 2 wrong use.";
 
@@ -33,6 +34,7 @@ struct Arguments {
     scenarios: PathBuf,
     sandbox: PathBuf,
     variables: Variables,
+    loud: bool,
     verbose: bool,
 }
 
@@ -41,6 +43,7 @@ struct Counts {
     passed: usize,
     failed: usize,
     skipped: usize,
+    searched: Searched,
 }
 
 fn main() -> ExitCode {
@@ -71,6 +74,7 @@ fn arguments() -> Result<Option<Arguments>, String> {
         scenarios: "tests/scenarios".into(),
         sandbox: beside.join("svctoken-sandbox"),
         variables: Variables::default(),
+        loud: false,
         verbose: false,
     };
     let mut words = std::env::args().skip(1);
@@ -93,6 +97,7 @@ fn arguments() -> Result<Option<Arguments>, String> {
                 let (name, text) = value.split_once('=').ok_or("--variable wants NAME=TEXT")?;
                 arguments.variables.set(name, text);
             }
+            "--loud" => arguments.loud = true,
             "--verbose" => arguments.verbose = true,
             "--help" => return Ok(None),
             _ => return Err(format!("unknown argument {word}; --help lists them")),
@@ -132,8 +137,9 @@ fn all(arguments: &Arguments) -> Result<bool, String> {
     let folder = Folder::create()?;
     let ca_file = folder.0.join("ca.pem");
     let sandbox = Sandbox::start(&arguments.sandbox, &ca_file)?;
-    let mut given = arguments.variables.clone();
-    given.set("ca_file", ca_file.display().to_string());
+    let mut variables = arguments.variables.clone();
+    variables.set("ca_file", ca_file.display().to_string());
+    let setting = Setting { sandbox: &sandbox, variables, loud: arguments.loud };
     let mut total = Counts::default();
     for language in LANGUAGES {
         let wanted = arguments.languages.is_empty() || arguments.languages.iter().any(|one| one == language);
@@ -143,13 +149,17 @@ fn all(arguments: &Arguments) -> Result<bool, String> {
         let work = |scenario: &Scenario| {
             let folder = folder.0.join(format!("{language}-{}", scenario.name));
             std::fs::create_dir(&folder).expect("the folder is new");
-            run(scenario, language, command, &sandbox, &given, &folder)
+            run(scenario, language, command, &setting, &folder)
         };
         let counts = one_language(language, &scenarios, arguments, &work);
         println!(
             "scenarios {language}: {} passed, {} failed, {} skipped",
             counts.passed, counts.failed, counts.skipped
         );
+        if arguments.loud {
+            let Searched { bytes, secrets } = counts.searched;
+            println!("  {bytes} bytes of output were searched for {secrets} secrets");
+        }
         total.passed += counts.passed;
         total.failed += counts.failed;
         total.skipped += counts.skipped;
@@ -163,7 +173,7 @@ fn one_language(
     language: &str,
     scenarios: &[Scenario],
     arguments: &Arguments,
-    work: &(dyn Fn(&Scenario) -> Result<(), Box<Failure>> + Sync),
+    work: &(dyn Fn(&Scenario) -> Result<Searched, Box<Failure>> + Sync),
 ) -> Counts {
     let mut counts = Counts::default();
     let next = AtomicUsize::new(0);
@@ -198,7 +208,7 @@ fn one_language(
 fn tell(
     language: &str,
     scenario: &Scenario,
-    result: Option<Result<(), Box<Failure>>>,
+    result: Option<Result<Searched, Box<Failure>>>,
     verbose: bool,
     counts: &mut Counts,
 ) {
@@ -207,8 +217,10 @@ fn tell(
             counts.skipped += 1;
             println!("skipped {language} {}: {}", scenario.name, scenario.why.as_deref().unwrap_or_default());
         }
-        Some(Ok(())) => {
+        Some(Ok(searched)) => {
             counts.passed += 1;
+            counts.searched.bytes += searched.bytes;
+            counts.searched.secrets += searched.secrets;
             if verbose {
                 println!("passed  {language} {}", scenario.name);
             }
@@ -221,13 +233,19 @@ fn tell(
             }
             println!("  {}", failure.what);
             if !failure.stderr.is_empty() {
-                println!("  driver's standard error:\n    {}", failure.stderr.trim_end().replace('\n', "\n    "));
+                println!("  driver's standard error:\n    {}", end_of(&failure.stderr).replace('\n', "\n    "));
             }
             if !failure.report.is_empty() {
                 println!("  sandbox: {}", failure.report);
             }
         }
     }
+}
+
+/// The last lines, of which a loud driver may have very many.
+fn end_of(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(100)..].join("\n")
 }
 
 /// A folder for this run, removed at its end.

@@ -2,12 +2,14 @@
 
 use crate::driver::{Answer, Driver};
 use crate::expectation::{compare, shorten};
+use crate::leak::Secrets;
 use crate::line::{encode, pair};
 use crate::sandbox::{Sandbox, Space};
-use crate::scenario::{Action, Call, Expect, Scenario, Start};
+use crate::scenario::{Action, Call, Expect, Scenario, Start, Step};
 use crate::variables::Variables;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::cmp::min;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,8 +19,31 @@ const ATLAS_CLIENT: (&str, &str) =
 /// The sandbox's default Keycloak client, in realm `demo`.
 const KEYCLOAK_CLIENT: (&str, &str) = ("app", "app-secret-app-secret-app-secret");
 
-/// Texts shorter than this are too common to be called a leaked secret.
-const SHORTEST_SECRET: usize = 8;
+/// How long events may be on their way.
+const EVENTS_LIMIT: Duration = Duration::from_secs(5);
+
+/// What is the same for all scenarios.
+#[derive(Debug)]
+pub struct Setting<'a> {
+    /// Where spaces are made.
+    pub sandbox: &'a Sandbox,
+    /// Variables.
+    pub variables: Variables,
+    /// Whether drivers show all that a program might print, to be searched for secrets.
+    pub loud: bool,
+}
+
+/// What was searched for secrets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Searched {
+    /// Bytes of output.
+    pub bytes: usize,
+    /// Secrets.
+    pub secrets: usize,
+}
+
+/// How many of the last requests are shown when a scenario fails.
+const SHOWN_REQUESTS: usize = 40;
 
 /// Why a scenario failed, with what helps to see why.
 #[derive(Debug)]
@@ -39,30 +64,34 @@ struct Run<'a> {
     driver: Driver,
     space: Space,
     variables: Variables,
-    /// Started calls: how many go by each name.
-    calls: HashMap<&'a str, usize>,
-    /// Calls that were waited for at once, and need a name only for the driver.
-    unnamed: usize,
+    /// Started calls: the driver's names of those that go by one name here.
+    calls: HashMap<&'a str, Vec<String>>,
+    /// How many calls were started: a driver wants a new name for each.
+    started: usize,
     /// What no error, description or log may show.
-    secrets: Vec<String>,
+    secrets: Secrets,
+    loud: bool,
+    /// Clients that were made.
+    clients: BTreeSet<&'a str>,
+    /// Every event so far, of all clients, to be searched for secrets when all are known.
+    events: Vec<Map<String, Value>>,
     deadline: Instant,
 }
 
-/// Runs a scenario. `given` holds the variables that are the same for all; `folder` is new and empty, and the scenario's own.
+/// Runs a scenario. `folder` is new and empty, and the scenario's own.
 pub fn run(
     scenario: &Scenario,
     language: &str,
     command_line: &str,
-    sandbox: &Sandbox,
-    given: &Variables,
+    setting: &Setting<'_>,
     folder: &Path,
-) -> Result<(), Box<Failure>> {
+) -> Result<Searched, Box<Failure>> {
     let deadline = Instant::now() + scenario.time_limit;
-    let mut run = Run::prepare(scenario, language, command_line, sandbox, given, folder, deadline)
+    let mut run = Run::prepare(scenario, language, command_line, setting, folder, deadline)
         .map_err(|what| Box::new(Failure { step: None, what, stderr: String::new(), report: String::new() }))?;
     let (step, what) = match run.steps() {
-        Ok(()) => match run.driver.quit(deadline).and_then(|()| run.check_stderr()) {
-            Ok(()) => return Ok(()),
+        Ok(()) => match run.end() {
+            Ok(searched) => return Ok(searched),
             Err(what) => (None, what),
         },
         Err((step, what)) => (Some(step), what),
@@ -77,26 +106,29 @@ impl<'a> Run<'a> {
         scenario: &'a Scenario,
         language: &'a str,
         command_line: &str,
-        sandbox: &Sandbox,
-        given: &Variables,
+        setting: &Setting<'_>,
         folder: &Path,
         deadline: Instant,
     ) -> Result<Self, String> {
         for (name, text) in &scenario.files {
             std::fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"))?;
         }
-        let mut variables = given.clone();
+        let mut variables = setting.variables.clone();
         variables.set("dir", folder.display().to_string());
         variables.set("client_id", ATLAS_CLIENT.0);
         variables.set("client_secret", ATLAS_CLIENT.1);
-        let space = sandbox.space(&variables.value(&scenario.sandbox)?, deadline)?;
+        let space = setting.sandbox.space(&variables.value(&scenario.sandbox)?, deadline)?;
         variables.set("base", if scenario.tls { &space.https } else { &space.http });
         for (name, origin) in [("http", &space.http), ("https", &space.https)] {
             variables.set(name, origin);
             let port = origin.rsplit(':').next().unwrap_or_default();
             variables.set(&format!("{name}_port"), port);
         }
-        let driver = Driver::start(command_line, folder)?;
+        let mut secrets = Secrets::default();
+        for public in [ATLAS_CLIENT.0, &space.http, &space.https, &folder.display().to_string()] {
+            secrets.add_public(public);
+        }
+        let driver = Driver::start(command_line, folder, setting.loud)?;
         Ok(Self {
             scenario,
             language,
@@ -104,16 +136,22 @@ impl<'a> Run<'a> {
             space,
             variables,
             calls: HashMap::new(),
-            unnamed: 0,
-            secrets: Vec::new(),
+            started: 0,
+            secrets,
+            loud: setting.loud,
+            clients: BTreeSet::new(),
+            events: Vec::new(),
             deadline,
         })
     }
 
     fn steps(&mut self) -> Result<(), ((usize, String), String)> {
         let scenario = self.scenario;
-        scenario
-            .steps
+        self.steps_in_order(&scenario.steps)
+    }
+
+    fn steps_in_order(&mut self, steps: &'a [Step]) -> Result<(), ((usize, String), String)> {
+        steps
             .iter()
             .try_for_each(|step| self.step(&step.action).map_err(|what| ((step.number, step.text.clone()), what)))
     }
@@ -123,14 +161,15 @@ impl<'a> Run<'a> {
             Action::Client { id, constructor, options, env, expect } => {
                 let command = self.client(id, constructor, options, env)?;
                 let answer = self.ask(&command)?;
+                if answer.outcome == "ok" {
+                    self.clients.insert(id);
+                }
                 self.judge(&answer, expect)
             }
             Action::Call { call, start: Start::AndWait(expect) } => {
                 let until = Instant::now() + Duration::from_millis(call.for_ms.unwrap_or_default());
                 loop {
-                    self.unnamed += 1;
-                    let name = format!("unnamed.{}", self.unnamed);
-                    self.start(&name, call)?;
+                    let name = self.start(call)?;
                     let answer = self.ask(&["wait".to_owned(), name])?;
                     self.judge(&answer, expect)?;
                     if Instant::now() >= until {
@@ -139,14 +178,14 @@ impl<'a> Run<'a> {
                 }
             }
             Action::Call { call, start: Start::As(name, count) } => {
-                self.calls.insert(name, *count);
-                (0..*count).try_for_each(|index| self.start(&numbered(name, index), call))
+                let names = (0..*count).map(|_| self.start(call)).collect::<Result<Vec<_>, _>>()?;
+                self.calls.insert(name, names);
+                Ok(())
             }
             Action::Wait { call, same, expect } => self.wait(call, same, expect),
             Action::Cancel { call } => {
-                let count = self.calls[call.as_str()];
-                (0..count)
-                    .try_for_each(|index| self.ask_ok(&["cancel".to_owned(), encode(numbered(call, index).as_bytes())]))
+                let names = self.calls[call.as_str()].clone();
+                names.into_iter().try_for_each(|name| self.ask_ok(&["cancel".to_owned(), name]))
             }
             Action::InvalidateToken { client, token, expect } => {
                 let token = self.variables.text(token)?;
@@ -167,6 +206,7 @@ impl<'a> Run<'a> {
                 self.check_secrets("describe", &answer.fields)?;
                 self.judge(&answer, expect)
             }
+            Action::Events { client, expect } => self.expect_events(client, expect),
             Action::Close { client } => self.ask_ok(&["close".to_owned(), encode(client.as_bytes())]),
             Action::Advance { ms, library, sandbox } => {
                 if *sandbox {
@@ -182,6 +222,10 @@ impl<'a> Run<'a> {
                 let pattern = self.variables.value(report)?;
                 compare("sandbox", &pattern, Some(&self.space.report(self.deadline)?))
             }
+            Action::Repeat { times, steps } => (1..=*times).try_for_each(|round| {
+                self.steps_in_order(steps)
+                    .map_err(|((number, text), what)| format!("round {round}, step {number} {text}: {what}"))
+            }),
         }
     }
 
@@ -216,23 +260,27 @@ impl<'a> Run<'a> {
         let mut command = vec!["client".to_owned(), encode(id.as_bytes()), pair("constructor", constructor)];
         for (name, value) in env {
             let value = self.variables.text(value)?;
-            if name.ends_with("_SECRET") {
-                self.secrets.push(value.clone());
+            if name.ends_with("_SECRET") || name.ends_with("_ACCESS_TOKEN") {
+                self.secrets.add(&value);
             }
             command.push(pair(&format!("env.{name}"), &value));
         }
         for (name, value) in options.as_object().into_iter().flatten() {
-            if let (true, Some(secret)) = (name.starts_with("client_secret") && !name.contains("_file"), value.as_str())
-            {
-                self.secrets.push(secret.to_owned());
+            match (name.split('!').next(), value.as_str()) {
+                (Some("client_secret" | "access_token"), Some(secret)) => self.secrets.add(secret),
+                (Some("client_id"), Some(public)) => self.secrets.add_public(public),
+                _ => {}
             }
             push_option(&mut command, name, value)?;
         }
         Ok(command)
     }
 
-    fn start(&mut self, name: &str, call: &Call) -> Result<(), String> {
-        let mut command = vec![call.kind.to_owned(), encode(name.as_bytes()), encode(call.client.as_bytes())];
+    /// Starts a call and returns the driver's name of it.
+    fn start(&mut self, call: &Call) -> Result<String, String> {
+        self.started += 1;
+        let name = format!("call.{}", self.started);
+        let mut command = vec![call.kind.to_owned(), name.clone(), encode(call.client.as_bytes())];
         if let Some((method, url)) = &call.target {
             command.push(encode(self.variables.text(method)?.as_bytes()));
             command.push(encode(self.variables.text(url)?.as_bytes()));
@@ -245,15 +293,16 @@ impl<'a> Run<'a> {
                 _ => push_option(&mut command, name, &value)?,
             }
         }
-        self.ask_ok(&command)
+        self.ask_ok(&command)?;
+        Ok(name)
     }
 
     /// Waits for every call of that name; each has to meet the expectation.
     fn wait(&mut self, call: &str, same: &[String], expect: &Expect) -> Result<(), String> {
         let mut first: Option<Answer> = None;
-        for index in 0..self.calls[call] {
-            let name = numbered(call, index);
-            let answer = self.ask(&["wait".to_owned(), encode(name.as_bytes())])?;
+        for (index, name) in self.calls[call].clone().into_iter().enumerate() {
+            let answer = self.ask(&["wait".to_owned(), name])?;
+            let name = format!("{call}.{}", index + 1);
             self.judge(&answer, expect).map_err(|error| format!("call {name}: {error}"))?;
             if let Some(first) = &first {
                 for field in same {
@@ -267,6 +316,41 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes events until as many have come as are expected: some come from a thread that nobody waits for.
+    fn expect_events(&mut self, client: &str, expect: &Value) -> Result<(), String> {
+        let pattern = self.variables.value(expect)?;
+        let until = min(self.deadline, Instant::now() + EVENTS_LIMIT);
+        let mut events = Vec::new();
+        loop {
+            events.extend(self.take_events(client)?.into_iter().map(Value::Object));
+            let actual = Value::Array(events.clone());
+            let outcome = compare("events", &pattern, Some(&actual));
+            let all_came = pattern.as_array().is_some_and(|pattern| events.len() >= pattern.len());
+            if outcome.is_ok() || all_came || Instant::now() >= until {
+                return outcome.map_err(|error| format!("{error}, in {actual}"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn take_events(&mut self, client: &str) -> Result<Vec<Map<String, Value>>, String> {
+        let answer = self.ask(&["events".to_owned(), encode(client.as_bytes())])?;
+        if answer.outcome != "ok" {
+            return Err(format!("events are answered by {}", answer.outcome));
+        }
+        let events = events_of(&answer)?;
+        self.events.extend(events.iter().cloned());
+        Ok(events)
+    }
+
+    /// No event of any client shows a secret, whether the scenario looked at it or not.
+    fn check_events(&mut self) -> Result<(), String> {
+        for client in std::mem::take(&mut self.clients) {
+            self.take_events(client)?;
+        }
+        self.events.iter().try_for_each(|event| self.check_secrets("a log event", event))
     }
 
     fn ask(&mut self, command: &[String]) -> Result<Answer, String> {
@@ -305,7 +389,7 @@ impl<'a> Run<'a> {
                 .map_err(|error| format!("{error}, in {}", got()))?;
         }
         if let Some(token) = fields.get("token").and_then(Value::as_str) {
-            self.secrets.push(token.to_owned());
+            self.secrets.add(token);
         }
         for (field, variable) in &expect.save {
             let value = fields.get(field).ok_or_else(|| format!("there is no {field} to save in {}", got()))?;
@@ -318,21 +402,53 @@ impl<'a> Run<'a> {
         fields.values().filter_map(Value::as_str).try_for_each(|text| self.check_leak(place, text))
     }
 
-    fn check_stderr(&mut self) -> Result<(), String> {
+    /// Ends the driver, and searches what it said with all the secrets that are known by then.
+    fn end(&mut self) -> Result<Searched, String> {
+        self.secrets.add_carried(&self.space.report(self.deadline)?);
+        self.check_events()?;
+        self.driver.quit(self.deadline)?;
         let stderr = self.driver.stderr();
-        self.check_leak("the standard error", &stderr)
+        if self.loud && stderr.is_empty() {
+            return Err("the driver is to be loud, and its standard error is empty".to_owned());
+        }
+        self.check_leak("the standard error", &stderr)?;
+        Ok(Searched { bytes: stderr.len(), secrets: self.secrets.count() })
     }
 
     fn check_leak(&self, place: &str, text: &str) -> Result<(), String> {
-        let leaked =
-            self.secrets.iter().any(|secret| secret.len() >= SHORTEST_SECRET && text.contains(secret.as_str()));
-        if leaked { Err(format!("{place} shows a secret: {}", shorten(text))) } else { Ok(()) }
+        let Some(part) = self.secrets.find_in(text) else { return Ok(()) };
+        let line = text.lines().find(|line| line.contains(&part)).unwrap_or(text);
+        Err(format!("{place} shows {part:?}, a part of a secret: {}", shorten(line)))
     }
 }
 
-/// The name a driver knows one call of a step by.
-fn numbered(name: &str, index: usize) -> String {
-    format!("{name}.{}", index + 1)
+/// The events in an answer, from fields such as `0.name`. Times become numbers; all else is text in every language.
+fn events_of(answer: &Answer) -> Result<Vec<Map<String, Value>>, String> {
+    let mut events: Vec<Map<String, Value>> = Vec::new();
+    for (field, value) in &answer.fields {
+        let wrong = || format!("{field:?} is no field of an event that comes now");
+        let (number, key) = field.split_once('.').ok_or_else(wrong)?;
+        let number: usize = number.parse().map_err(|_| wrong())?;
+        if number == events.len() {
+            events.push(Map::new());
+        }
+        if number + 1 != events.len() {
+            return Err(wrong());
+        }
+        let time = || value.as_str().and_then(|text| text.parse::<u64>().ok()).map(Value::from);
+        let value = if key.ends_with("_ms") { time().ok_or_else(wrong)? } else { value.clone() };
+        events[number].insert(key.to_owned(), value);
+    }
+    for event in &events {
+        let mut keys = event.keys().map(String::as_str);
+        if [keys.next(), keys.next(), keys.next()] != [Some("severity"), Some("name"), Some("message")] {
+            return Err(format!(
+                "an event begins with severity, name and message, unlike {}",
+                Value::Object(event.clone())
+            ));
+        }
+    }
+    Ok(events)
 }
 
 /// Writes an option as the fields of the protocol: null is left out, lists repeat, members become `name.member`.
@@ -362,12 +478,13 @@ fn push_option(command: &mut Vec<String>, name: &str, value: &Value) -> Result<(
     Ok(())
 }
 
-/// A sandbox report for people: the counters, then one line a request, without headers and token texts.
+/// A sandbox report for people: the counters, then one line for each of the last requests, without headers and token texts.
 fn outline(report: &Value) -> String {
     let mut report = report.clone();
     let log = report.as_object_mut().and_then(|members| members.shift_remove("log")).unwrap_or_default();
     let mut text = report.to_string();
-    for entry in log.as_array().into_iter().flatten() {
+    let log = log.as_array().map(Vec::as_slice).unwrap_or_default();
+    for entry in &log[log.len().saturating_sub(SHOWN_REQUESTS)..] {
         let word = |key: &str| entry[key].as_str().unwrap_or_default();
         text.push_str(&format!(
             "\n    {} on connection {}{}: {} {} {} {} -> {}, token {}",
@@ -383,4 +500,32 @@ fn outline(report: &Value) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: Value) -> Result<Vec<Map<String, Value>>, String> {
+        let Value::Object(fields) = fields else { panic!("a test gives an object") };
+        events_of(&Answer { outcome: "ok".to_owned(), fields })
+    }
+
+    #[test]
+    fn events_are_read_from_numbered_fields() {
+        assert_eq!(read(json!({})), Ok(Vec::new()));
+        let first = ["0.severity", "0.name", "0.message"].map(|key| (key.to_owned(), json!("x")));
+        let with = |key: &str, value: &str| {
+            let mut fields: Map<String, Value> = first.clone().into_iter().collect();
+            fields.insert(key.to_owned(), value.into());
+            read(Value::Object(fields))
+        };
+        let event = json!({"severity": "x", "name": "x", "message": "x", "took_ms": 5});
+        assert_eq!(with("0.took_ms", "5"), Ok(vec![event.as_object().expect("an object").clone()]));
+        for (key, value) in
+            [("0.took_ms", "5.0"), ("1.reason", "x"), ("2.severity", "x"), ("reason", "x"), ("x.y", "x")]
+        {
+            assert!(with(key, value).is_err(), "{key}={value}");
+        }
+    }
 }

@@ -64,6 +64,7 @@ pub enum Action {
     InvalidateToken { client: String, token: String, expect: Expect },
     Stats { client: String, expect: Expect },
     Describe { client: String, expect: Expect },
+    Events { client: String, expect: Value },
     Close { client: String },
     Advance { ms: u64, library: bool, sandbox: bool },
     Await { counters: Value },
@@ -71,6 +72,7 @@ pub enum Action {
     Settings { settings: Value },
     Command { name: &'static str },
     ExpectSandbox { report: Value },
+    Repeat { times: u64, steps: Vec<Step> },
 }
 
 /// A call of the library that a driver runs on a thread of its own.
@@ -169,15 +171,7 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
         return Err("\"steps\" is missing".to_owned());
     };
     fields.end()?;
-    let steps = steps
-        .into_iter()
-        .enumerate()
-        .map(|(index, value)| {
-            let text = value.to_string();
-            let action = action(value).map_err(|error| format!("step {}: {error}", index + 1))?;
-            Ok(Step { number: index + 1, text, action })
-        })
-        .collect::<Result<Vec<_>, String>>()?;
+    let steps = read_steps(steps)?;
     check_names(&steps)?;
     Ok(Scenario {
         number,
@@ -192,6 +186,15 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
         files,
         steps,
     })
+}
+
+fn read_steps(steps: Vec<Value>) -> Result<Vec<Step>, String> {
+    let read = |(index, value): (usize, Value)| {
+        let text = value.to_string();
+        let action = action(value).map_err(|error| format!("step {}: {error}", index + 1))?;
+        Ok(Step { number: index + 1, text, action })
+    };
+    steps.into_iter().enumerate().map(read).collect()
 }
 
 fn action(value: Value) -> Result<Action, String> {
@@ -222,6 +225,16 @@ fn action(value: Value) -> Result<Action, String> {
         },
         "stats" => Action::Stats { client: fields.text(verb)?, expect: any_field_expect(&mut fields)? },
         "describe" => Action::Describe { client: fields.text(verb)?, expect: expect(&mut fields, &["text"])? },
+        "events" => {
+            let client = fields.text(verb)?;
+            let expect = fields.take("expect").ok_or("\"events\" wants \"expect\"")?;
+            let includes = expect.as_object().is_some_and(|members| members.contains_key("$includes"));
+            if !expect.is_array() && !includes {
+                return Err(format!("\"expect\" of events is an array or $includes, not {expect}"));
+            }
+            expectation::check(&expect)?;
+            Action::Events { client, expect }
+        }
         "close" => Action::Close { client: fields.text(verb)? },
         "advance_ms" => {
             let ms = fields.optional_number(verb)?.unwrap_or_default();
@@ -246,6 +259,13 @@ fn action(value: Value) -> Result<Action, String> {
             let report = Value::Object(fields.optional_object(verb)?);
             expectation::check(&report)?;
             Action::ExpectSandbox { report }
+        }
+        "repeat" => {
+            let times = fields.optional_number(verb)?.unwrap_or_default();
+            match fields.take("steps") {
+                Some(Value::Array(steps)) if times > 0 => Action::Repeat { times, steps: read_steps(steps)? },
+                _ => return Err("\"repeat\" is a number above 0 and wants \"steps\"".to_owned()),
+            }
         }
         _ => return Err(format!("unknown step {verb}")),
     };
@@ -319,10 +339,22 @@ fn patterns(members: Map<String, Value>, known: &[&str]) -> Result<Vec<(String, 
 
 /// Every client and call is named before it is used, and no started call is forgotten.
 fn check_names(steps: &[Step]) -> Result<(), String> {
-    let mut clients = BTreeSet::new();
-    let mut calls = BTreeSet::new();
+    check_names_after(steps, &mut BTreeSet::new(), &mut BTreeSet::new())
+}
+
+/// The same, after steps that made these clients and started these calls.
+fn check_names_after<'a>(
+    steps: &'a [Step],
+    clients: &mut BTreeSet<&'a str>,
+    calls: &mut BTreeSet<&'a str>,
+) -> Result<(), String> {
     let mut open = BTreeSet::new();
     for step in steps {
+        // A call started in there is waited for in there: the next round starts it anew.
+        if let Action::Repeat { steps, .. } = &step.action {
+            check_names_after(steps, clients, calls).map_err(|error| format!("step {}: {error}", step.number))?;
+            continue;
+        }
         let (client, call) = match &step.action {
             Action::Client { id, .. } => {
                 clients.insert(id.as_str());
@@ -345,13 +377,15 @@ fn check_names(steps: &[Step]) -> Result<(), String> {
             Action::InvalidateToken { client, .. }
             | Action::Stats { client, .. }
             | Action::Describe { client, .. }
+            | Action::Events { client, .. }
             | Action::Close { client } => (Some(client), None),
             Action::Advance { .. }
             | Action::Await { .. }
             | Action::Release { .. }
             | Action::Settings { .. }
             | Action::Command { .. }
-            | Action::ExpectSandbox { .. } => (None, None),
+            | Action::ExpectSandbox { .. }
+            | Action::Repeat { .. } => (None, None),
         };
         if let Some(client) = client.filter(|client| !clients.contains(client.as_str())) {
             return Err(format!("step {}: unknown client {client}", step.number));
@@ -395,7 +429,14 @@ mod tests {
             (step(r#"{"get_token": "a", "start": "t"}"#), "nothing waits"),
             (step(r#"{"wait": "t"}"#), "unknown call t"),
             (step(r#"{"sandbox": "explode"}"#), "explode"),
+            (step(r#"{"repeat": 2}"#), "steps"),
+            (step(r#"{"repeat": 0, "steps": []}"#), "above 0"),
+            (step(r#"{"repeat": 2, "steps": [{"get_token": "b"}]}"#), "unknown client b"),
+            (step(r#"{"repeat": 2, "steps": [{"get_token": "a", "start": "t"}]}"#), "nothing waits"),
             (step(r#"{"get_token": "a", "request": "a"}"#), "request"),
+            (step(r#"{"events": "a"}"#), "expect"),
+            (step(r#"{"events": "a", "expect": {"name": "token_waited"}}"#), "array"),
+            (step(r#"{"events": "b", "expect": []}"#), "unknown client b"),
         ] {
             let error = error_of(&text);
             assert!(error.contains(reason), "{text}: {error}");

@@ -8,7 +8,7 @@ fn driver(name: &str, script: &str) -> Driver {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let file = folder.join(format!("{name}.sh"));
     std::fs::write(&file, script).expect("the test's folder can be written");
-    Driver::start(&format!("sh {}", file.display()), folder).expect("sh starts")
+    Driver::start(&format!("sh {}", file.display()), folder, false).expect("sh starts")
 }
 
 fn soon() -> Instant {

@@ -1,7 +1,8 @@
 //! Answer lines.
 
+use crate::loud;
 use std::fmt::Display;
-use svctoken::{Error, Stats};
+use svctoken::{Error, LogEvent, Stats};
 use svctoken_runner::line::{encode, pair};
 
 pub(crate) struct Answer(String);
@@ -16,6 +17,7 @@ impl Answer {
     }
 
     pub(crate) fn error(error: &Error) -> Self {
+        loud::show_error(error);
         let mut answer = Self("error".to_owned())
             .with("code", error.code().number())
             .with("name", error.code().name())
@@ -56,4 +58,14 @@ impl Answer {
 
 pub(crate) fn of_stats(stats: &Stats) -> Answer {
     stats.entries().into_iter().fold(Answer::ok(), |answer, (name, count)| answer.with(name, count))
+}
+
+pub(crate) fn of_events(events: &[LogEvent]) -> Answer {
+    events.iter().enumerate().fold(Answer::ok(), |answer, (number, event)| {
+        let answer = answer
+            .with(&format!("{number}.severity"), event.severity().name())
+            .with(&format!("{number}.name"), event.name())
+            .with(&format!("{number}.message"), event.message());
+        event.fields().iter().fold(answer, |answer, (name, value)| answer.with(&format!("{number}.{name}"), value))
+    })
 }

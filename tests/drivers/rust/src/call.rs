@@ -3,6 +3,7 @@
 use crate::Broken;
 use crate::answer::Answer;
 use crate::fields::{Fields, milliseconds, number, text};
+use crate::loud;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use svctoken::{CallOptions, CancelToken, Client, Error, RequestBuilder};
@@ -33,18 +34,22 @@ impl Call {
 
 pub(crate) fn get_token(client: Client, fields: Fields) -> Result<Call, Broken> {
     let options = options(fields)?;
+    loud::show(&options);
     let cancel = options.cancel.clone().unwrap_or_default();
     Ok(Call::start(cancel, move || {
         let token = client.get_token_with(&options)?;
+        loud::show(&token);
         Ok(Answer::ok().with("token", token.as_str()))
     }))
 }
 
 pub(crate) fn get_token_info(client: Client, fields: Fields) -> Result<Call, Broken> {
     let options = options(fields)?;
+    loud::show(&options);
     let cancel = options.cancel.clone().unwrap_or_default();
     Ok(Call::start(cancel, move || {
         let token = client.get_token_with(&options)?;
+        loud::show(&token);
         let answer = Answer::ok()
             .with("token", token.as_str())
             .with("token_type", token.token_type())
@@ -77,7 +82,13 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
     let cancel = CancelToken::new();
     Ok(Call::start(cancel.clone(), move || {
         let request = client.request(method, url).cancel(&cancel);
-        let response = parts.into_iter().fold(request, |request, part| part.add_to(request)).send()?;
+        let request = parts.into_iter().fold(request, |request, part| part.add_to(request));
+        loud::show(&request);
+        let response = request.send()?;
+        loud::show(&response);
+        if let Some(error) = response.error() {
+            loud::show_error(&error);
+        }
         let answer = Answer::ok()
             .with("status", response.status())
             .with("attempts", response.attempts())

@@ -1,8 +1,9 @@
 //! `client`: constructors and options, as a Rust user writes them.
 
-use crate::Broken;
 use crate::fields::{Fields, milliseconds, not_expressible, number, text};
-use svctoken::{Client, ClientBuilder, Environment, Error};
+use crate::{Broken, Events, loud};
+use std::sync::Arc;
+use svctoken::{Client, ClientBuilder, Environment, Error, LogEvent};
 
 /// Options given in several fields.
 #[derive(Default)]
@@ -13,8 +14,12 @@ struct Gathered {
     headers: Vec<(String, String)>,
 }
 
-pub(crate) fn make(mut fields: Fields) -> Result<Result<Client, Error>, Broken> {
-    let mut builder = Client::builder();
+pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client, Error>, Broken> {
+    let sink = events.clone();
+    let mut builder = Client::builder().on_log(Arc::new(move |event: &LogEvent| {
+        loud::show(event);
+        sink.lock().expect("nothing panics while it holds this lock").push(event.clone());
+    }));
     let mut gathered = Gathered::default();
     let (mut constructor, mut server_url, mut realm) = ("plain".to_owned(), String::new(), String::new());
     let mut environment = Vec::new();
@@ -32,6 +37,7 @@ pub(crate) fn make(mut fields: Fields) -> Result<Result<Client, Error>, Broken> 
     }
     // These and no others, as if the process had been started with them.
     builder = set_gathered(builder, gathered).environment(Environment::from_pairs(environment));
+    loud::show(&builder);
     Ok(match constructor.as_str() {
         "plain" => builder.build(),
         "atlas" => builder.atlas(),

@@ -4,24 +4,31 @@ mod answer;
 mod call;
 mod client;
 mod fields;
+mod loud;
 
 use answer::Answer;
 use call::Call;
 use fields::Fields;
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
-use svctoken::Client;
+use std::sync::{Arc, Mutex};
+use svctoken::{Client, LogEvent};
 
 /// The test is wrong, not the library.
 struct Broken(String);
 
+/// What a client's log hook was told.
+type Events = Arc<Mutex<Vec<LogEvent>>>;
+
 #[derive(Default)]
 struct Driver {
     clients: HashMap<String, Client>,
+    events: HashMap<String, Events>,
     calls: HashMap<String, Call>,
 }
 
 fn main() -> std::io::Result<()> {
+    loud::log_everything();
     let mut driver = Driver::default();
     let mut stdout = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
@@ -45,9 +52,12 @@ impl Driver {
         match command.as_str() {
             "client" => {
                 let id = fields.word()?;
-                Ok(match client::make(fields)? {
+                let events = Events::default();
+                Ok(match client::make(fields, &events)? {
                     Ok(client) => {
-                        self.clients.insert(id, client);
+                        loud::show(&client);
+                        self.clients.insert(id.clone(), client);
+                        self.events.insert(id, events);
                         Answer::ok()
                     }
                     Err(error) => Answer::error(&error),
@@ -86,7 +96,14 @@ impl Driver {
             }
             "stats" => {
                 let stats = self.client(&fields.word()?)?.stats();
+                loud::show(&stats);
                 Ok(answer::of_stats(&stats))
+            }
+            "events" => {
+                let id = fields.word()?;
+                let events = self.events.get(&id).ok_or_else(|| Broken(format!("unknown client {id}")))?;
+                let taken = std::mem::take(&mut *events.lock().expect("nothing panics while it holds this lock"));
+                Ok(answer::of_events(&taken))
             }
             "close" => {
                 self.client(&fields.word()?)?.close();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 18] = [
     "client",
     "get_token",
     "get_token_info",
@@ -12,6 +12,7 @@ const VERBS: [&str; 16] = [
     "invalidate_token",
     "stats",
     "describe",
+    "events",
     "close",
     "advance_ms",
     "await",
@@ -19,6 +20,7 @@ const VERBS: [&str; 16] = [
     "settings",
     "sandbox",
     "expect_sandbox",
+    "repeat",
 ];
 
 pub(super) struct Fields {

@@ -1,0 +1,316 @@
+//! Servers that break the rules, and callers that give too much: nothing hangs, panics, or is taken for what it is not.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use svctoken::{CancelToken, Client, ClientBuilder, ErrorCode};
+
+/// A server that hands every request, its body left out, to `answer`, which writes what it likes. Returns its origin
+/// and the count of connections it took.
+fn server(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let origin = format!("http://{}", listener.local_addr().expect("bound"));
+    let (answer, connections) = (Arc::new(answer), Arc::new(AtomicUsize::new(0)));
+    let counted = connections.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let answer = answer.clone();
+            thread::spawn(move || serve(stream, &*answer));
+        }
+    });
+    (origin, connections)
+}
+
+fn serve(mut stream: TcpStream, answer: &dyn Fn(&str, &mut TcpStream)) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head).unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        answer(&head, &mut stream);
+    }
+}
+
+fn say(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
+    // The client may be gone, which is what some of these tests are about.
+    let _ = stream.write_all(bytes.as_ref());
+}
+
+/// A client with a ready token, so that only the API is in play.
+fn client(origin: &str) -> Client {
+    Client::builder().access_token("ready").base_url(origin).build().expect("valid options")
+}
+
+fn with_credential(origin: &str) -> ClientBuilder {
+    Client::builder().client_id("id").client_secret("s3cret-s3cret").token_url(format!("{origin}/token"))
+}
+
+#[test]
+fn p09_a_server_that_never_stops_sending_is_left_at_the_deadline() {
+    let (origin, _) = server(|_, stream| {
+        say(stream, "HTTP/1.1 200 OK\r\n\r\n");
+        let much = vec![b'x'; 1 << 20];
+        while stream.write_all(&much).is_ok() {}
+    });
+    let began = Instant::now();
+    let request = client(&origin)
+        .request("GET", "/")
+        .timeout(Duration::from_millis(300))
+        .max_response_bytes(u64::MAX)
+        .send()
+        .map(|_| ());
+    assert_eq!(request.expect_err("endless").code(), ErrorCode::Timeout);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[test]
+fn p09_a_cancel_ends_a_download_that_never_pauses() {
+    let (origin, _) = server(|_, stream| {
+        say(stream, "HTTP/1.1 200 OK\r\n\r\n");
+        let much = vec![b'x'; 1 << 20];
+        while stream.write_all(&much).is_ok() {}
+    });
+    let cancel = CancelToken::new();
+    let client = client(&origin);
+    let request = client.request("GET", "/").cancel(&cancel).max_response_bytes(u64::MAX);
+    let code = thread::scope(|scope| {
+        let waiting = scope.spawn(|| request.send().map(|_| ()).expect_err("endless").code());
+        thread::sleep(Duration::from_millis(100));
+        cancel.cancel();
+        waiting.join().expect("no panic")
+    });
+    assert_eq!(code, ErrorCode::Cancelled);
+}
+
+#[test]
+fn an_answer_to_head_has_no_body_whatever_its_headers_promise() {
+    for encoding in ["Content-Encoding: gzip\r\n", ""] {
+        let (origin, connections) = server(move |_, stream| {
+            say(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n{encoding}\r\n"));
+        });
+        let client = client(&origin);
+        for _ in 0..2 {
+            let r = client.request("HEAD", "/").send().expect("an answer");
+            assert_eq!((r.status(), r.body().len()), (200, 0));
+            assert_eq!(r.header("content-length").as_deref(), Some("99999999999"));
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[test]
+fn an_answer_of_no_content_may_be_said_to_be_gzip() {
+    for status in ["204 No Content", "304 Not Modified"] {
+        let (origin, _) = server(move |_, stream| {
+            say(stream, format!("HTTP/1.1 {status}\r\nContent-Encoding: gzip\r\n\r\n"));
+        });
+        let r = client(&origin).request("GET", "/").send().expect(status);
+        assert!(r.body().is_empty());
+    }
+    for empty in ["Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"] {
+        let (origin, _) = server(move |_, stream| {
+            say(stream, format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n{empty}"));
+        });
+        let r = client(&origin).request("GET", "/").send().expect("empty");
+        assert!(r.body().is_empty());
+    }
+}
+
+#[test]
+fn a_promised_length_is_not_believed_before_it_comes() {
+    let (origin, _) = server(|_, stream| {
+        say(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\nshort", i64::MAX));
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+    });
+    let error = client(&origin).request("GET", "/").max_response_bytes(u64::MAX).send().map(|_| ()).expect_err("cut");
+    assert_eq!(error.code(), ErrorCode::ConnectionLost, "{error}");
+}
+
+#[test]
+fn more_headers_than_a_request_can_have_are_refused() {
+    let (origin, _) = server(|_, stream| say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+    let client = client(&origin);
+    let request = (0..40_000).fold(client.request("GET", "/"), |request, i| request.header(format!("x-{i}"), "v"));
+    let error = request.send().map(|_| ()).expect_err("too many");
+    assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+}
+
+#[test]
+fn a_long_url_and_long_headers_are_sent_or_blamed_on_the_caller() {
+    let (origin, _) = server(|_, stream| say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+    let client = client(&origin);
+    for length in [8_000, 15_000, 17_000, 40_000, 70_000] {
+        for (what, sent) in [
+            ("url", client.request("GET", "/").query("q", "x".repeat(length)).send()),
+            ("header", client.request("GET", "/").header("X-Long", "x".repeat(length)).send()),
+        ] {
+            match sent {
+                Ok(r) => assert_eq!(r.status(), 200),
+                Err(error) => {
+                    assert_eq!(error.code(), ErrorCode::InvalidArgument, "{what} {length}: {:.300}", error.to_string());
+                    assert!(error.to_string().len() < 1000, "{what} {length}: {} bytes", error.to_string().len());
+                    assert!(length > 16_000, "{what} {length}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_longest_token_there_may_be_can_be_sent() {
+    let token = "t".repeat(16 * 1024);
+    let answer = format!(r#"{{"access_token":"{token}","expires_in":3600}}"#);
+    let (origin, _) = server(move |head, stream| {
+        let body = if head.starts_with("POST /token") { answer.as_str() } else { "ok" };
+        say(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    });
+    let client = with_credential(&origin).base_url(&origin).build().expect("valid");
+    assert_eq!(client.get_token().expect("a token").as_str().len(), 16 * 1024);
+    assert_eq!(client.request("GET", "/").send().expect("an answer").status(), 200);
+}
+
+#[test]
+fn a_long_secret_can_be_sent() {
+    let (origin, _) = server(move |_, stream| {
+        let body = r#"{"access_token":"t","expires_in":3600}"#;
+        say(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    });
+    for method in ["client_secret_basic", "client_secret_post"] {
+        let client =
+            with_credential(&origin).auth_method(method).client_secret("s".repeat(10_000)).build().expect("valid");
+        client.get_token().expect("a token");
+    }
+}
+
+#[test]
+fn get_and_delete_may_have_a_body() {
+    let (origin, _) = server(|head, stream| {
+        let status = if head.contains("content-length: 4\r\n") { "200 OK" } else { "400 No Body" };
+        say(stream, format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
+    });
+    let client = client(&origin);
+    for method in ["GET", "DELETE", "POST", "PUT", "PATCH", "OPTIONS", "PROPFIND"] {
+        let r = client.request(method, "/").body(&b"body"[..]).send();
+        assert_eq!(r.map(|r| r.status()).map_err(|error| error.to_string()), Ok(200), "{method}");
+    }
+}
+
+#[test]
+fn interim_answers_are_passed_over() {
+    let (origin, _) = server(|_, stream| {
+        say(stream, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
+        say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    let client = client(&origin);
+    for _ in 0..2 {
+        let r = client.request("GET", "/").send().expect("an answer");
+        assert_eq!((r.status(), r.body()), (200, &b"ok"[..]));
+    }
+}
+
+#[test]
+fn two_lengths_close_the_connection_even_if_the_first_is_zero() {
+    for lengths in [
+        "Content-Length: 0\r\nContent-Length: 9",
+        "Content-Length: 0\r\nTransfer-Encoding: chunked",
+        "Content-Encoding: gzip\r\nContent-Length: 0\r\nContent-Length: 9",
+        "Content-Encoding: gzip\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+    ] {
+        let (origin, connections) = server(move |head, stream| {
+            if head.starts_with("GET /two") {
+                say(stream, format!("HTTP/1.1 200 OK\r\n{lengths}\r\n\r\n"));
+            } else {
+                say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        let client = client(&origin);
+        let error =
+            client.request("GET", "/two").timeout(Duration::from_secs(2)).send().map(|_| ()).expect_err(lengths);
+        assert_eq!(error.code(), ErrorCode::BadAnswer, "{error}");
+        assert_eq!(client.request("GET", "/next").send().expect("an answer").status(), 200);
+        assert_eq!(connections.load(Ordering::SeqCst), 2, "{lengths}");
+    }
+}
+
+#[test]
+fn p09_a_stall_within_gzip_is_a_timeout_and_a_cut_a_lost_connection() {
+    let compressed: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+    for (cut, code) in [(false, ErrorCode::Timeout), (true, ErrorCode::ConnectionLost)] {
+        let (origin, _) = server(move |_, stream| {
+            say(stream, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n");
+            say(stream, compressed);
+            if cut {
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+            }
+        });
+        let error = client(&origin)
+            .request("GET", "/")
+            .timeout(Duration::from_millis(300))
+            .send()
+            .map(|_| ())
+            .expect_err("cut");
+        assert_eq!(error.code(), code, "{error}");
+    }
+}
+
+#[test]
+fn bytes_after_an_answer_are_never_the_next_answer() {
+    let (origin, connections) = server(|head, stream| {
+        let asked = head.split(' ').nth(1).expect("a path").to_owned();
+        // In one write: what comes after the next question was asked is beyond any client of HTTP/1.1.
+        let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+        say(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{asked}{evil}", asked.len()));
+    });
+    let client = client(&origin);
+    for i in 0..20 {
+        let path = format!("/asked/{i}");
+        let r = client.request("GET", &*path).send().expect("an answer");
+        assert_eq!(r.text().expect("text"), path);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 20);
+}
+
+#[test]
+fn limits_of_nothing_are_refused() {
+    for (builder, named) in [
+        (with_credential("https://a.example").mint_budget(0), "mint_budget"),
+        (with_credential("https://a.example").max_response_bytes(0), "max_response_bytes"),
+    ] {
+        let error = builder.build().map(|_| ()).expect_err(named);
+        assert!(error.code() == ErrorCode::InvalidConfiguration && error.what().contains(named), "{error}");
+    }
+}
+
+#[test]
+fn an_absurd_token_type_is_not_repeated_at_length() {
+    let (origin, _) = server(|_, stream| {
+        let body = format!(r#"{{"access_token":"t","token_type":"{}"}}"#, "y".repeat(100_000));
+        say(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    });
+    let client = with_credential(&origin).build().expect("valid");
+    let error = client.get_token().map(|_| ()).expect_err("no Bearer");
+    assert!(error.to_string().len() < 1000, "{} bytes", error.to_string().len());
+}
+
+#[test]
+fn p08_many_identities_are_made_in_time() {
+    let began = Instant::now();
+    let clients: Vec<Client> = (0..5000)
+        .map(|i| with_credential("https://a.example").client_id(format!("id-{i}")).build().expect("valid"))
+        .collect();
+    println!("{} clients: {:?}", clients.len(), began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}

@@ -5,6 +5,7 @@
 //! a moment, a seed replays it exactly, and threads that wait for ever are a panic.
 
 mod figures;
+mod model;
 mod properties;
 mod servers;
 

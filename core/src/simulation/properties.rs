@@ -10,13 +10,12 @@ use crate::Client;
 use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorCode};
 use crate::log::LogEvent;
+use crate::simulation::model::{Model, TOLERANCE};
 use crate::simulation::servers::{Books, Issued, Play, Servers, awake, builder, new_client_id, sleep};
 use crate::simulation::{Random, World, for_seeds};
 use crate::wait::{CallOptions, CancelToken};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// A poll ends up to a millisecond late, and a call makes a few.
-const TOLERANCE: Duration = Duration::from_millis(3);
 
 /// What differs from world to world.
 #[derive(Clone, Debug)]
@@ -94,88 +93,6 @@ impl Mood {
     }
 }
 
-/// What is remembered, as the log events tell it.
-#[derive(Default)]
-struct Model {
-    /// Failures that concern one scope, by scope.
-    failed: [Option<Failed>; 2],
-    /// Those that concern the credential, and the account.
-    refused: Option<Failed>,
-    cool_down: Option<Failed>,
-    /// From when to when a 401 condemns nothing, unless a successor was accepted since; by scope.
-    hold: [Option<(BootTime, BootTime)>; 2],
-    accepted_before_hold: [u64; 2],
-}
-
-impl Model {
-    fn flight_failed(&mut self, scope: usize, error: ErrorCode, retry_after: Option<Duration>) {
-        let own = self.failed[scope].take();
-        let memory = match error {
-            ErrorCode::ClientRefused => &mut self.refused,
-            ErrorCode::TokenLimit => &mut self.cool_down,
-            _ if retry_after.is_some() => &mut self.cool_down,
-            _ => {
-                self.failed[scope] = own;
-                &mut self.failed[scope]
-            }
-        };
-        let failed = match &memory {
-            Some(before) if before.is_moot(scope) => None,
-            before => {
-                let in_a_row = before.as_ref().map_or(1, |before| before.in_a_row + 1);
-                Some(Failed { scope, at: clock::now(), error, retry_after, in_a_row })
-            }
-        };
-        *memory = failed;
-    }
-
-    fn flight_succeeded(&mut self, scope: usize) {
-        self.failed[scope] = None;
-        for memory in [&mut self.refused, &mut self.cool_down] {
-            // What still runs came after this request had left, and is the newer word.
-            memory.take_if(|failed| failed.least_left(false).is_zero() || failed.is_moot(scope));
-        }
-    }
-
-    /// What forbids a token request now; a second attempt of a flight only the account's.
-    fn forbids(&self, scope: usize, alive: bool, attempt: u64) -> Option<&Failed> {
-        let own = self.failed[scope].as_ref().filter(|_| attempt == 1);
-        let all = [own, self.refused.as_ref(), self.cool_down.as_ref()];
-        all.into_iter().flatten().find(|failed| failed.least_left(alive) > TOLERANCE && !failed.is_moot(scope))
-    }
-}
-
-/// A flight that failed.
-#[derive(Debug)]
-struct Failed {
-    scope: usize,
-    at: BootTime,
-    error: ErrorCode,
-    retry_after: Option<Duration>,
-    in_a_row: u32,
-}
-
-impl Failed {
-    /// Another scope's flight ended in this same moment, and which is the later word cannot be told from the events.
-    fn is_moot(&self, scope: usize) -> bool {
-        self.scope != scope && self.at == clock::now()
-    }
-
-    /// The least time until the next flight.
-    fn least_left(&self, alive: bool) -> Duration {
-        let doubled = min(SECOND * 300, SECOND * 30 * 2u32.pow(min(self.in_a_row - 1, 5)));
-        let asked = self.retry_after.map(|asked| asked.clamp(SECOND, SECOND * 300));
-        let pause = match self.error {
-            ErrorCode::ClientRefused => doubled,
-            ErrorCode::OauthError => SECOND * 30,
-            ErrorCode::TokenLimit => SECOND,
-            _ => asked.unwrap_or_default(),
-        };
-        let pause = if alive { pause.max(doubled.mul_f64(0.9)) } else { pause };
-        pause.saturating_sub(clock::now().since(self.at))
-    }
-}
-
 /// One world's clients and what is known about them.
 struct Case {
     setting: Setting,
@@ -237,6 +154,7 @@ impl Case {
                     books.wrong(format!("attempt {attempt}"));
                 }
                 if attempt == 1 {
+                    model.flight_began(scope);
                     self.judge_flight(scope, field("reason"), &mut books);
                 }
                 let alive = attempt == 1 && field("reason") != "no_token";
@@ -357,7 +275,8 @@ impl Case {
         // Whoever has a good token waits for the next 3 s at most, and not at all where another does.
         let Some(good) = before.current.map(|index| books.tokens[index].clone()) else { return };
         let is_ending = good.ends().since(now) <= min(SECOND * 30, good.ends().since(good.begin) / 20);
-        let longest = if before.flight { Duration::ZERO } else { SECOND * 3 };
+        let flight = before.flight && !books.ended.contains(&before.awake);
+        let longest = if flight { Duration::ZERO } else { SECOND * 3 };
         if !is_ending && good.condemned == 0 && good.again.is_none() && took > longest + TOLERANCE {
             books.wrong(format!("a call waited {took:?} though its token was good: {good:?}"));
         }
@@ -375,7 +294,9 @@ impl Case {
             books.wrong(what);
         }
         let slept = clock::now().since(before.now) > awake() - before.awake;
-        if let Some(index) = before.current.filter(|index| books.tokens[*index].lives(before.now) && !slept) {
+        // A condemned one is no use to those who saw it refused, and they wait for the next.
+        let good = |token: &Issued| token.lives(before.now) && token.condemned == 0 && token.again.is_none();
+        if let Some(index) = before.current.filter(|index| good(&books.tokens[*index]) && !slept) {
             let what = format!("an error to a caller who came while a token lived: {error}, {:?}", books.tokens[index]);
             books.wrong(what);
         }

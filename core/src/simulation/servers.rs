@@ -75,6 +75,8 @@ pub(super) struct Books {
     pub(super) requests: Vec<BootTime>,
     /// The scopes for which a token request is being answered.
     pub(super) under_way: Vec<String>,
+    /// When token requests ended, by the monotonic clock.
+    pub(super) ended: Vec<Duration>,
     /// The last answer's, by scope.
     pub(super) retry_after: HashMap<String, Duration>,
     /// API requests, and those answered 200.
@@ -157,6 +159,7 @@ impl Servers {
         let slept = wait.sleep(latency);
         let mut books = self.books();
         books.under_way.retain(|other| *other != scope);
+        books.ended.push(awake());
         books.retry_after.remove(&scope);
         slept.map_err(|stop| stop.into_error(Stage::Receiving, "reading"))?;
         if let Play::Unavailable(_, Some(seconds)) = play {

@@ -107,7 +107,8 @@ impl Account {
             }
             FailureClass::Transient if failure.error.retry_after().is_none() => None,
             FailureClass::Limit | FailureClass::Transient => {
-                let remembered = after(books.cool_down.as_ref());
+                let before = books.cool_down.take();
+                let remembered = after(before.as_ref()).or_longer(before);
                 Some(books.cool_down.insert(remembered).clone())
             }
             FailureClass::Wrong => None,

@@ -70,7 +70,12 @@ impl Remembered {
         now: BootTime,
         fraction: f64,
     ) -> Remembered {
-        let times = before.map_or(1, |before| before.times.saturating_add(1));
+        let times = match before {
+            // Its request left before that was known: flights of several scopes that fail together are one failure.
+            Some(before) if now < before.until => before.times,
+            Some(before) => before.times.saturating_add(1),
+            None => 1,
+        };
         let doubled = min(LONGEST_MEMORY, FIRST_MEMORY * 2u32.saturating_pow((times - 1).min(10)));
         let asked = failure.error.retry_after().map(|asked| asked.clamp(SHORTEST_COOL_DOWN, LONGEST_MEMORY));
         let memory = match failure.class {
@@ -95,6 +100,15 @@ impl Remembered {
     pub(crate) fn pause(error: Error, pause: Duration, now: BootTime) -> Remembered {
         let until = now + pause;
         Remembered { error, class: FailureClass::Transient, until, until_with_token: until, times: 1 }
+    }
+
+    /// This, or what was remembered `before` where that lasts longer: a flight may end with an older failure than
+    /// another did.
+    pub(crate) fn or_longer(self, before: Option<Remembered>) -> Remembered {
+        let Some(before) = before else { return self };
+        let until_with_token = max(self.until_with_token, before.until_with_token);
+        let longer = if before.until > self.until { before } else { self };
+        Remembered { until_with_token, ..longer }
     }
 
     /// What a caller at `now` is told, who has a living token or not; `None` when it is time to try again.
@@ -241,12 +255,13 @@ mod tests {
     #[test]
     fn p09_a_refusal_is_remembered_longer_each_time_up_to_five_minutes() {
         let refused = failure(FailureClass::Refused, None);
-        let mut before = None;
+        let (mut now, mut before) = (NOW, None);
         let mut lengths = Vec::new();
         for _ in 0..6 {
-            let now_remembered = Remembered::after(&refused, before.as_ref(), None, NOW, 0.5);
-            lengths.push(now_remembered.left(NOW, false).as_secs());
-            before = Some(now_remembered);
+            let remembered = Remembered::after(&refused, before.as_ref(), None, now, 0.5);
+            let length = remembered.left(now, false);
+            lengths.push(length.as_secs());
+            (now, before) = (now + length, Some(remembered));
         }
         assert_eq!(lengths, [30, 60, 120, 240, 300, 300]);
     }
@@ -267,6 +282,26 @@ mod tests {
         assert_eq!(told, Some(SECOND * 9999));
         let short = Remembered::after(&failure(FailureClass::Transient, Some(0)), None, None, NOW, 0.5);
         assert_eq!(short.left(NOW, false), SECOND);
+    }
+
+    #[test]
+    fn p09_failures_of_flights_that_were_under_way_together_count_once() {
+        let refused = failure(FailureClass::Refused, None);
+        let first = Remembered::after(&refused, None, None, NOW, 0.5);
+        let second = Remembered::after(&refused, Some(&first), None, NOW + SECOND, 0.5);
+        assert_eq!(second.left(NOW + SECOND, false), SECOND * 30);
+        let third = Remembered::after(&refused, Some(&second), None, NOW + SECOND * 31, 0.5);
+        assert_eq!(third.left(NOW + SECOND * 31, false), SECOND * 60);
+    }
+
+    #[test]
+    fn p09_a_shorter_wish_does_not_call_off_a_longer_one() {
+        let long = Remembered::after(&failure(FailureClass::Transient, Some(900)), None, None, NOW, 0.5);
+        let short = failure(FailureClass::Transient, Some(0));
+        let short = Remembered::after(&short, Some(&long), None, NOW + SECOND, 0.5).or_longer(Some(long));
+        assert_eq!(short.left(NOW, false), SECOND * 300);
+        let told = short.at(NOW, false).expect("remembered").error.retry_after();
+        assert_eq!(told, Some(SECOND * 900), "and its own words are told");
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn in_folder(
         pair("base_url", &space.http),
         pair("client_id", CLIENT_ID),
         pair("client_secret", herd.secret),
-        pair("cache", "file"),
+        pair("cache", &format!("file:{}", folder.join("store").display())),
     ];
     // All are up before the first asks.
     for driver in &mut herded {

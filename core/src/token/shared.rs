@@ -5,6 +5,7 @@
 //! lost the lock, and one that sleeps is passed by on a second lock.
 
 use std::cmp::min;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -80,19 +81,11 @@ impl Shared {
     /// Waits for our turn to mint, or for what makes that needless.
     pub(crate) fn take_turn(&self, settings: &GrantSettings, in_hand: InHand, trying: &Wait) -> Turn {
         let mut poll = FIRST_POLL;
-        // What the holder of the first lock said, and since when we know that.
-        let mut said: Option<(Option<BootTime>, Instant)> = None;
+        let mut holders = Holders::default();
         loop {
-            let passed = said.is_some_and(|(until, since)| since.elapsed() > GRACE && is_over(until, since, settings));
-            let which = if passed { Which::Second } else { Which::First };
-            match self.store.try_lock(self.sealer.name().as_str(), which) {
-                Ok(Tried::Locked(mut lock)) => match self.under_lock(settings, in_hand) {
-                    None => {
-                        let until = clock::now() + settings.token_timeout;
-                        // Without it those who wait give this attempt its whole time from when they saw it first.
-                        let _ = lock.say_until(until);
-                        return Turn::Ours(Some(lock));
-                    }
+            match self.try_lock(settings, &mut holders) {
+                Ok(Tried::Locked(lock)) => match self.under_lock(settings, in_hand) {
+                    None => return Turn::Ours(Some(lock)),
                     Some(Turn::NotYet(failure)) => {
                         drop(lock);
                         match failure.at(clock::now(), in_hand.alive) {
@@ -110,11 +103,7 @@ impl Shared {
                     Some(turn) => return turn,
                 },
                 Ok(Tried::Busy(_)) if in_hand.in_no_hurry => return Turn::Elsewhere,
-                Ok(Tried::Busy(until)) => {
-                    if which == Which::First && said.is_none_or(|(before, _)| before != until) {
-                        said = Some((until, Instant::now()));
-                    }
-                }
+                Ok(Tried::Busy(_)) => {}
                 // Without locks the record is shared all the same.
                 Ok(Tried::Unsupported) | Err(_) => {
                     return self.under_lock(settings, in_hand).unwrap_or(Turn::Ours(None));
@@ -129,6 +118,33 @@ impl Shared {
             }
             poll = min(poll * 2, LONGEST_POLL);
         }
+    }
+
+    /// Tries to become the one who mints: with one lock, while nobody who has time left holds the other.
+    fn try_lock(&self, settings: &GrantSettings, holders: &mut Holders) -> io::Result<Tried> {
+        let try_lock = |which| self.store.try_lock(self.sealer.name().as_str(), which);
+        let tried = try_lock(Which::First)?;
+        match tried {
+            Tried::Locked(_) => {}
+            Tried::Busy(until) if holders.first.is_late(until, settings) => {}
+            Tried::Busy(_) | Tried::Unsupported => return Ok(tried),
+        }
+        // Kept until the end: who takes the first says until when before the second is free, and who takes the second
+        // looks at the first again.
+        let (mut lock, _second) = match (tried, try_lock(Which::Second)?) {
+            (Tried::Locked(first), Tried::Locked(second)) => (first, Some(second)),
+            (Tried::Locked(first), Tried::Busy(until)) if holders.second.is_late(until, settings) => (first, None),
+            (Tried::Busy(_), Tried::Locked(second)) => match try_lock(Which::First)? {
+                Tried::Locked(first) => (first, Some(second)),
+                Tried::Busy(until) if holders.first.is_late(until, settings) => (second, None),
+                other => return Ok(other),
+            },
+            (_, Tried::Locked(_)) => return Ok(Tried::Unsupported),
+            (_, other) => return Ok(other),
+        };
+        // Without it those who wait give this attempt its whole time from when they saw it first.
+        let _ = lock.say_until(clock::now() + settings.token_timeout);
+        Ok(Tried::Locked(lock))
     }
 
     /// What the record and the ledger say to a holder of the lock; `None`: mint.
@@ -199,11 +215,29 @@ impl Shared {
     }
 }
 
-/// Whether the holder's time is over: as it said, or the time of an attempt since we first saw it.
-fn is_over(until: Option<BootTime>, since: Instant, settings: &GrantSettings) -> bool {
-    match until {
-        Some(until) => clock::now() > until + GRACE,
-        None => since.elapsed() > settings.token_timeout + GRACE,
+/// What a process that waits knows of who holds the locks.
+#[derive(Default)]
+struct Holders {
+    first: Holder,
+    second: Holder,
+}
+
+/// Until when it said it would be done, and since when we know that.
+#[derive(Default)]
+struct Holder(Option<(Option<BootTime>, Instant)>);
+
+impl Holder {
+    /// Whether its time is over: as it said just now, or the time of an attempt since we first saw it.
+    fn is_late(&mut self, until: Option<BootTime>, settings: &GrantSettings) -> bool {
+        let (_, since) = match self.0 {
+            Some(known) if known.0 == until => known,
+            _ => *self.0.insert((until, Instant::now())),
+        };
+        let over = match until {
+            Some(until) => clock::now() > until + GRACE,
+            None => since.elapsed() > settings.token_timeout + GRACE,
+        };
+        over && since.elapsed() > GRACE
     }
 }
 

@@ -66,7 +66,7 @@ fn p01_a_stopped_holder_is_passed_by_and_overwrites_nothing_when_it_goes_on() {
 }
 
 #[test]
-fn p01_a_holder_that_goes_on_unlocks_no_lock_but_its_own() {
+fn p01_a_holder_that_goes_on_frees_nobody_from_waiting_for_the_one_who_passed_it_by() {
     let machine = Machine::new(&gates(&[(1, "first"), (2, "second")]));
     let options = [("token_timeout", "1.5"), ("max_attempts", "1")];
     let patient = [("token_timeout", "15")];
@@ -77,11 +77,12 @@ fn p01_a_holder_that_goes_on_unlocks_no_lock_but_its_own() {
     holder.signal(Signal::SIGSTOP);
     second.say("get");
     machine.await_token_requests(2);
-    third.say("get");
     holder.signal(Signal::SIGCONT);
     assert_eq!(holder.hear(), "error timeout");
+    // Finds the first lock free.
+    third.say("get");
     let wait = Duration::from_millis(500);
-    assert!(!machine.token_requests_reach(3, wait), "the second lock is the second process's");
+    assert!(!machine.token_requests_reach(3, wait), "the second process is minting");
     machine.space.release("second");
     assert_eq!(second.hear_token(), third.hear_token());
     assert_eq!(machine.token_requests(), 2);

@@ -64,8 +64,10 @@ pub(crate) fn mint(
             Ok(granted) => {
                 let lifetime = granted.lifetime.kept();
                 log.token_received(&settings.token_url.origin, lifetime, clock::now().since(began));
-                if let (Some(shared), Some(token)) = (shared, Found::of(&granted, began)) {
-                    shared.granted(token);
+                if let (Some(shared), Some(token)) = (shared, Found::of(&granted, began))
+                    && let Err(why) = shared.granted(token)
+                {
+                    log.cache_unavailable(&why);
                 }
                 return Ok(Minted::Token(granted, began));
             }

@@ -174,11 +174,13 @@ impl Shared {
         entered.unwrap_or(Ok(()))
     }
 
-    /// Puts a token into the record, unless a later one is there; the failure before it is forgotten.
-    pub(crate) fn granted(&self, token: Found) {
+    /// Puts a token into the record, unless a later one is there; the failure before it is forgotten. The error says
+    /// why the others will not find it.
+    pub(crate) fn granted(&self, token: Found) -> Result<(), String> {
         let hold = self.read().hold;
-        self.write(&Record { token: Some(token), hold, failure: None });
+        let written = self.write(&Record { token: Some(token), hold, failure: None });
         self.store.sweep();
+        written.map_err(|error| format!("the token's record cannot be written: {error}"))
     }
 
     /// Tells the others of a failed attempt, and until when to leave the server alone; the token stays. `pause`: it is
@@ -190,24 +192,24 @@ impl Shared {
             Some(pause) => Remembered::pause(failure.error.clone(), pause, now),
             None => Remembered::after(failure, record.failure.as_ref(), None, now, fraction),
         };
-        self.write(&Record { failure: Some(remembered), ..record });
+        // A full or read-only disk costs the others a mint, and us nothing.
+        let _ = self.write(&Record { failure: Some(remembered), ..record });
     }
 
     /// Tells the others of a hold, or of its end.
     pub(crate) fn held(&self, hold: Option<Hold>) {
-        self.write(&Record { hold, ..self.read() });
+        let _ = self.write(&Record { hold, ..self.read() });
     }
 
-    fn write(&self, record: &Record) {
-        let Some(sealed) = self.sealer.seal(&record.to_bytes()) else { return };
+    fn write(&self, record: &Record) -> io::Result<()> {
+        let sealed = self.sealer.seal(&record.to_bytes()).ok_or(io::ErrorKind::Unsupported)?;
         let begin = record.token.as_ref().map(|token| token.begin);
         // Just before: the later mint wins, whoever was stopped in between.
         let later = |present: &[u8]| {
             let present = self.open_record(present).and_then(|present| present.token).map(|token| token.begin);
             present > begin && present <= Some(clock::now())
         };
-        // A full or read-only disk costs the others a mint, and us nothing.
-        let _ = self.store.replace(self.sealer.name().as_str(), &sealed, later);
+        self.store.replace(self.sealer.name().as_str(), &sealed, later).map(drop)
     }
 
     fn open_record(&self, sealed: &[u8]) -> Option<Record> {

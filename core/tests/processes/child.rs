@@ -23,9 +23,10 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts a process whose client has these options.
-    pub(crate) fn start(options: &[(&str, &str)]) -> Child {
-        let mut command = Command::new(env::current_exe().expect("a program"));
+    /// Starts a process whose client has these options, after the shell has done what is to be done `before`.
+    pub(crate) fn start(before: &str, options: &[(&str, &str)]) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{before}\nexec \"$0\" \"$@\"")]).arg(env::current_exe().expect("a program"));
         command.args(["--exact", "child::obeys", "--nocapture"]).env(IS_CHILD, "1");
         for (name, value) in options {
             command.env(format!("SVCTOKEN_{}", name.to_uppercase()), value);

@@ -37,11 +37,13 @@ impl Machine {
         self.folder.join("store")
     }
 
+    pub(crate) fn all_files(&self) -> Vec<PathBuf> {
+        entries(&entries(&self.store()).pop().expect("a folder of this boot"))
+    }
+
     /// The files of the store whose names end so; records' have no ending.
     pub(crate) fn files(&self, ending: &str) -> Vec<PathBuf> {
-        let boot = entries(&self.store()).pop().expect("a folder of this boot");
-        let files = entries(&boot).into_iter();
-        files.filter(|path| path.extension().unwrap_or_default() == ending).collect()
+        self.all_files().into_iter().filter(|path| path.extension().unwrap_or_default() == ending).collect()
     }
 
     /// The only record.
@@ -52,6 +54,15 @@ impl Machine {
     }
 
     pub(crate) fn child(&self, options: &[(&str, &str)]) -> Child {
+        self.child_after("", options)
+    }
+
+    /// One that can write no file.
+    pub(crate) fn child_with_full_disk(&self) -> Child {
+        self.child_after("trap '' XFSZ; ulimit -f 0", &[])
+    }
+
+    fn child_after(&self, before: &str, options: &[(&str, &str)]) -> Child {
         let cache = format!("file:{}", self.store().display());
         let token_url = format!("{}/api/oauth/token", self.space.http());
         let given = [
@@ -61,7 +72,7 @@ impl Machine {
             ("token_url", &token_url),
             ("cache", &cache),
         ];
-        Child::start(&[&given, options].concat())
+        Child::start(before, &[&given, options].concat())
     }
 
     pub(crate) fn children(&self, count: usize, options: &[(&str, &str)]) -> Vec<Child> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::child::Child;
 use crate::machine::Machine;
 
 /// Two processes get tokens all the same, each its own, and are told why.
@@ -21,6 +22,12 @@ fn is_not_used(machine: &Machine, folder: &Path) {
         assert_eq!(events.matches("cache_unavailable").count(), 1, "{}: {events}", folder.display());
         assert_eq!(machine.token_requests(), before + 1);
     }
+}
+
+fn mints_for_itself_and_says_so(child: &mut Child) {
+    assert_eq!(child.token(), child.token());
+    let events = child.ask("events");
+    assert_eq!(events.matches("cache_unavailable").count(), 1, "{events}");
 }
 
 /// The next process mints once more, and those after it share that token.
@@ -126,10 +133,23 @@ fn p15_where_nothing_can_be_written_each_process_mints_once() {
         fs::create_dir(path).expect("ours");
     }
     for expected in 2..4 {
-        let mut child = machine.child(&[]);
-        assert_eq!(child.token(), child.token());
+        mints_for_itself_and_says_so(&mut machine.child(&[]));
         assert_eq!(machine.token_requests(), expected);
     }
+}
+
+#[test]
+fn p15_on_a_full_disk_each_process_mints_once_and_what_was_there_is_still_read() {
+    let machine = Machine::new(&json!({}));
+    for expected in 1..3 {
+        mints_for_itself_and_says_so(&mut machine.child_with_full_disk());
+        assert_eq!(machine.token_requests(), expected);
+    }
+    let left = machine.all_files();
+    assert!(left.iter().all(|path| !path.to_string_lossy().contains(".tmp.")), "{left:?}");
+    let token = machine.child(&[]).token();
+    assert_eq!(machine.child_with_full_disk().token(), token);
+    assert_eq!(machine.token_requests(), 3);
 }
 
 #[test]

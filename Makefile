@@ -83,7 +83,7 @@ test-scenarios: build ## every scenario in all five languages
 	$(DEBUG)/svctoken-runner $(DRIVERS)
 
 test-leaks: build ## the scenarios with everything logged and printed that can be, searched for secrets in every form
-	$(DEBUG)/svctoken-runner $(DRIVERS) --loud --jobs 8
+	$(DEBUG)/svctoken-runner $(DRIVERS) --loud --jobs 16
 
 test-python: build ## what is Python's own: types, signals, fork
 	cd py && $(PYTHON) -m pytest -q tests

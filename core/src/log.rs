@@ -62,7 +62,8 @@ impl LogEvent {
 }
 
 /// Gets every event of a client. Called on the thread where it happens, a token request's own included, so it must not
-/// wait, and a call of the same client from it may. A panic in it is caught and forgotten.
+/// wait; a call of the same client from there that would wait for that request ends with `invalid_argument` at once. A
+/// panic in it is caught and forgotten.
 pub type LogHook = Arc<dyn Fn(&LogEvent) + Send + Sync>;
 
 /// Why a token is requested.

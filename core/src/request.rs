@@ -5,10 +5,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
+use crate::config::header;
 use crate::config::settings::Settings;
 use crate::config::url::{self, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Outgoing, header};
+use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Outgoing};
 use crate::response::Response;
 use crate::token::Token;
 use crate::wait::{CallOptions, CancelToken, InterruptCheck, Wait};

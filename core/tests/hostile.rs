@@ -1,13 +1,15 @@
 //! Servers that break the rules, and callers that give too much: nothing hangs, panics, or is taken for what it is not.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use svctoken::{CancelToken, Client, ClientBuilder, ErrorCode};
+use svctoken_sandbox::Sandbox;
 
 /// A server that hands every request, its body left out, to `answer`, which writes what it likes. Returns its origin
 /// and the count of connections it took.
@@ -133,7 +135,7 @@ fn an_answer_of_no_content_may_be_said_to_be_gzip() {
 fn a_promised_length_is_not_believed_before_it_comes() {
     let (origin, _) = server(|_, stream| {
         say(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\nshort", i64::MAX));
-        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = stream.shutdown(Shutdown::Write);
     });
     let error = client(&origin).request("GET", "/").max_response_bytes(u64::MAX).send().map(|_| ()).expect_err("cut");
     assert_eq!(error.code(), ErrorCode::ConnectionLost, "{error}");
@@ -253,7 +255,7 @@ fn p09_a_stall_within_gzip_is_a_timeout_and_a_cut_a_lost_connection() {
             say(stream, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n");
             say(stream, compressed);
             if cut {
-                let _ = stream.shutdown(std::net::Shutdown::Both);
+                let _ = stream.shutdown(Shutdown::Both);
             }
         });
         let error = client(&origin)
@@ -313,4 +315,107 @@ fn p08_many_identities_are_made_in_time() {
         .collect();
     println!("{} clients: {:?}", clients.len(), began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+/// Hands on what goes between a client and the TLS server at that port; with `cut`, all but the server's last word, its
+/// close_notify: an alert in a record of TLS 1.3 has 19 bytes.
+fn tls_proxy(port: u16, cut: bool) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let own_port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut server = TcpStream::connect(("127.0.0.1", port)).expect("the sandbox listens");
+            let (mut from, mut to) =
+                (client.try_clone().expect("a descriptor"), server.try_clone().expect("a descriptor"));
+            thread::spawn(move || std::io::copy(&mut from, &mut to));
+            let mut head = [0; 5];
+            while server.read_exact(&mut head).is_ok() {
+                let mut record = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+                server.read_exact(&mut record).expect("a whole record");
+                if cut && record.len() == 19 {
+                    break;
+                }
+                say(&mut client, [&head[..], &record].concat());
+            }
+            let _ = client.shutdown(Shutdown::Both);
+        }
+    });
+    own_port
+}
+
+#[test]
+fn an_answer_that_only_the_connections_end_ends_may_not_be_cut_over_tls() {
+    let sandbox = Sandbox::start();
+    let rules = json!([{"path": "/echo", "do": {"body": "part of a longer text", "http_1_0": true}}]);
+    let space = sandbox.create_space(&json!({ "rules": rules })).expect("known settings");
+    let ca_file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile_ca.pem");
+    std::fs::write(&ca_file, sandbox.ca_pem()).expect("a folder of our own");
+    let (host, port) = space.https().rsplit_once(':').expect("a port");
+    let port = port.trim_end_matches('/').parse().expect("a number");
+    let ask = |cut: bool| {
+        let base_url = format!("{host}:{}", tls_proxy(port, cut));
+        let client = Client::builder().access_token("ready").base_url(base_url).ca_file(ca_file.to_string_lossy());
+        client.build().expect("valid options").request("GET", "/echo").send().map(|r| r.body().len())
+    };
+    assert_eq!(ask(false).map_err(|error| error.to_string()), Ok(21));
+    assert_eq!(ask(true).expect_err("cut").code(), ErrorCode::ConnectionLost);
+}
+
+#[test]
+fn a_gzip_body_is_decoded_no_further_than_the_limit() {
+    let (origin, _) = server(|_, stream| {
+        say(stream, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n");
+        let mut endless = flate2::write::GzEncoder::new(stream, flate2::Compression::best());
+        let zeros = vec![0; 1 << 20];
+        while endless.write_all(&zeros).is_ok() {}
+    });
+    let request =
+        client(&origin).request("GET", "/").timeout(Duration::from_secs(5)).max_response_bytes(1 << 20).send();
+    assert_eq!(request.map(|_| ()).expect_err("endless").code(), ErrorCode::AnswerTooLarge);
+}
+
+#[test]
+fn a_call_made_by_the_hosts_check_leaves_the_outer_call_its_own_wait() {
+    let inner_was_asked = OnceLock::new();
+    let (origin, _) = server(move |head, stream| {
+        if head.starts_with("GET /inner") {
+            inner_was_asked.get_or_init(|| ());
+        }
+        inner_was_asked.wait();
+        say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    let client = client(&origin);
+    let (inner, inner_calls) = (client.clone(), Arc::new(AtomicUsize::new(0)));
+    let counted = inner_calls.clone();
+    let check = move || {
+        if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+            assert_eq!(inner.request("GET", "/inner").send().expect("an answer").status(), 200);
+        }
+        false
+    };
+    let r = client.request("GET", "/outer").interrupt(Arc::new(check)).timeout(Duration::from_secs(10)).send();
+    assert_eq!(r.expect("an answer").body(), b"ok");
+    assert!(inner_calls.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn p07_an_origin_is_scheme_host_and_port() {
+    let builder = Client::builder().access_token("ready").base_url("https://127.0.0.1:1");
+    let client = builder.allowed_origins(["https://localhost:2"]).build().expect("valid options");
+    let code = |url: &str| client.request("GET", url).send().map(|_| ()).expect_err("no such server").code();
+    for other in [
+        "http://127.0.0.1:1/",
+        "https://127.0.0.1:2/",
+        "https://127.0.0.1/",
+        "https://127.0.0.11:1/",
+        "https://localhost:1/",
+        "https://localhost/",
+        "http://localhost:2/",
+        "https://x.localhost:2/",
+    ] {
+        assert_eq!(code(other), ErrorCode::OriginRefused, "{other}");
+    }
+    for own in ["https://127.0.0.1:1/", "https://localhost:2/x", "HTTPS://LocalHost:2/", "/x"] {
+        assert_eq!(code(own), ErrorCode::ConnectFailed, "{own}");
+    }
 }

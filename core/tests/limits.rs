@@ -9,6 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use svctoken::{CancelToken, Client, ErrorCode};
 
 const LIMITED: &str = "SVCTOKEN_TEST_LIMITED";
@@ -29,9 +30,11 @@ fn limited(test: &str) -> bool {
     false
 }
 
-/// Opens files until there is no descriptor left.
-fn exhaust() -> Vec<File> {
-    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+/// Opens files until there are no descriptors left but `spare`.
+fn exhaust(spare: usize) -> Vec<File> {
+    let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    files.truncate(files.len() - spare);
+    files
 }
 
 /// Grants a token, answers requests, and lets those of `/stall` wait.
@@ -65,12 +68,31 @@ fn p13_no_descriptor_left_is_called_that_and_mended_when_there_are_some() {
         return;
     }
     let client = client(&server());
-    let files = exhaust();
+    let files = exhaust(0);
     let error = client.get_token().expect_err("no descriptor");
     drop(files);
     assert_eq!(error.code(), ErrorCode::Internal, "{error}");
     assert!(error.next_step().contains("descriptors"), "{error}");
     client.get_token().expect("a token as soon as there are descriptors");
+}
+
+#[test]
+fn authorities_that_could_not_be_read_are_not_taken_for_none() {
+    if !limited("authorities_that_could_not_be_read_are_not_taken_for_none") {
+        return;
+    }
+    // Nobody accepts; the kernel connects all the same.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("https://{}", listener.local_addr().expect("bound"));
+    let client = Client::builder().access_token("ready").base_url(url).timeout(Duration::from_millis(500));
+    let client = client.build().expect("valid options");
+    // The one for the socket.
+    let files = exhaust(1);
+    let error = client.request("GET", "/").send().map(|_| ()).expect_err("no descriptor for the authorities' file");
+    drop(files);
+    assert_eq!(error.code(), ErrorCode::Internal, "{error}");
+    let error = client.request("GET", "/").send().map(|_| ()).expect_err("nobody answers");
+    assert_eq!(error.code(), ErrorCode::Timeout, "{error}");
 }
 
 #[test]
@@ -80,7 +102,7 @@ fn p08_a_cancel_without_a_descriptor_ends_the_wait() {
     }
     let client = client(&server());
     assert_eq!(client.request("GET", "/").send().expect("a connection for the pool").status(), 200);
-    let _files = exhaust();
+    let _files = exhaust(0);
     let cancel = CancelToken::new();
     let took = thread::scope(|scope| {
         let waiting = scope.spawn(|| client.request("GET", "/stall").cancel(&cancel).send().map(|_| ()));
@@ -124,10 +146,8 @@ fn bound_memory(bound: bool) {
         .next()
         .and_then(|pages| pages.parse().ok())
         .expect("a number of pages");
-    let limit = if bound { format!("{}:", pages * 4096 + 1024 * 1024) } else { "unlimited:".into() };
-    let mut prlimit = Command::new("prlimit");
-    prlimit.arg(format!("--pid={}", std::process::id())).arg(format!("--as={limit}"));
-    assert!(prlimit.status().expect("prlimit of util-linux").success());
+    let limit = if bound { pages * 4096 + 1024 * 1024 } else { RLIM_INFINITY };
+    setrlimit(Resource::RLIMIT_AS, limit, RLIM_INFINITY).expect("a limit below the hard one");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 pub(crate) mod credential;
 pub(crate) mod environment;
+pub(crate) mod header;
 pub(crate) mod identity;
 pub(crate) mod preset;
 pub(crate) mod settings;

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::credential::Credential;
+use crate::config::header;
 use crate::config::url::{Origin, Url};
 use crate::error::{Error, Result};
-use crate::grant;
-use crate::http::header;
 use crate::secret::Secret;
 
 const MOST_ATTEMPTS: u64 = 10;
@@ -251,7 +250,7 @@ impl GrantSettings {
 /// A token that was given must be one that a header can carry.
 fn ready_token(token: Option<&Secret>) -> Result<Secret> {
     let token = token.map(Secret::reveal).unwrap_or_default();
-    grant::check_access_token(token)
+    header::check_access_token(token)
         .map(|()| Secret::new(token.into()))
         .map_err(|why| Error::configuration(format!("access_token {why}")))
 }

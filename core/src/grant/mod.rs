@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::config::header;
 use crate::config::settings::{AuthEncoding, GrantSettings};
 use crate::config::url::form_encode;
 use crate::error::{Error, ErrorCode, Stage};
@@ -104,7 +105,6 @@ pub(crate) struct Failure {
 /// RFC 6749 leaves open what a missing `expires_in` means; five minutes is what a cautious server would choose.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(300);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
-const LONGEST_TOKEN: usize = 16 * 1024;
 const LONGEST_DESCRIPTION: usize = 300;
 
 /// Reads the token endpoint's answer (RFC 6749 sections 5.1 and 5.2), in Atlas's format too, whose `error` is a number.
@@ -141,29 +141,12 @@ fn read_granted(json: &Value, settings: &GrantSettings) -> Result<Granted, Strin
         Some(Value::String(token)) => token,
         _ => return Err("the access_token is not a text".into()),
     };
-    check_access_token(token).map_err(|why| format!("the access_token {why}"))?;
+    header::check_access_token(token).map_err(|why| format!("the access_token {why}"))?;
     Ok(Granted {
         access_token: Secret::new(token.clone()),
         scope: json.get("scope").and_then(Value::as_str).map(Into::into),
         lifetime: read_lifetime(json.get("expires_in")),
     })
-}
-
-/// Whether a text can be sent as a token; the error says what is wrong with it.
-pub(crate) fn check_access_token(token: &str) -> Result<(), String> {
-    if token.len() > LONGEST_TOKEN {
-        return Err(format!("has {} characters, more than {LONGEST_TOKEN}", token.len()));
-    }
-    if !is_b64token(token) {
-        return Err("is empty or has characters that no header can carry (RFC 6750 section 2.1)".into());
-    }
-    Ok(())
-}
-
-/// RFC 6750 section 2.1: letters, digits and `-._~+/`, then any number of `=`.
-fn is_b64token(token: &str) -> bool {
-    let body = token.trim_end_matches('=');
-    !body.is_empty() && body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
 }
 
 /// An integer, a float or a text of one.

@@ -1,7 +1,6 @@
 //! One request, one answer, over a pool of connections.
 
 mod edge;
-pub(crate) mod header;
 
 pub(crate) use edge::{HeaderMap, HeaderName, HeaderValue, HttpClient, Method};
 

@@ -11,7 +11,7 @@ use rustls_platform_verifier::Verifier;
 
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::net::tcp::Socket;
-use crate::wait::Wait;
+use crate::wait::{Event, Wait};
 
 /// How a client trusts servers. The platform's authorities are loaded at the first TLS connection, not before.
 #[derive(Debug)]
@@ -37,8 +37,18 @@ impl Trust {
         Trust { extra_authorities, config: OnceCell::new() }
     }
 
-    fn client_config(&self) -> std::result::Result<Arc<ClientConfig>, rustls::Error> {
-        let config = self.config.get_or_try_init(|| {
+    fn client_config(&self) -> Result<Arc<ClientConfig>> {
+        self.config.get_or_try_init(|| self.make_config().map(Arc::new)).cloned()
+    }
+
+    fn make_config(&self) -> Result<ClientConfig> {
+        // A folder and a file in it. Without them the platform's authorities would be missing and nobody told, for as
+        // long as this client lives.
+        if [Event::new(), Event::new()].iter().any(Option::is_none) {
+            let what = "no descriptor to read the platform's authorities with";
+            return Err(Error::new(ErrorCode::Internal, Stage::Tls, what));
+        }
+        let make = || {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let verifier = Verifier::new_with_extra_roots(self.extra_authorities.clone(), provider.clone())?;
             let config = ClientConfig::builder_with_provider(provider)
@@ -48,9 +58,9 @@ impl Trust {
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(verifier))
                 .with_no_client_auth();
-            Ok::<_, rustls::Error>(Arc::new(config))
-        })?;
-        Ok(config.clone())
+            Ok(config)
+        };
+        make().map_err(not_set_up)
     }
 }
 
@@ -65,10 +75,7 @@ impl TlsSocket {
     pub(crate) fn handshake(socket: Socket, host: &str, trust: &Trust, wait: &Wait) -> Result<TlsSocket> {
         let name = ServerName::try_from(host.to_string())
             .map_err(|_| failed(format!("{host} is not a name a certificate can have")))?;
-        let connection = trust
-            .client_config()
-            .and_then(|config| ClientConnection::new(config, name))
-            .map_err(|error| failed(format!("TLS could not be set up: {error}")))?;
+        let connection = ClientConnection::new(trust.client_config()?, name).map_err(not_set_up)?;
         let mut tls = TlsSocket { connection, socket };
         while tls.connection.is_handshaking() {
             if tls.connection.wants_write() {
@@ -187,6 +194,10 @@ impl TlsSocket {
 
 fn failed(what: String) -> Error {
     Error::new(ErrorCode::TlsFailed, Stage::Tls, what)
+}
+
+fn not_set_up(error: rustls::Error) -> Error {
+    failed(format!("TLS could not be set up: {error}"))
 }
 
 /// In a handshake a lost connection is the handshake's failure; a timeout or cancel keeps its own code.

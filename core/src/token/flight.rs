@@ -1,6 +1,7 @@
 //! A flight: one mint on its own short-lived thread, for which any number of callers wait and which none of them can
 //! harm by leaving. A token request that has left the machine is read to its end, and its token kept.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -56,6 +57,7 @@ impl Flight {
         let flight = Arc::new(Flight { done: Event::new(), outcome: OnceLock::new() });
         let (slot, minting, landing) = (slot.clone(), minting.clone(), flight.clone());
         background::spawn("svctoken-mint", move || {
+            FETCHED_HERE.set(Arc::as_ptr(&slot));
             let minted = catch_unwind(AssertUnwindSafe(|| mint::mint(&minting, &slot.counters, reason, in_hand)));
             let outcome = slot.land(minted.unwrap_or_else(|_| Err(panicked())), &minting);
             let _ = landing.outcome.set(outcome);
@@ -84,11 +86,21 @@ impl Flight {
     }
 }
 
+thread_local! {
+    /// The slot whose token this thread fetches, if it is a flight's.
+    static FETCHED_HERE: Cell<*const Slot> = const { Cell::new(std::ptr::null()) };
+}
+
 /// How long a caller with a good token leaves it to another process before it looks again.
 const ELSEWHERE_PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: &str = "patience";
 
 impl Slot {
+    /// Whether this thread fetches the slot's token, and would wait for itself.
+    pub(crate) fn is_fetched_here(&self) -> bool {
+        std::ptr::eq(FETCHED_HERE.get(), self)
+    }
+
     /// Ends the flight in the slot's books: the next caller finds the token, or the failure remembered. All under one
     /// lock, so that nobody joins a flight whose token was condemned already.
     fn land(&self, minted: std::result::Result<Minted, Failure>, minting: &Minting) -> Result<Arc<LiveToken>> {

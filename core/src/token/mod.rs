@@ -258,6 +258,11 @@ impl Slot {
                 }
                 Joined::NotYet(NotYet { error, .. }) => return Err(error),
             };
+            if self.is_fetched_here() {
+                let what = "a log hook calls the client whose token its own thread is fetching";
+                let error = Error::argument(what).with_next_step("Call it from another thread, after the hook.");
+                return if state == State::Ended { Err(error) } else { Ok(Token(current)) };
+            }
             // So that the living token can still be used should the flight stall.
             let half_of_what_is_left = min(current.life.ends.since(now), wait.remaining()) / 2;
             let patience = match state {
@@ -571,5 +576,26 @@ mod tests {
         assert!(slot.fresh().is_some(), "in a hold a 401 condemns nothing");
         slot.accepted(&fresh);
         assert_eq!(slot.condemn("fresh"), Refusal::Condemned, "the hold has ended");
+    }
+
+    #[test]
+    fn p05_a_forked_child_draws_its_window_again_and_no_other_moment() {
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"forked")));
+        slot.adopt(&mut Progress::default(), granted("the parent's", HOUR), clock::now());
+        let before = slot.current.load().life;
+        // As in a child, which has none of its own yet.
+        slot.progress();
+        let after = slot.current.load().life;
+        assert_ne!(after.fresh_until, before.fresh_until);
+        assert_eq!((after.begin, after.ends), (before.begin, before.ends));
+        slot.progress();
+        assert_eq!(slot.current.load().life, after, "once");
+
+        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"forked when condemned")));
+        slot.adopt(&mut Progress::default(), granted("refused", HOUR), clock::now());
+        let current = slot.current.load_full();
+        slot.current.store(Arc::new(current.with_life(current.life.condemned())));
+        slot.progress();
+        assert!(slot.current.load().life.is_condemned());
     }
 }

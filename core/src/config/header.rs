@@ -1,4 +1,4 @@
-//! Header names and values: what a caller may set.
+//! Headers: what a caller may set, and what of a token can be sent.
 
 /// Headers that are svctoken's own, or that would change where a message ends.
 const RESERVED: [&str; 9] = [
@@ -38,6 +38,25 @@ pub(crate) fn check_value(value: &str) -> Result<(), String> {
 /// A token by RFC 9110 section 5.6.2, as methods and header names must be.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+const LONGEST_TOKEN: usize = 16 * 1024;
+
+/// Whether a text can be sent as a token; the error says what is wrong with it.
+pub(crate) fn check_access_token(token: &str) -> Result<(), String> {
+    if token.len() > LONGEST_TOKEN {
+        return Err(format!("has {} characters, more than {LONGEST_TOKEN}", token.len()));
+    }
+    if !is_b64token(token) {
+        return Err("is empty or has characters that no header can carry (RFC 6750 section 2.1)".into());
+    }
+    Ok(())
+}
+
+/// RFC 6750 section 2.1: letters, digits and `-._~+/`, then any number of `=`.
+fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty() && body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ fn text(json: &Map<String, Value>, name: &str) -> Option<String> {
 
 fn token_of(json: &Map<String, Value>) -> Option<Found> {
     let token = text(json, "text")?;
-    crate::grant::check_access_token(&token).ok()?;
+    crate::config::header::check_access_token(&token).ok()?;
     Some(Found {
         text: Secret::new(token),
         scope: text(json, "scope"),

@@ -90,13 +90,13 @@ fn p01_a_holder_that_goes_on_frees_nobody_from_waiting_for_the_one_who_passed_it
 
 #[test]
 fn p01_at_the_moment_of_expiry_one_asks_for_the_next_token() {
-    let machine = Machine::new(&json!({ "expires_in": 3 }));
+    let machine = Machine::new(&json!({ "expires_in": 6 }));
     let mut children = machine.children(10, &[]);
     let first = all_get(&mut children);
     let rules = json!([{ "method": "POST", "path": "/api/oauth/token", "do": { "delay_ms": 500 } }]);
     machine.space.patch(&json!({ "expires_in": 3600, "rules": rules })).expect("known settings");
     // What is waited for is the end of the token's life.
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(Duration::from_secs(6));
     assert_ne!(all_get(&mut children), first);
     assert_eq!(machine.token_requests(), 2);
 }

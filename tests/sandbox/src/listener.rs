@@ -1,10 +1,11 @@
 //! A loopback port that can be opened and closed again without losing its number.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 
 /// Room for a test that opens hundreds of connections at once.
 const BACKLOG: i32 = 1024;
+
+/// Every port that was taken in this process.
+static HAD: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+/// After so many the ports of the machine are used up, and one comes again.
+const MOST_REFUSED: usize = 100;
 
 pub(crate) struct Port {
     address: SocketAddr,
@@ -28,11 +34,20 @@ struct Running {
 }
 
 impl Port {
-    /// Takes a free port of 127.0.0.1. Connections are refused until `open`.
+    /// Takes a free port of 127.0.0.1 that no space of this process had before: a program that keeps what it knows of
+    /// an origin must never take one space for an earlier one. Connections are refused until `open`.
     pub(crate) fn reserve() -> io::Result<Self> {
-        let reservation = bound_socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        let address = SocketAddrV4::try_from(getsockname(&reservation)?)?;
-        Ok(Port { address: address.into(), _reservation: reservation, running: None })
+        let mut had = HAD.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = Vec::new();
+        loop {
+            let reservation = bound_socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+            let address = SocketAddrV4::try_from(getsockname(&reservation)?)?;
+            if had.insert(address.port()) || refused.len() == MOST_REFUSED {
+                return Ok(Port { address: address.into(), _reservation: reservation, running: None });
+            }
+            // Held until another is found, or the same one would be offered again.
+            refused.push(reservation);
+        }
     }
 
     pub(crate) fn number(&self) -> u16 {

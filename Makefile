@@ -24,7 +24,7 @@ DRIVERS := --driver rust=$(DEBUG)/svctoken-driver \
            --driver python="$(PYTHON) tests/drivers/python/driver.py" \
            --driver node="node tests/drivers/node/driver.js"
 
-.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider lint sizes clean
+.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider test-processes lint sizes clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -96,6 +96,12 @@ test-keycloak: build ## all five languages against a real Keycloak (wants Java a
 
 test-oidc-provider: build ## all five languages against a real oidc-provider (from npm)
 	tests/oidc_provider/run $(DRIVERS)
+
+PROCESSES ?= 60
+REPETITIONS ?= 2
+
+test-processes: build ## many processes of all five languages that share one token, PROCESSES of them, REPETITIONS times
+	$(DEBUG)/svctoken-herd $(DEBUG) $(subst --driver ,,$(DRIVERS)) $(PROCESSES) $(REPETITIONS)
 
 lint: $(VENV)/.made ## formatting, clippy, types
 	cargo fmt --all --check

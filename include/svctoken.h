@@ -307,7 +307,8 @@ svctoken_code svctoken_config_set_connect_timeout(svctoken_config *config, int64
 // How long one token request may take. In milliseconds, above zero. Default: 15 s.
 svctoken_code svctoken_config_set_token_timeout(svctoken_config *config, int64_t milliseconds);
 
-// Where tokens are kept: memory (of this process). Default: memory.
+// Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
+// folder) or file:FOLDER (an absolute path). Default: memory.
 svctoken_code svctoken_config_set_cache(svctoken_config *config, const char *text);
 
 // The Accept header of API requests. Default: the preset's.
@@ -323,8 +324,8 @@ svctoken_code svctoken_config_add_header(svctoken_config *config, const char *na
 // or more. Default: 3.
 svctoken_code svctoken_config_set_max_attempts(svctoken_config *config, uint64_t count);
 
-// How many token requests a minute this process may send for one client_id at one token endpoint; further ones wait.
-// 1 or more. Default: 10 for Atlas, else none.
+// How many token requests a minute this process, or all that share its cache, may send for one client_id at one token
+// endpoint; further ones wait. 1 or more. Default: 10 for Atlas, else none.
 svctoken_code svctoken_config_set_mint_budget(svctoken_config *config, uint64_t count);
 
 // The largest answer body, after decoding, in bytes. 1 or more. Default: 64 MiB.

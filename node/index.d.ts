@@ -66,7 +66,10 @@ export interface ClientOptions {
   connectTimeout?: number | null
   /** How long one token request may take. In milliseconds. Default: 15 s. */
   tokenTimeout?: number | null
-  /** Where tokens are kept: memory (of this process). Default: memory. */
+  /**
+   * Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
+   * folder) or file:FOLDER (an absolute path). Default: memory.
+   */
   cache?: string | null
   /** The Accept header of API requests. Default: the preset's. */
   accept?: string | null
@@ -80,8 +83,8 @@ export interface ClientOptions {
    */
   maxAttempts?: number | null
   /**
-   * How many token requests a minute this process may send for one clientId at one token endpoint; further ones wait.
-   * Default: 10 for Atlas, else none.
+   * How many token requests a minute this process, or all that share its cache, may send for one clientId at one token
+   * endpoint; further ones wait. Default: 10 for Atlas, else none.
    */
   mintBudget?: number | null
   /** The largest answer body, after decoding, in bytes. Default: 64 MiB. */

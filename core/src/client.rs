@@ -10,14 +10,14 @@ use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::config::identity::Identity;
 use crate::config::preset::Preset;
-use crate::config::settings::{GrantSettings, Settings, TokenSource};
+use crate::config::settings::{Cache, GrantSettings, Settings, TokenSource};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::{Owned, PerProcess};
 use crate::http::{HttpClient, Network};
 use crate::log::{Log, LogHook};
 use crate::request::RequestBuilder;
 use crate::stats::{RequestCounters, Stats};
-use crate::token::{Account, Minting, Refusal, Slot, Token};
+use crate::token::{Account, Minting, Refusal, Shared, Slot, Token};
 use crate::wait::{CallOptions, Wait};
 
 /// Gets tokens and makes requests with them.
@@ -43,6 +43,8 @@ struct Inner {
 struct Grant {
     settings: Arc<GrantSettings>,
     account: Arc<Account>,
+    /// `None` where tokens are kept in memory only.
+    shared: Option<Arc<Shared>>,
 }
 
 /// Options for a client; ended by [`build`](ClientBuilder::build), [`atlas`](ClientBuilder::atlas),
@@ -106,8 +108,9 @@ impl ClientBuilder {
         let network = Network::from_settings(&settings)?;
         let (slot, grant) = match &settings.tokens {
             TokenSource::Grant(grant) => {
-                let account = Account::of(grant);
-                (Slot::of(Identity::of(grant)), Some(Grant { settings: grant.clone(), account }))
+                let (account, identity) = (Account::of(grant), Identity::of(grant));
+                let shared = share(&settings.cache, grant, identity, &self.log);
+                (Slot::of(identity), Some(Grant { settings: grant.clone(), account, shared }))
             }
             TokenSource::Ready(token) => (Slot::ready(token), None),
         };
@@ -122,6 +125,14 @@ impl ClientBuilder {
             closed: AtomicBool::new(false),
         })))
     }
+}
+
+/// The store that a client shares with other processes. One that cannot be used fails nobody: it is said, and memory
+/// serves.
+fn share(cache: &Cache, grant: &GrantSettings, identity: Identity, log: &Log) -> Option<Arc<Shared>> {
+    let Cache::File(folder) = cache else { return None };
+    let opened = folder.clone().and_then(|folder| Shared::open(&folder, grant, identity));
+    opened.inspect_err(|why| log.cache_unavailable(why)).ok().map(Arc::new)
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -196,7 +207,10 @@ impl Client {
     /// taken its place already, and then nothing happens; and false in a hold, which the refusal of a token that has
     /// just replaced a refused one opens.
     pub fn invalidate_token(&self, token: &str) -> bool {
-        self.told(self.0.slot.invalidate(token))
+        self.look();
+        let refusal = self.0.slot.invalidate(token);
+        self.share_hold(refusal);
+        self.told(refusal)
     }
 
     /// A request with the token: `path_or_url` is a path on `base_url`'s origin, or a URL of it or of one of
@@ -251,11 +265,12 @@ impl Client {
             return Ok(token);
         }
         match &self.0.grant {
-            Some(Grant { settings, account }) => {
+            Some(Grant { settings, account, shared }) => {
                 let minting = Minting {
                     settings: settings.clone(),
                     http: self.http(),
                     account: account.clone(),
+                    shared: shared.clone(),
                     log: self.0.log.clone(),
                 };
                 self.0.slot.get(&minting, wait)
@@ -266,17 +281,40 @@ impl Client {
 
     /// An API refused this token, which was not new when it was sent.
     pub(crate) fn condemn(&self, token: &Token) {
+        self.look();
         self.told(self.0.slot.condemn(token.as_str()));
     }
 
     /// An API refused this token, although it was new.
     pub(crate) fn hold(&self, token: &Token) {
-        self.told(self.0.slot.hold(token));
+        let refusal = self.0.slot.hold(token);
+        self.share_hold(refusal);
+        self.told(refusal);
     }
 
     /// An API accepted the successor of a condemned token.
     pub(crate) fn accepted(&self, token: &Token) {
-        self.0.slot.accepted(token);
+        let was_held = self.0.slot.accepted(token);
+        if let (true, Some(shared)) = (was_held, self.shared()) {
+            shared.held(None);
+        }
+    }
+
+    /// Adopts what other processes have done since.
+    fn look(&self) {
+        if let Some(shared) = self.shared() {
+            self.0.slot.look(shared, &self.0.log);
+        }
+    }
+
+    fn share_hold(&self, refusal: Refusal) {
+        if let (Refusal::HoldOpened(_), Some(shared)) = (refusal, self.shared()) {
+            shared.held(self.0.slot.current_hold());
+        }
+    }
+
+    fn shared(&self) -> Option<&Shared> {
+        self.0.grant.as_ref()?.shared.as_deref()
     }
 
     /// Logs what became of a refused token; true if it was condemned.

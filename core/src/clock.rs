@@ -16,6 +16,15 @@ pub(crate) struct BootTime(u64);
 impl BootTime {
     pub(crate) const ZERO: BootTime = BootTime(0);
 
+    /// For what is kept outside this process; good in this boot only.
+    pub(crate) fn as_nanoseconds(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_nanoseconds(nanoseconds: u64) -> BootTime {
+        BootTime(nanoseconds)
+    }
+
     /// The time from `earlier` to `self`, zero if `earlier` is later.
     pub(crate) fn since(self, earlier: BootTime) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

@@ -10,16 +10,20 @@ pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
     hash
 }
 
+/// Fresh random bytes; `None` where the machine has none.
+pub(crate) fn random_bytes<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
+    let mut bytes = [0; LENGTH];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 /// A random number in 0.0 ≤ x < 1.0, for jitter.
 pub(crate) fn random_fraction() -> f64 {
     #[cfg(test)]
     if let Some(fraction) = crate::simulation::fraction() {
         return fraction;
     }
-    let mut bytes = [0; 8];
     // Without randomness the middle is as good a jitter as any.
-    if SystemRandom::new().fill(&mut bytes).is_err() {
-        return 0.5;
-    }
+    let Some(bytes) = random_bytes() else { return 0.5 };
     (u64::from_le_bytes(bytes) >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -99,6 +99,11 @@ error_codes! {
 }
 
 impl ErrorCode {
+    /// The code of that number.
+    pub(crate) fn from_number(number: u64) -> Option<ErrorCode> {
+        ErrorCode::ALL.iter().copied().find(|code| u64::from(code.number()) == number)
+    }
+
     /// The number: 42.
     pub fn number(self) -> u32 {
         self as u32
@@ -132,6 +137,23 @@ pub enum Stage {
 }
 
 impl Stage {
+    const ALL: [Stage; 10] = [
+        Stage::Configuration,
+        Stage::Argument,
+        Stage::Waiting,
+        Stage::Resolving,
+        Stage::Connecting,
+        Stage::Tls,
+        Stage::Sending,
+        Stage::Receiving,
+        Stage::TokenAnswer,
+        Stage::Answer,
+    ];
+
+    pub(crate) fn from_name(name: &str) -> Option<Stage> {
+        Stage::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+
     /// The name: `token_answer`.
     pub fn name(self) -> &'static str {
         match self {

@@ -30,6 +30,7 @@ mod secret;
 #[cfg(test)]
 mod simulation;
 mod stats;
+mod store;
 pub mod testing;
 mod token;
 mod wait;

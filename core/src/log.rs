@@ -99,6 +99,19 @@ impl Log {
         });
     }
 
+    pub(crate) fn token_found(&self, left: Duration) {
+        self.emit(Severity::Debug, "token_found", || {
+            let message = format!("another process has fetched a token that lives for another {} s", left.as_secs());
+            (message, vec![("left_ms", ms(left))])
+        });
+    }
+
+    pub(crate) fn cache_unavailable(&self, why: &str) {
+        self.emit(Severity::Warning, "cache_unavailable", || {
+            (format!("tokens are kept in memory only: {why}"), vec![("reason", why.into())])
+        });
+    }
+
     pub(crate) fn token_received(&self, server: &dyn fmt::Display, lifetime: Duration, took: Duration) {
         self.emit(Severity::Info, "token_received", || {
             let message =

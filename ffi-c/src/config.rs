@@ -243,7 +243,8 @@ pub extern "C" fn svctoken_config_set_token_timeout(
     change(config, |config| config.set("token_timeout", Value::Milliseconds(milliseconds as f64)))
 }
 
-/// Where tokens are kept: memory (of this process). Default: memory.
+/// Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
+/// folder) or file:FOLDER (an absolute path). Default: memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_cache(
     config: Option<&mut svctoken_config>,
@@ -287,8 +288,8 @@ pub extern "C" fn svctoken_config_set_max_attempts(config: Option<&mut svctoken_
     change(config, |config| config.set("max_attempts", Value::Number(count as f64)))
 }
 
-/// How many token requests a minute this process may send for one client_id at one token endpoint; further ones wait.
-/// 1 or more. Default: 10 for Atlas, else none.
+/// How many token requests a minute this process, or all that share its cache, may send for one client_id at one token
+/// endpoint; further ones wait. 1 or more. Default: 10 for Atlas, else none.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_mint_budget(config: Option<&mut svctoken_config>, count: u64) -> svctoken_code {
     change(config, |config| config.set("mint_budget", Value::Number(count as f64)))

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crate::config::{Config, OPTIONS, OptionKind, Value};
 use crate::error::{Error, Result};
@@ -53,6 +54,14 @@ impl Environment {
             }
         }
         Ok(config)
+    }
+
+    /// svctoken's folder among the user's caches (XDG Base Directory Specification), or why there is none.
+    pub(crate) fn cache_folder(&self) -> std::result::Result<PathBuf, String> {
+        let absolute = |name| self.get(name).ok().flatten().map(PathBuf::from).filter(|path| path.is_absolute());
+        let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        let caches = caches.ok_or("neither XDG_CACHE_HOME nor HOME names a folder")?;
+        Ok(caches.join("svctoken"))
     }
 
     /// Atlas's own names, as its command line tool and Terraform provider read them.

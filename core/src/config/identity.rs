@@ -46,6 +46,10 @@ impl Identity {
         Identity(sha256(&fields.0))
     }
 
+    pub(crate) fn as_bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     #[cfg(test)]
     pub(crate) fn of_bytes(bytes: [u8; 32]) -> Identity {
         Identity(bytes)

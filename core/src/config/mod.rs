@@ -239,12 +239,12 @@ options! {
     timeout: Duration, "60 s", "How long a whole call may take: waiting, requesting a token, connecting, sending and reading.";
     connect_timeout: Duration, "10 s", "How long opening one connection may take: name look-up, TCP and TLS.";
     token_timeout: Duration, "15 s", "How long one token request may take.";
-    cache: Text, "memory", "Where tokens are kept: memory (of this process).";
+    cache: Text, "memory", "Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache folder) or file:FOLDER (an absolute path).";
     accept: Text, "the preset's", "The Accept header of API requests.";
     user_agent: Text, "svctoken/VERSION (OS;ARCHITECTURE)", "The User-Agent header of every request.";
     headers: Pairs, "none", "Headers of every API request; never sent to the token endpoint.";
     max_attempts: Count, "3", "How often a token request is tried in all when the server or the network fails, the first included; at most 10.";
-    mint_budget: Count, "10 for Atlas, else none", "How many token requests a minute this process may send for one client_id at one token endpoint; further ones wait.";
+    mint_budget: Count, "10 for Atlas, else none", "How many token requests a minute this process, or all that share its cache, may send for one client_id at one token endpoint; further ones wait.";
     max_response_bytes: Count, "64 MiB", "The largest answer body, after decoding, in bytes.";
     allow_http: Flag, "false", "Permits http to hosts that are not this machine.";
     ca_file: Text, "none", "A PEM file of certificate authorities trusted beside the platform's.";

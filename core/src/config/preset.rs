@@ -51,7 +51,7 @@ impl Preset {
                 ATLAS_ACCEPT
             }
         };
-        Settings::check(config, accept)
+        Settings::check(config, accept, environment.cache_folder())
     }
 }
 
@@ -179,6 +179,7 @@ mod tests {
             (plain().auth_method("magic"), "auth_method"),
             (plain().auth_encoding("rot13"), "auth_encoding"),
             (plain().cache("attic"), "cache"),
+            (plain().cache("file:relative"), "cache"),
             (plain().headers([("Authorization", "x")]), "Authorization"),
             (plain().user_agent("a\r\nb"), "user_agent"),
             (plain().max_attempts(11), "max_attempts"),

@@ -1,5 +1,6 @@
 //! From options to settings: complete, and checked before any network.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,15 @@ pub(crate) struct Settings {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) max_response_bytes: u64,
     pub(crate) ca_file: Option<String>,
+    pub(crate) cache: Cache,
+}
+
+/// Where tokens are kept beside this process's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cache {
+    Memory,
+    /// In files below this folder; or why there is no folder to use.
+    File(std::result::Result<PathBuf, String>),
 }
 
 /// Where tokens come from.
@@ -86,8 +96,13 @@ pub(crate) struct GrantSettings {
 }
 
 impl Settings {
-    /// Checks what was given; `preset_accept` is the Accept header if none was.
-    pub(crate) fn check(config: Config, preset_accept: &str) -> Result<Settings> {
+    /// Checks what was given; `preset_accept` is the Accept header if none was, and `cache_folder` where the user's
+    /// caches are, or why that is not known.
+    pub(crate) fn check(
+        config: Config,
+        preset_accept: &str,
+        cache_folder: std::result::Result<PathBuf, String>,
+    ) -> Result<Settings> {
         // Destructured whole, so that a new option cannot be forgotten: what is passed over here is the grant's.
         let Config {
             client_id: _,
@@ -128,9 +143,7 @@ impl Settings {
             .flatten()
             .map(|text| safe_origin("allowed_origins", text, allow_http))
             .collect::<Result<Vec<_>>>()?;
-        if let Some(other) = cache.as_deref().filter(|cache| *cache != "memory") {
-            return Err(unknown_choice("cache", other, "memory"));
-        }
+        let cache = Cache::read(cache.as_deref().unwrap_or("memory"), cache_folder)?;
         let headers = headers.clone().unwrap_or_default();
         for (name, value) in &headers {
             header::check(name, value).map_err(|why| Error::configuration(format!("headers: {why}")))?;
@@ -161,7 +174,23 @@ impl Settings {
             headers,
             max_response_bytes: max_response_bytes.unwrap_or(64 * 1024 * 1024),
             ca_file: ca_file.clone(),
+            cache,
         })
+    }
+}
+
+impl Cache {
+    fn read(text: &str, default_folder: std::result::Result<PathBuf, String>) -> Result<Cache> {
+        match text.split_once(':') {
+            None if text == "memory" => Ok(Cache::Memory),
+            None if text == "file" => Ok(Cache::File(default_folder)),
+            Some(("file", folder)) if Path::new(folder).is_absolute() => Ok(Cache::File(Ok(folder.into()))),
+            Some(("file", folder)) => {
+                Err(Error::configuration(format!("cache names the folder {folder:?}, which is not absolute"))
+                    .with_next_step("Give the whole path: file:/path/to/folder."))
+            }
+            _ => Err(unknown_choice("cache", text, "memory, file or file:FOLDER")),
+        }
     }
 }
 

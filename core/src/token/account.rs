@@ -43,25 +43,25 @@ impl Account {
         )
     }
 
-    /// Enters a token request that is about to leave, or tells why it must wait. `alive`: the caller has a token.
-    pub(crate) fn enter(&self, settings: &GrantSettings, alive: bool) -> Result<(), NotYet> {
+    /// What is remembered of the account and the credential. `alive`: the caller has a token.
+    pub(crate) fn remembered(&self, settings: &GrantSettings, alive: bool) -> Option<NotYet> {
         let now = clock::now();
         let books = self.books();
-        let mut books = lock(&books);
+        let books = lock(&books);
         let remembered = [books.cool_down.as_ref(), books.refused.get(&fingerprint(settings))];
-        if let Some(not_yet) = remembered.into_iter().flatten().find_map(|failure| failure.at(now, alive)) {
+        remembered.into_iter().flatten().find_map(|failure| failure.at(now, alive))
+    }
+
+    /// Enters a token request that is about to leave, or tells why it must wait. `alive`: the caller has a token.
+    pub(crate) fn enter(&self, settings: &GrantSettings, alive: bool) -> Result<(), NotYet> {
+        if let Some(not_yet) = self.remembered(settings, alive) {
             return Err(not_yet);
         }
         let Some(budget) = settings.mint_budget else { return Ok(()) };
-        books.ledger.enter(budget, now).map_err(|delay| {
-            let what = format!("the budget of {budget} token requests a minute for this client_id is used up");
-            let error =
-                Error::new(ErrorCode::RateLimited, Stage::Waiting, what).with_retry_after(Some(delay)).with_next_step(
-                    "Wait as long as retry_after says; share one client, or clients with the same options, instead of \
-                     many.",
-                );
-            NotYet { error, worth_waiting: Some(delay) }
-        })
+        lock(&self.books())
+            .ledger
+            .enter(budget, clock::now())
+            .map_err(|delay| NotYet { error: budget_used_up(budget, delay), worth_waiting: Some(delay) })
     }
 
     /// Takes back the request entered last: it could not be started.
@@ -125,6 +125,13 @@ impl Books {
         let remembered = self.cool_down.iter().chain(self.refused.values());
         self.ledger.is_in_use(now) || remembered.into_iter().any(|failure| failure.at(now, true).is_some())
     }
+}
+
+pub(crate) fn budget_used_up(budget: u32, delay: Duration) -> Error {
+    let what = format!("the budget of {budget} token requests a minute for this client_id is used up");
+    Error::new(ErrorCode::RateLimited, Stage::Waiting, what).with_retry_after(Some(delay)).with_next_step(
+        "Wait as long as retry_after says; share one client, or clients with the same options, instead of many.",
+    )
 }
 
 fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {

@@ -8,16 +8,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::background;
-use crate::clock::{self, BootTime};
+use crate::clock;
 use crate::config::settings::GrantSettings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::Owned;
-use crate::grant::{Failure, FailureClass, Granted};
+use crate::grant::{Failure, FailureClass};
 use crate::http::HttpClient;
 use crate::log::{Log, Reason};
 use crate::token::account::Account;
 use crate::token::governor::{Hold, Remembered};
+use crate::token::mint::Minted;
+use crate::token::shared::{InHand, Shared};
 use crate::token::{LiveToken, Slot, lock, mint};
 use crate::wait::{Event, Stop, Wait};
 
@@ -27,6 +29,7 @@ pub(crate) struct Minting {
     pub(crate) settings: Arc<GrantSettings>,
     pub(crate) http: Arc<Owned<HttpClient>>,
     pub(crate) account: Arc<Account>,
+    pub(crate) shared: Option<Arc<Shared>>,
     pub(crate) log: Log,
 }
 
@@ -45,12 +48,17 @@ pub(crate) struct Flight {
 
 impl Flight {
     /// Starts a mint. The caller holds the lock on the slot's progress, and so is the only one.
-    pub(crate) fn start(slot: &Arc<Slot>, minting: &Minting, reason: Reason) -> io::Result<Arc<Flight>> {
+    pub(crate) fn start(
+        slot: &Arc<Slot>,
+        minting: &Minting,
+        reason: Reason,
+        in_hand: InHand,
+    ) -> io::Result<Arc<Flight>> {
         let flight = Arc::new(Flight { done: Event::new(), outcome: OnceLock::new() });
         let (slot, minting, landing) = (slot.clone(), minting.clone(), flight.clone());
         background::spawn("svctoken-mint", move || {
             FETCHED_HERE.set(Arc::as_ptr(&slot));
-            let minted = catch_unwind(AssertUnwindSafe(|| mint::mint(&minting, &slot.counters, reason)));
+            let minted = catch_unwind(AssertUnwindSafe(|| mint::mint(&minting, &slot.counters, reason, in_hand)));
             let outcome = slot.land(minted.unwrap_or_else(|_| Err(panicked())), &minting);
             let _ = landing.outcome.set(outcome);
             if let Some(done) = &landing.done {
@@ -83,6 +91,8 @@ thread_local! {
     static FETCHED_HERE: Cell<*const Slot> = const { Cell::new(std::ptr::null()) };
 }
 
+/// How long a caller with a good token leaves it to another process before it looks again.
+const ELSEWHERE_PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: &str = "patience";
 
 impl Slot {
@@ -93,18 +103,30 @@ impl Slot {
 
     /// Ends the flight in the slot's books: the next caller finds the token, or the failure remembered. All under one
     /// lock, so that nobody joins a flight whose token was condemned already.
-    fn land(
-        &self,
-        minted: std::result::Result<(Granted, BootTime), Failure>,
-        minting: &Minting,
-    ) -> Result<Arc<LiveToken>> {
+    fn land(&self, minted: std::result::Result<Minted, Failure>, minting: &Minting) -> Result<Arc<LiveToken>> {
         let progress = self.progress();
         let mut progress = lock(&progress);
         progress.flight = None;
         let before = progress.failure.take();
         let Minting { settings, account, .. } = minting;
         let failure = match minted {
-            Ok((granted, began)) => {
+            Ok(Minted::Found(found)) => {
+                minting.log.token_found(found.lifetime);
+                account.granted(settings, found.begin + found.lifetime);
+                return Ok(self.put(&found));
+            }
+            Ok(Minted::Elsewhere) => {
+                // For a moment: it is another process that brings the token.
+                let error = Error::new(ErrorCode::Internal, Stage::Waiting, "another process fetches the token");
+                progress.failure = Some(Remembered::pause(error, ELSEWHERE_PAUSE, clock::now()));
+                return Ok(self.current.load_full());
+            }
+            Ok(Minted::NotYet(remembered)) => {
+                let error = remembered.error.clone();
+                progress.failure = Some(remembered.clone());
+                return Err(remembered.at(clock::now(), false).map_or(error, |not_yet| not_yet.error));
+            }
+            Ok(Minted::Token(granted, began)) => {
                 self.counters.token_received();
                 let token = self.adopt(&mut progress, granted, began);
                 account.granted(settings, token.life.ends);

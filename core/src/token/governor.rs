@@ -48,13 +48,13 @@ pub(crate) struct NotYet {
 /// A failed flight, remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct Remembered {
-    error: Error,
-    class: FailureClass,
-    until: BootTime,
+    pub(crate) error: Error,
+    pub(crate) class: FailureClass,
+    pub(crate) until: BootTime,
     /// While a token lives, the server is left alone for longer.
-    until_with_token: BootTime,
+    pub(crate) until_with_token: BootTime,
     /// How many flights have failed in a row.
-    times: u32,
+    pub(crate) times: u32,
 }
 
 impl Remembered {
@@ -96,6 +96,12 @@ impl Remembered {
         }
     }
 
+    /// Something that is over after `pause`: a flight that tries again then, a budget that is used up until then.
+    pub(crate) fn pause(error: Error, pause: Duration, now: BootTime) -> Remembered {
+        let until = now + pause;
+        Remembered { error, class: FailureClass::Transient, until, until_with_token: until, times: 1 }
+    }
+
     /// This, or what was remembered `before` where that lasts longer: a flight may end with an older failure than
     /// another did.
     pub(crate) fn or_longer(self, before: Option<Remembered>) -> Remembered {
@@ -131,10 +137,10 @@ impl Remembered {
 /// While an API refuses fresh tokens too, the token is not the problem, and none is condemned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
-    until: BootTime,
-    length: Duration,
+    pub(crate) until: BootTime,
+    pub(crate) length: Duration,
     /// The token whose refusal opened it: its other refusals are the same news.
-    generation: u64,
+    pub(crate) generation: u64,
 }
 
 impl Hold {
@@ -177,6 +183,19 @@ impl Ledger {
         }
         self.sent.push_back(now);
         Ok(())
+    }
+
+    /// The times entered, for what is kept outside this process.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = BootTime> {
+        self.sent.iter().copied()
+    }
+
+    /// From times read elsewhere. Those that cannot be right are ignored: in the future, or more than the budget.
+    pub(crate) fn of_entries(entries: impl Iterator<Item = BootTime>, budget: u32, now: BootTime) -> Ledger {
+        let mut sent: Vec<BootTime> = entries.filter(|sent| *sent <= now).collect();
+        sent.sort();
+        let first = sent.len().saturating_sub(budget as usize);
+        Ledger { sent: sent.split_off(first).into(), ends: Vec::new() }
     }
 
     /// Takes back the request entered last.

@@ -12,7 +12,9 @@ use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenReque
 use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing};
 use crate::log::Reason;
 use crate::stats::TokenCounters;
-use crate::token::governor::NotYet;
+use crate::token::governor::{NotYet, Remembered};
+use crate::token::record::Found;
+use crate::token::shared::{InHand, Turn};
 use crate::token::{LOOK_AGAIN, Minting, governor};
 use crate::wait::Wait;
 
@@ -21,20 +23,40 @@ const LONGEST_RETRY_AFTER: u64 = 100_000_000_000;
 /// Larger answers are no token answers.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
 
-/// Requests a token, again where that may help. Returns it with the moment from which its life counts.
+/// What came of a flight that did not fail.
+pub(crate) enum Minted {
+    /// A token, and the moment from which its life counts.
+    Token(Granted, BootTime),
+    /// One that another process has minted.
+    Found(Found),
+    /// Another process is minting, and the caller is in no hurry.
+    Elsewhere,
+    /// Another process has failed, or the machine's budget is used up.
+    NotYet(Remembered),
+}
+
+/// Requests a token, again where that may help, taking turns with the other processes of a store.
 ///
-/// The first attempt is entered in the account's ledger by whoever started the flight.
+/// Without a store the first attempt is entered in the account's ledger by whoever started the flight.
 pub(crate) fn mint(
     minting: &Minting,
     counters: &TokenCounters,
     reason: Reason,
-) -> Result<(Granted, BootTime), Failure> {
-    let Minting { settings, http, log, .. } = minting;
+    in_hand: InHand,
+) -> Result<Minted, Failure> {
+    let Minting { settings, http, shared, log, .. } = minting;
     // The flight is nobody's call: the client's timeout bounds how long it is tried again, and an attempt once begun
     // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
     let trying = Wait::of("timeout", settings.retry_window);
     let mut attempts = 0;
     loop {
+        let lock = match shared.as_ref().map(|shared| shared.take_turn(settings, in_hand, &trying)) {
+            None => None,
+            Some(Turn::Ours(lock)) => lock,
+            Some(Turn::Found(found)) => return Ok(Minted::Found(found)),
+            Some(Turn::Elsewhere) => return Ok(Minted::Elsewhere),
+            Some(Turn::NotYet(remembered)) => return Ok(Minted::NotYet(remembered)),
+        };
         attempts += 1;
         let began = clock::now();
         log.token_requested(&settings.token_url.origin, reason, attempts);
@@ -42,14 +64,25 @@ pub(crate) fn mint(
             Ok(granted) => {
                 let lifetime = granted.lifetime.kept();
                 log.token_received(&settings.token_url.origin, lifetime, clock::now().since(began));
-                return Ok((granted, began));
+                if let (Some(shared), Some(token)) = (shared, Found::of(&granted, began))
+                    && let Err(why) = shared.granted(token)
+                {
+                    log.cache_unavailable(&why);
+                }
+                return Ok(Minted::Token(granted, began));
             }
             Err(failure) => failure,
         };
         let fraction = crypto::random_fraction();
         let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
         log.token_request_failed(&failure.error, pause);
-        let again = pause.is_some_and(|pause| trying.sleep(pause).is_ok()) && wait_for_budget(minting, &trying);
+        // Before the lock is free, so that the next process reads it instead of trying the same.
+        if let Some(shared) = shared {
+            shared.attempt_failed(&failure, pause, fraction);
+        }
+        drop(lock);
+        let again = pause.is_some_and(|pause| trying.sleep(pause).is_ok())
+            && (shared.is_some() || wait_for_budget(minting, &trying));
         if !again {
             return Err(in_context(failure, settings, attempts));
         }

@@ -7,6 +7,8 @@ mod life;
 pub(crate) mod mint;
 #[cfg(test)]
 mod properties;
+mod record;
+mod shared;
 
 use std::cmp::min;
 use std::fmt;
@@ -23,17 +25,20 @@ use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::PerProcess;
 use crate::grant::{Granted, Lifetime};
 use crate::http::HeaderValue;
-use crate::log::Reason;
+use crate::log::{Log, Reason};
 use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::stats::TokenCounters;
 use crate::token::flight::{Flight, Progress};
 use crate::token::governor::{Hold, NotYet};
 use crate::token::life::{Life, State};
+use crate::token::record::Found;
+use crate::token::shared::InHand;
 use crate::wait::{Stop, Wait};
 
 pub(crate) use account::Account;
 pub(crate) use flight::Minting;
+pub(crate) use shared::Shared;
 
 /// How long the caller that starts a refresh waits for it while its token is still good.
 const PATIENCE_WHEN_STALE: Duration = Duration::from_secs(3);
@@ -235,6 +240,11 @@ impl Slot {
                 return Ok(Token(current));
             }
             wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
+            if let Some(shared) = &minting.shared
+                && self.look(shared, &minting.log)
+            {
+                continue;
+            }
             let (flight, joined) = match self.join(&progress, &current, minting, now) {
                 Joined::Flight { flight, joined } => (flight, joined),
                 Joined::LookAgain => continue,
@@ -299,6 +309,31 @@ impl Slot {
         }
     }
 
+    /// Looks into the record for what other processes have done: adopts a later token, and a hold. True if a token was
+    /// adopted.
+    pub(crate) fn look(&self, shared: &Shared, log: &Log) -> bool {
+        let record = shared.read();
+        let progress = self.progress();
+        let mut progress = lock(&progress);
+        if let Some(hold) = record.hold
+            && progress.hold.is_none_or(|ours| ours.until < hold.until)
+        {
+            progress.hold = Some(hold);
+        }
+        let Some(found) = shared.find(&record, self.current.load().life.begin) else { return false };
+        let token = self.put(&found);
+        log.token_found(token.life.ends.since(clock::now()));
+        true
+    }
+
+    /// Puts a token of the record in place of an earlier one.
+    fn put(&self, found: &Found) -> Arc<LiveToken> {
+        let life = Life::new(found.begin, found.lifetime, crypto::random_fraction());
+        let token = Arc::new(LiveToken::new(found.granted(), life));
+        self.current.store(token.clone());
+        token
+    }
+
     /// Condemns the token if it is the current one: it is to be replaced, and served until then. In a hold, none is.
     pub(crate) fn condemn(&self, text: &str) -> Refusal {
         let progress = self.progress();
@@ -341,15 +376,20 @@ impl Slot {
         Refusal::HoldOpened(hold.length())
     }
 
-    /// The successor of a condemned token was accepted: the token was the problem after all.
-    pub(crate) fn accepted(&self, token: &Token) {
+    pub(crate) fn current_hold(&self) -> Option<Hold> {
+        lock(&self.progress()).hold
+    }
+
+    /// The successor of a condemned token was accepted: the token was the problem after all. True if that ends a hold.
+    pub(crate) fn accepted(&self, token: &Token) -> bool {
         let progress = self.progress();
         let mut progress = lock(&progress);
-        progress.hold = None;
+        let was_held = progress.hold.take().is_some();
         let current = self.current.load();
         if current.generation == token.generation() && current.successor {
             self.current.store(Arc::new(LiveToken { successor: false, ..current.with_life(current.life) }));
         }
+        was_held
     }
 
     fn progress(&self) -> Arc<crate::fork::Owned<Mutex<Progress>>> {
@@ -381,16 +421,24 @@ impl Slot {
         }
         let alive = state != State::Ended;
         let remembered = progress.failure.as_ref().and_then(|failure| failure.at(now, alive));
-        if let Some(not_yet) = remembered.or_else(|| minting.account.enter(&minting.settings, alive).err()) {
+        // Processes that share a store share its ledger, and enter their requests there under the lock.
+        let of_account = || match minting.shared {
+            Some(_) => minting.account.remembered(&minting.settings, alive),
+            None => minting.account.enter(&minting.settings, alive).err(),
+        };
+        if let Some(not_yet) = remembered.or_else(of_account) {
             return Joined::NotYet(not_yet);
         }
-        match Flight::start(self, minting, reason(state, current)) {
+        let in_hand = InHand { begin: current.life.begin, alive, in_no_hurry: state == State::Stale };
+        match Flight::start(self, minting, reason(state, current), in_hand) {
             Ok(flight) => {
                 progress.flight = Some(flight.clone());
                 Joined::Flight { flight, joined: false }
             }
             Err(error) => {
-                minting.account.withdraw(&minting.settings);
+                if minting.shared.is_none() {
+                    minting.account.withdraw(&minting.settings);
+                }
                 let what = format!("no thread for the token request: {error}");
                 let error = Error::new(ErrorCode::Internal, Stage::Waiting, what);
                 Joined::NotYet(NotYet { error, worth_waiting: None })

@@ -1,0 +1,363 @@
+//! Records as files of one user on one machine, in one boot.
+//!
+//! A record is good only in the boot that wrote it, because ages are counted on the boot clock; so each boot has a
+//! folder of its own, and network homes never mix hosts. Files are private and replaced by rename. Locks are the
+//! kernel's: they end with their holder, however it ends.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::clock::BootTime;
+use crate::crypto::{random_bytes, sha256};
+
+/// No record is larger.
+const LARGEST_FILE: u64 = 64 * 1024;
+const TEMPORARIES_KEPT: Duration = Duration::from_secs(3600);
+const OTHER_BOOTS_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// A folder of records.
+#[derive(Debug)]
+pub(crate) struct FileStore {
+    /// Of this boot.
+    folder: PathBuf,
+    /// Of all boots.
+    root: PathBuf,
+}
+
+/// Which of a record's two locks: the second is for those who waited too long for the holder of the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    First,
+    Second,
+}
+
+/// What came of trying a lock.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    Locked(Lock),
+    /// Another holds it, until then if it said so.
+    Busy(Option<BootTime>),
+    /// This file system has no locks.
+    Unsupported,
+}
+
+/// A lock held by this process. Unlocked when dropped; in a forked child only closed, as unlocking would unlock the
+/// parent's.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    process: u32,
+}
+
+impl Lock {
+    /// Tells those who wait until when the holder will be done.
+    pub(crate) fn say_until(&mut self, until: BootTime) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(until.as_nanoseconds().to_string().as_bytes())
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            // Only a descriptor that is gone cannot be unlocked, and then the lock is gone as well.
+            let _ = self.file.unlock();
+        }
+    }
+}
+
+impl FileStore {
+    /// Opens the store in `root`, made if it is not there; the error says why it cannot be used.
+    ///
+    /// Everything is checked before anything is created: a folder of another user, or one that others can enter, is
+    /// not used.
+    pub(crate) fn open(root: &Path) -> Result<FileStore, String> {
+        let boot = boot_name().ok_or("this system does not tell which boot it is in")?;
+        let folder = root.join(boot);
+        match fs::symlink_metadata(root) {
+            Ok(_) => check_folder(root)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let parent = nearest_existing(root);
+                if fs::metadata(parent).map(|found| found.uid()).ok() != Some(own_user()) {
+                    return Err(format!("{} belongs to another user", parent.display()));
+                }
+            }
+            Err(error) => return Err(format!("{}: {error}", root.display())),
+        }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|error| format!("{}: {error}", folder.display()))?;
+        check_folder(root)?;
+        check_folder(&folder)?;
+        Ok(FileStore { folder, root: root.into() })
+    }
+
+    /// The file's content; `None` if there is none, or it is not one of ours.
+    pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let mut file = open_private(&self.folder.join(name), OFlags::RDONLY).ok()?;
+        let mut content = Vec::new();
+        Read::by_ref(&mut file).take(LARGEST_FILE + 1).read_to_end(&mut content).ok()?;
+        (content.len() as u64 <= LARGEST_FILE).then_some(content)
+    }
+
+    /// Replaces the file's content, unless `keep` wants what is there just before.
+    pub(crate) fn replace(&self, name: &str, content: &[u8], keep: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        let unique: [u8; 8] = random_bytes().ok_or(ErrorKind::Unsupported)?;
+        let temporary = self.folder.join(format!("{name}.tmp.{:016x}", u64::from_le_bytes(unique)));
+        let mut file = open_private(&temporary, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
+        let written = file.write_all(content).and_then(|()| {
+            if self.read(name).is_some_and(|present| keep(&present)) {
+                return Ok(false);
+            }
+            fs::rename(&temporary, self.folder.join(name)).map(|()| true)
+        });
+        if !matches!(written, Ok(true)) {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    /// Tries a record's lock, without waiting.
+    pub(crate) fn try_lock(&self, name: &str, which: Which) -> io::Result<Tried> {
+        let suffix = match which {
+            Which::First => "lock",
+            Which::Second => "lock2",
+        };
+        let path = self.folder.join(format!("{name}.{suffix}"));
+        loop {
+            let mut file = open_private(&path, OFlags::RDWR | OFlags::CREATE)?;
+            match file.try_lock() {
+                // The sweeper may have removed the file between the opening and the locking: then the lock is nobody's.
+                Ok(()) if is_at(&file, &path) => return Ok(Tried::Locked(Lock { file, process: std::process::id() })),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(Tried::Busy(read_until(&mut file))),
+                Err(TryLockError::Error(_)) => return Ok(Tried::Unsupported),
+            }
+        }
+    }
+
+    /// Changes a small file under its own lock, held for the change alone; `None` if it could not be.
+    pub(crate) fn change<T>(&self, name: &str, change: impl FnOnce(&str) -> (String, T)) -> Option<T> {
+        let path = self.folder.join(name);
+        let mut file = open_private(&path, OFlags::RDWR | OFlags::CREATE).ok()?;
+        // Held for microseconds by whoever holds it; somebody stopped in the middle is not waited for.
+        let deadline = std::time::Instant::now() + Duration::from_millis(100);
+        while file.try_lock().is_err() {
+            if std::time::Instant::now() > deadline {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let lock = Lock { file: file.try_clone().ok()?, process: std::process::id() };
+        let mut text = String::new();
+        // A ledger that is not text is a spoilt one, and begins anew.
+        if Read::by_ref(&mut file).take(LARGEST_FILE).read_to_string(&mut text).is_err() {
+            text.clear();
+        }
+        let (next, outcome) = change(&text);
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(next.as_bytes())).ok()?;
+        drop(lock);
+        Some(outcome)
+    }
+
+    /// Removes what nobody needs any more: temporaries of writers that died, and the folders of other boots.
+    pub(crate) fn sweep(&self) {
+        let old = |path: &Path, kept: Duration| {
+            let age = fs::symlink_metadata(path)
+                .and_then(|found| found.modified())
+                .ok()
+                .and_then(|modified| SystemTime::now().duration_since(modified).ok());
+            age.is_some_and(|age| age > kept)
+        };
+        for path in entries(&self.folder) {
+            let is_temporary = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".tmp."));
+            if is_temporary && old(&path, TEMPORARIES_KEPT) {
+                let _ = fs::remove_file(path);
+            }
+        }
+        for path in entries(&self.root) {
+            if path != self.folder && old(&path, OTHER_BOOTS_KEPT) && check_folder(&path).is_ok() {
+                let _ = fs::remove_dir_all(path);
+            }
+        }
+    }
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// Boot id and time namespace: the boot clock of another counts from elsewhere.
+fn boot_name() -> Option<String> {
+    let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = fs::read_link("/proc/self/ns/time").map(|link| link.into_os_string().into_encoded_bytes());
+    let hash = sha256(&[boot, namespace.unwrap_or_default()].concat());
+    Some(hash[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn nearest_existing(path: &Path) -> &Path {
+    path.ancestors().skip(1).find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"))
+}
+
+fn check_folder(path: &Path) -> Result<(), String> {
+    let found = fs::symlink_metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let wrong = |what: &str| Err(format!("{} {what}", path.display()));
+    if !found.is_dir() {
+        return wrong("is not a folder");
+    }
+    if found.uid() != own_user() {
+        return wrong("belongs to another user");
+    }
+    if found.mode() & 0o077 != 0 {
+        return wrong("can be entered by others (make it 0700)");
+    }
+    Ok(())
+}
+
+/// Opens a private file of this user: no link, no other type, nobody else's, nobody else's to read.
+fn open_private(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
+    let found = file.metadata()?;
+    if !found.is_file() || found.uid() != own_user() || found.mode() & 0o077 != 0 {
+        return Err(ErrorKind::PermissionDenied.into());
+    }
+    Ok(file)
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |found: fs::Metadata| (found.dev(), found.ino());
+    file.metadata().map(identity).ok() == fs::symlink_metadata(path).map(identity).ok()
+}
+
+fn read_until(file: &mut File) -> Option<BootTime> {
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.parse().ok().map(BootTime::from_nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    /// A folder that is removed at the end of its test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let unique: [u8; 8] = random_bytes().expect("randomness");
+            let path = std::env::temp_dir().join(format!("svctoken-{name}-{:016x}", u64::from_le_bytes(unique)));
+            DirBuilder::new().mode(0o700).create(&path).expect("a temporary folder");
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).expect("ours");
+        }
+    }
+
+    fn store(folder: &Folder) -> FileStore {
+        FileStore::open(&folder.0.join("svctoken")).expect("usable")
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_private() {
+        let folder = Folder::new("written");
+        let store = store(&folder);
+        assert_eq!(store.read("a"), None);
+        assert!(store.replace("a", b"one", |_| true).expect("writable"));
+        assert!(!store.replace("a", b"two", |present| present == b"one").expect("writable"), "kept");
+        assert_eq!(store.read("a").as_deref(), Some(b"one".as_slice()));
+        let mode = |path: &Path| fs::metadata(path).expect("there").mode() & 0o777;
+        assert_eq!((mode(&store.folder), mode(&store.folder.join("a"))), (0o700, 0o600));
+        assert_eq!(entries(&store.folder).count(), 1, "no temporary is left");
+    }
+
+    #[test]
+    fn p15_what_others_could_have_touched_is_not_used() {
+        let folder = Folder::new("touched");
+        let store = store(&folder);
+        store.replace("a", b"one", |_| false).expect("writable");
+        let path = store.folder.join("a");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("ours");
+        assert_eq!(store.read("a"), None, "mode 0666");
+        symlink("/etc/hostname", store.folder.join("b")).expect("ours");
+        assert_eq!(store.read("b"), None, "a link");
+        fs::create_dir(store.folder.join("c")).expect("ours");
+        assert_eq!(store.read("c"), None, "a folder");
+        fs::set_permissions(&store.root, fs::Permissions::from_mode(0o755)).expect("ours");
+        assert!(FileStore::open(&store.root).expect_err("others can enter").contains("0700"));
+        let linked = folder.0.join("linked");
+        symlink(&store.root, &linked).expect("ours");
+        assert!(FileStore::open(&linked).is_err(), "a link as folder");
+    }
+
+    #[test]
+    fn a_lock_has_one_holder_who_says_until_when() {
+        let folder = Folder::new("lock");
+        let store = store(&folder);
+        let Ok(Tried::Locked(mut lock)) = store.try_lock("a", Which::First) else { panic!("free") };
+        assert!(matches!(store.try_lock("a", Which::First), Ok(Tried::Busy(None))));
+        let until = BootTime::from_nanoseconds(12345);
+        lock.say_until(until).expect("writable");
+        assert!(matches!(store.try_lock("a", Which::First), Ok(Tried::Busy(Some(said))) if said == until));
+        assert!(matches!(store.try_lock("a", Which::Second), Ok(Tried::Locked(_))));
+        drop(lock);
+        assert!(matches!(store.try_lock("a", Which::First), Ok(Tried::Locked(_))));
+    }
+
+    #[test]
+    fn a_ledger_is_changed_by_one_at_a_time() {
+        let folder = Folder::new("ledger");
+        let store = store(&folder);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        assert!(store.change("l", |text| (format!("{text}x"), ())).is_some());
+                    }
+                });
+            }
+        });
+        assert_eq!(store.read("l").expect("there").len(), 100);
+    }
+
+    #[test]
+    fn the_sweeper_takes_what_is_old_and_leaves_what_is_not() {
+        let folder = Folder::new("sweep");
+        let store = store(&folder);
+        let ago = |days: u64| SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+        let make = |path: PathBuf, days: u64| {
+            let file = open_private(&path, OFlags::WRONLY | OFlags::CREATE).expect("ours");
+            file.set_modified(ago(days)).expect("ours");
+        };
+        make(store.folder.join("a.tmp.1"), 2);
+        make(store.folder.join("a.tmp.2"), 0);
+        make(store.folder.join("a"), 2);
+        for (name, days) in [("old-boot", 3), ("young-boot", 0)] {
+            let path = store.root.join(name);
+            DirBuilder::new().mode(0o700).create(&path).expect("ours");
+            File::open(&path).and_then(|folder| folder.set_modified(ago(days))).expect("ours");
+        }
+        store.sweep();
+        let names = |folder: &Path| {
+            let mut names: Vec<_> = entries(folder).filter_map(|path| Some(path.file_name()?.to_owned())).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&store.folder), ["a", "a.tmp.2"]);
+        assert!(!store.root.join("old-boot").exists() && store.root.join("young-boot").exists());
+    }
+}

@@ -1,0 +1,103 @@
+//! This program, run again as a process that does what it is told line by line.
+
+use std::env;
+use std::io::{BufRead, BufReader, Write, stdin};
+use std::process::{self, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use svctoken::{Client, LogEvent};
+
+const IS_CHILD: &str = "SVCTOKEN_TEST_CHILD";
+/// Longer than anything takes here, on a machine that does much else.
+const TIME_LIMIT: Duration = Duration::from_secs(40);
+
+/// Killed when dropped, stopped or not.
+pub(crate) struct Child {
+    process: process::Child,
+    answers: Receiver<String>,
+}
+
+impl Child {
+    /// Starts a process whose client has these options, after the shell has done what is to be done `before`.
+    pub(crate) fn start(before: &str, options: &[(&str, &str)]) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{before}\nexec \"$0\" \"$@\"")]).arg(env::current_exe().expect("a program"));
+        command.args(["--exact", "child::obeys", "--nocapture"]).env(IS_CHILD, "1");
+        for (name, value) in options {
+            command.env(format!("SVCTOKEN_{}", name.to_uppercase()), value);
+        }
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("this program runs");
+        let (sender, answers) = channel();
+        let output = BufReader::new(process.stderr.take().expect("piped"));
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let child = Child { process, answers };
+        assert_eq!(child.hear(), "ready");
+        child
+    }
+
+    pub(crate) fn say(&mut self, command: &str) {
+        writeln!(self.process.stdin.as_mut().expect("piped"), "{command}").expect("it listens");
+    }
+
+    pub(crate) fn hear(&self) -> String {
+        self.answers.recv_timeout(TIME_LIMIT).expect("an answer in time")
+    }
+
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        self.say(command);
+        self.hear()
+    }
+
+    /// The token it gets.
+    pub(crate) fn token(&mut self) -> String {
+        self.say("get");
+        self.hear_token()
+    }
+
+    pub(crate) fn hear_token(&self) -> String {
+        let answer = self.hear();
+        answer.strip_prefix("token ").unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.process.id()).expect("process ids are that small");
+        kill(Pid::from_raw(id), signal).expect("it is ours");
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn obeys() {
+    if env::var_os(IS_CHILD).is_none() {
+        return;
+    }
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = events.clone();
+    let hook = move |event: &LogEvent| heard.lock().expect("no panic").push(event.name());
+    let client = Client::builder().on_log(Arc::new(hook)).from_env().expect("valid options");
+    eprintln!("ready");
+    for line in stdin().lines().map_while(Result::ok) {
+        let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
+        let done = match command {
+            "get" => client.get_token().map(|token| format!("token {}", token.as_str())),
+            "invalidate" => Ok(client.invalidate_token(argument).to_string()),
+            "request" => client.request("GET", argument).send().map(|answer| answer.status().to_string()),
+            "events" => Ok(events.lock().expect("no panic").join(" ")),
+            _ => panic!("{command} is no command"),
+        };
+        eprintln!("{}", done.unwrap_or_else(|error| format!("error {}", error.code().name())));
+    }
+}

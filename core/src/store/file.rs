@@ -145,8 +145,9 @@ impl FileStore {
     pub(crate) fn change<T>(&self, name: &str, change: impl FnOnce(&str) -> (String, T)) -> Option<T> {
         let path = self.folder.join(name);
         let mut file = open_private(&path, OFlags::RDWR | OFlags::CREATE).ok()?;
-        // Held for microseconds by whoever holds it; somebody stopped in the middle is not waited for.
-        let deadline = std::time::Instant::now() + Duration::from_millis(100);
+        // Held for microseconds by whoever holds it; one who is stopped in the middle is not waited for longer than a busy
+        // machine may need.
+        let deadline = std::time::Instant::now() + Duration::from_secs(1);
         while file.try_lock().is_err() {
             if std::time::Instant::now() > deadline {
                 return None;

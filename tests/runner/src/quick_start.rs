@@ -95,13 +95,23 @@ impl Build {
 }
 
 impl Program {
-    /// Runs it as a user would, steered by the environment alone.
-    pub fn run(&self, base_url: &str, client_id: &str, client_secret: &str) -> Result<Run, String> {
+    /// Runs it as a user would, steered by the environment alone; with `caches` it shares its token through files there.
+    pub fn run(
+        &self,
+        base_url: &str,
+        client_id: &str,
+        client_secret: &str,
+        caches: Option<&Path>,
+    ) -> Result<Run, String> {
         let began = Instant::now();
         let mut command = Command::new(&self.command);
         command.args(&self.arguments);
         command.env("MONGODB_ATLAS_BASE_URL", base_url);
         command.env("MONGODB_ATLAS_CLIENT_ID", client_id).env("MONGODB_ATLAS_CLIENT_SECRET", client_secret);
+        match caches {
+            Some(caches) => command.env("SVCTOKEN_CACHE", "file").env("XDG_CACHE_HOME", caches),
+            None => command.env("SVCTOKEN_CACHE", "memory"),
+        };
         let output = run(&mut command)?;
         Ok(Run { output, took: began.elapsed() })
     }

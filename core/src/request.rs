@@ -146,7 +146,8 @@ impl<'a> RequestBuilder<'a> {
             sends: 0,
         };
         let answer = sending.run()?;
-        Ok(Response::new(answer, sending.sends, url.to_string()))
+        let authorization = sending.outgoing.headers.remove("authorization").expect("every send has put it there");
+        Ok(Response::new(answer, sending.sends, url.to_string(), authorization))
     }
 
     /// Where the request goes: a path on the base's origin, or a URL of an origin that may get the token.

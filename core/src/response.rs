@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::http::Answer;
+use crate::http::{Answer, HeaderValue};
 use crate::token::mint::retry_after;
 
 /// An answer, read whole. Any HTTP status is an answer; [`error_for_status`](Response::error_for_status) makes an error
@@ -14,11 +14,13 @@ pub struct Response {
     answer: Answer,
     attempts: u32,
     url: String,
+    /// What the request was sent with, so that an API that repeats it does not bring it into an error.
+    authorization: HeaderValue,
 }
 
 impl Response {
-    pub(crate) fn new(answer: Answer, attempts: u32, url: String) -> Response {
-        Response { answer, attempts, url }
+    pub(crate) fn new(answer: Answer, attempts: u32, url: String, authorization: HeaderValue) -> Response {
+        Response { answer, attempts, url, authorization }
     }
 
     /// The HTTP status.
@@ -95,7 +97,8 @@ impl Response {
             return None;
         }
         let json: Value = serde_json::from_slice(&self.answer.body).unwrap_or_default();
-        let text = |name: &str| json.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(short);
+        let tidy = |text: &str| self.tidy(text);
+        let text = |name: &str| json.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(tidy);
         let code = text("errorCode").or_else(|| text("error"));
         let description = text("detail").or_else(|| text("error_description")).or_else(|| text("title"));
         let mut what = format!("the API answered {status}");
@@ -106,7 +109,7 @@ impl Response {
             what.push_str(&format!(": {description}"));
         }
         for (field, problem) in wrong_fields(&json) {
-            what.push_str(&format!("; {field}: {problem}"));
+            what.push_str(&format!("; {}: {}", tidy(field), tidy(problem)));
         }
         let mut error = Error::new(ErrorCode::HttpStatus, Stage::Answer, what)
             .with_status(status)
@@ -119,11 +122,21 @@ impl Response {
     }
 }
 
+impl Response {
+    /// At most 300 characters of a server's text, on one line and without the token.
+    fn tidy(&self, text: &str) -> String {
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        let sent = self.authorization.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
+        let text = sent.map_or(text.clone(), |token| text.replace(token, "[token]"));
+        text.chars().take(300).collect()
+    }
+}
+
 /// The fields of a request that Atlas found wrong, and why.
-fn wrong_fields(json: &Value) -> impl Iterator<Item = (String, String)> {
+fn wrong_fields(json: &Value) -> impl Iterator<Item = (&str, &str)> {
     let fields = json.get("badRequestDetail").and_then(|detail| detail.get("fields")).and_then(Value::as_array);
     fields.into_iter().flatten().filter_map(|entry| {
-        let text = |name: &str| entry.get(name).and_then(Value::as_str).map(short);
+        let text = |name: &str| entry.get(name).and_then(Value::as_str);
         Some((text("field")?, text("description")?))
     })
 }
@@ -146,11 +159,6 @@ fn next_step(status: u16, code: &str) -> Option<&'static str> {
     })
 }
 
-/// At most 300 characters of a server's text, on one line.
-fn short(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(300).collect()
-}
-
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
@@ -167,7 +175,9 @@ mod tests {
 
     fn error_of(status: u16, body: &str) -> Error {
         let answer = Answer { status, headers: HeaderMap::new(), body: body.into() };
-        Response::new(answer, 1, "https://a.example/".into()).error().expect("400 and above are errors")
+        Response::new(answer, 1, "https://a.example/".into(), HeaderValue::from_static("Bearer a.living.token"))
+            .error()
+            .expect("400 and above are errors")
     }
 
     #[test]
@@ -181,6 +191,8 @@ mod tests {
         let oauth = error_of(403, r#"{"error":"insufficient_scope","error_description":"more"}"#);
         assert_eq!(oauth.oauth_error(), Some("insufficient_scope"));
         assert_eq!(error_of(500, r#"{"title":"Broken"}"#).what(), "the API answered 500: Broken");
+        let echo = r#"{"errorCode":"a.living\u0001.token","detail":"Bearer a.living.token is no good"}"#;
+        assert_eq!(error_of(400, echo).what(), "the API answered 400 [token]: Bearer [token] is no good");
         for odd in ["", "<html>", "[]", "null", r#"{"errorCode":null,"detail":7,"badRequestDetail":null}"#] {
             assert_eq!(error_of(502, odd).what(), "the API answered 502", "{odd}");
         }

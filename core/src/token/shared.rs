@@ -177,7 +177,10 @@ impl Shared {
     /// Puts a token into the record, unless a later one is there; the failure before it is forgotten. The error says
     /// why the others will not find it.
     pub(crate) fn granted(&self, token: Found) -> Result<(), String> {
-        let hold = self.read().hold;
+        let Record { token: present, hold, .. } = self.read();
+        // A server that hands out the same token again is believed its first end.
+        let same = |present: &Found| present.text.reveal() == token.text.reveal() && present.is_alive(clock::now());
+        let token = present.filter(same).unwrap_or(token);
         let written = self.write(&Record { token: Some(token), hold, failure: None });
         self.store.sweep();
         written.map_err(|error| format!("the token's record cannot be written: {error}"))
@@ -246,4 +249,40 @@ impl Holder {
 fn lock_held_too_long(settings: &GrantSettings) -> crate::Error {
     let what = format!("another process holds the lock of the token of {} for too long", settings.token_url.origin);
     crate::Error::new(crate::ErrorCode::Timeout, crate::Stage::Waiting, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ClientBuilder;
+    use crate::config::environment::Environment;
+    use crate::config::preset::Preset;
+    use crate::config::settings::TokenSource;
+    use crate::crypto::random_bytes;
+    use crate::secret::Secret;
+
+    #[test]
+    fn a_token_handed_out_again_keeps_its_first_end_for_all_processes() {
+        let builder = ClientBuilder::new().client_id("id").client_secret("a secret of good length");
+        let config = builder.token_url("https://a.example/token").config;
+        let settings = Preset::Plain.resolve(config, &Environment::from_pairs([("", "")])).expect("valid");
+        let TokenSource::Grant(grant) = &settings.tokens else { panic!("no ready token was given") };
+        let unique: [u8; 8] = random_bytes().expect("randomness");
+        let folder = std::env::temp_dir().join(format!("svctoken-shared-{:016x}", u64::from_le_bytes(unique)));
+        let shared = Shared::open(&folder, grant, Identity::of(grant)).expect("usable");
+        let begin = clock::now();
+        let token = |text: &str, begin| Found {
+            text: Secret::new(text.into()),
+            scope: None,
+            begin,
+            lifetime: Duration::from_secs(3600),
+        };
+        let later = begin + Duration::from_nanos(1);
+        shared.granted(token("first", begin)).expect("writable");
+        shared.granted(token("first", later)).expect("writable");
+        assert_eq!(shared.read().token.map(|token| token.begin), Some(begin));
+        shared.granted(token("second", later)).expect("writable");
+        assert_eq!(shared.read().token.map(|token| token.begin), Some(later));
+        std::fs::remove_dir_all(folder).expect("ours");
+    }
 }

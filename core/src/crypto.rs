@@ -10,6 +10,11 @@ pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
     hash
 }
 
+/// In hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Fresh random bytes; `None` where the machine has none.
 pub(crate) fn random_bytes<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];

@@ -125,9 +125,10 @@ impl Response {
 impl Response {
     /// At most 300 characters of a server's text, on one line and without the token.
     fn tidy(&self, text: &str) -> String {
-        let text: String = text.chars().filter(|c| !c.is_control()).collect();
-        let sent = self.authorization.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
-        let text = sent.map_or(text.clone(), |token| text.replace(token, "[token]"));
+        let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
+        if let Some(token) = self.authorization.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")) {
+            text = text.replace(token, "[token]");
+        }
         text.chars().take(300).collect()
     }
 }

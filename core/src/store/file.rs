@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{Mode, OFlags};
 
 use crate::clock::BootTime;
-use crate::crypto::{random_bytes, sha256};
+use crate::crypto::{hex, random_bytes, sha256};
 
 /// No record is larger.
 const LARGEST_FILE: u64 = 64 * 1024;
@@ -198,7 +198,7 @@ fn boot_name() -> Option<String> {
     let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = fs::read_link("/proc/self/ns/time").map(|link| link.into_os_string().into_encoded_bytes());
     let hash = sha256(&[boot, namespace.unwrap_or_default()].concat());
-    Some(hash[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex(&hash[..16]))
 }
 
 fn own_user() -> u32 {

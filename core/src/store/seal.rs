@@ -7,7 +7,7 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use ring::pbkdf2::{self, PBKDF2_HMAC_SHA256};
 use zeroize::Zeroizing;
 
-use crate::crypto::random_bytes;
+use crate::crypto::{hex, random_bytes};
 
 /// Before what is sealed: another version of the format is another file.
 const FORMAT: &[u8] = b"svctoken record 1\n";
@@ -45,7 +45,7 @@ impl Sealer {
         let secret = stretched(secret);
         let mut name = [0; 16];
         expand(&Salt::new(HKDF_SHA256, b"svctoken name 1").extract(&secret), &identity, &mut name);
-        let name = Name(name.iter().map(|byte| format!("{byte:02x}")).collect());
+        let name = Name(hex(&name));
         Sealer { secret, identity, name }
     }
 

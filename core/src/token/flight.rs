@@ -111,7 +111,6 @@ impl Slot {
         let Minting { settings, account, .. } = minting;
         let failure = match minted {
             Ok(Minted::Found(found)) => {
-                minting.log.token_found(found.lifetime);
                 account.granted(settings, found.begin + found.lifetime);
                 return Ok(self.put(&found));
             }

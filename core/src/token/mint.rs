@@ -53,7 +53,10 @@ pub(crate) fn mint(
         let lock = match shared.as_ref().map(|shared| shared.take_turn(settings, in_hand, &trying)) {
             None => None,
             Some(Turn::Ours(lock)) => lock,
-            Some(Turn::Found(found)) => return Ok(Minted::Found(found)),
+            Some(Turn::Found(found)) => {
+                log.token_found((found.begin + found.lifetime).since(clock::now()));
+                return Ok(Minted::Found(found));
+            }
             Some(Turn::Elsewhere) => return Ok(Minted::Elsewhere),
             Some(Turn::NotYet(remembered)) => return Ok(Minted::NotYet(remembered)),
         };

@@ -171,12 +171,11 @@ static SLOTS: Registry<Identity, Slot> = Registry::new();
 impl Slot {
     /// The slot of an identity, shared by all its clients. A slot lives as long as its token or a client that uses it.
     pub(crate) fn of(identity: Identity) -> Arc<Slot> {
-        let make = || Slot {
-            current: ArcSwap::from_pointee(LiveToken::none()),
-            progress: PerProcess::new(),
-            counters: TokenCounters::default(),
-        };
-        SLOTS.get(identity, make, |slot| slot.current.load().life.state(clock::now()) != State::Ended)
+        SLOTS.get(
+            identity,
+            || Slot::with(LiveToken::none()),
+            |slot| slot.current.load().life.state(clock::now()) != State::Ended,
+        )
     }
 
     /// The token, if nothing is to be done about it: no lock, no allocation, no system call but the clock.
@@ -210,11 +209,11 @@ impl Slot {
         let granted =
             Granted { access_token: token.clone(), scope: None, lifetime: Lifetime::Lasts(READY_TOKEN_LIFETIME) };
         let life = Life::new(BootTime::ZERO, READY_TOKEN_LIFETIME, 0.5);
-        Arc::new(Slot {
-            current: ArcSwap::from_pointee(LiveToken::new(granted, life)),
-            progress: PerProcess::new(),
-            counters: TokenCounters::default(),
-        })
+        Arc::new(Slot::with(LiveToken::new(granted, life)))
+    }
+
+    fn with(token: LiveToken) -> Slot {
+        Slot { current: ArcSwap::from_pointee(token), progress: PerProcess::new(), counters: TokenCounters::default() }
     }
 
     /// The token that was given, or why it is no longer.
@@ -322,6 +321,8 @@ impl Slot {
         }
         let Some(found) = shared.find(&record, self.current.load().life.begin) else { return false };
         let token = self.put(&found);
+        // A hook may call the client, which wants the lock.
+        drop(progress);
         log.token_found(token.life.ends.since(clock::now()));
         true
     }

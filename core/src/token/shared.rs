@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::clock::{self, BootTime};
 use crate::config::identity::Identity;
 use crate::config::settings::GrantSettings;
-use crate::crypto::{random_fraction, sha256};
+use crate::crypto::{hex, random_fraction, sha256};
 use crate::grant::Failure;
 use crate::store::file::{FileStore, Lock, Tried, Which};
 use crate::store::seal::Sealer;
@@ -63,8 +63,8 @@ impl Shared {
         let store = FileStore::open(folder)?;
         let sealer = Sealer::new(settings.credential.client_secret.reveal().as_bytes(), identity.as_bytes());
         let account = format!("{}\n{}", settings.token_url, settings.credential.client_id);
-        let ledger: String = sha256(account.as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Shared { store, sealer, ledger: format!("{ledger}.ledger") })
+        let ledger = format!("{}.ledger", hex(&sha256(account.as_bytes())[..16]));
+        Ok(Shared { store, sealer, ledger })
     }
 
     /// The record; an empty one if there is none that we can read.
@@ -253,36 +253,72 @@ fn lock_held_too_long(settings: &GrantSettings) -> crate::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
     use super::*;
     use crate::ClientBuilder;
     use crate::config::environment::Environment;
     use crate::config::preset::Preset;
     use crate::config::settings::TokenSource;
     use crate::crypto::random_bytes;
+    use crate::log::{Log, LogEvent};
     use crate::secret::Secret;
+    use crate::token::{Refusal, Slot};
+
+    /// A store of its own, removed at the end, and the identity that uses it.
+    struct Place {
+        folder: PathBuf,
+        shared: Shared,
+        identity: Identity,
+    }
+
+    impl Place {
+        fn new(client_id: &str) -> Place {
+            let builder = ClientBuilder::new().client_id(client_id).client_secret("a secret of good length");
+            let config = builder.token_url("https://a.example/token").config;
+            let settings = Preset::Plain.resolve(config, &Environment::from_pairs([("", "")])).expect("valid");
+            let TokenSource::Grant(grant) = &settings.tokens else { panic!("no ready token was given") };
+            let unique: [u8; 8] = random_bytes().expect("randomness");
+            let folder = std::env::temp_dir().join(format!("svctoken-shared-{}", hex(&unique)));
+            let identity = Identity::of(grant);
+            Place { shared: Shared::open(&folder, grant, identity).expect("usable"), folder, identity }
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.folder).expect("ours");
+        }
+    }
+
+    fn found(text: &str, begin: BootTime) -> Found {
+        Found { text: Secret::new(text.into()), scope: None, begin, lifetime: Duration::from_secs(3600) }
+    }
 
     #[test]
     fn a_token_handed_out_again_keeps_its_first_end_for_all_processes() {
-        let builder = ClientBuilder::new().client_id("id").client_secret("a secret of good length");
-        let config = builder.token_url("https://a.example/token").config;
-        let settings = Preset::Plain.resolve(config, &Environment::from_pairs([("", "")])).expect("valid");
-        let TokenSource::Grant(grant) = &settings.tokens else { panic!("no ready token was given") };
-        let unique: [u8; 8] = random_bytes().expect("randomness");
-        let folder = std::env::temp_dir().join(format!("svctoken-shared-{:016x}", u64::from_le_bytes(unique)));
-        let shared = Shared::open(&folder, grant, Identity::of(grant)).expect("usable");
+        let place = Place::new("handed out again");
         let begin = clock::now();
-        let token = |text: &str, begin| Found {
-            text: Secret::new(text.into()),
-            scope: None,
-            begin,
-            lifetime: Duration::from_secs(3600),
-        };
         let later = begin + Duration::from_nanos(1);
-        shared.granted(token("first", begin)).expect("writable");
-        shared.granted(token("first", later)).expect("writable");
-        assert_eq!(shared.read().token.map(|token| token.begin), Some(begin));
-        shared.granted(token("second", later)).expect("writable");
-        assert_eq!(shared.read().token.map(|token| token.begin), Some(later));
-        std::fs::remove_dir_all(folder).expect("ours");
+        place.shared.granted(found("first", begin)).expect("writable");
+        place.shared.granted(found("first", later)).expect("writable");
+        assert_eq!(place.shared.read().token.map(|token| token.begin), Some(begin));
+        place.shared.granted(found("second", later)).expect("writable");
+        assert_eq!(place.shared.read().token.map(|token| token.begin), Some(later));
+    }
+
+    #[test]
+    fn a_log_hook_may_call_the_client_whose_token_was_found() {
+        let place = Place::new("hook");
+        place.shared.granted(found("elsewhere", clock::now())).expect("writable");
+        let slot = Slot::of(place.identity);
+        let (called, ended) = channel();
+        let slot_of_hook = slot.clone();
+        let hook = move |_: &LogEvent| called.send(slot_of_hook.condemn("another")).expect("the test waits");
+        std::thread::spawn(move || slot.look(&place.shared, &Log::new(Some(Arc::new(hook)))));
+        let refusal = ended.recv_timeout(Duration::from_secs(10)).expect("the hook waits for a lock of its caller");
+        assert_eq!(refusal, Refusal::NoNews);
     }
 }

@@ -5,8 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::http::{Answer, HeaderValue};
-use crate::token::mint::retry_after;
+use crate::http::{Answer, HeaderValue, retry_after};
 
 /// An answer, read whole. Any HTTP status is an answer; [`error_for_status`](Response::error_for_status) makes an error
 /// of 400 and above.

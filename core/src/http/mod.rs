@@ -1,7 +1,9 @@
 //! One request, one answer, over a pool of connections.
 
+mod date;
 mod edge;
 
+pub(crate) use date::{date, retry_after};
 pub(crate) use edge::{HeaderMap, HeaderName, HeaderValue, HttpClient, Method};
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ mod account;
 mod flight;
 pub(crate) mod governor;
 mod life;
-pub(crate) mod mint;
+mod mint;
 #[cfg(test)]
 mod properties;
 mod record;

@@ -1,12 +1,14 @@
 //! Answers spoilt at random: whatever a server sends, a call ends in its time and with an answer or an error, and the
 //! next one is not answered by what was left. `SVCTOKEN_SEED` repeats a run.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+mod raw_server;
+
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use raw_server::server;
 use svctoken::{Client, ErrorCode};
 
 const CASES: u32 = 1500;
@@ -72,39 +74,14 @@ impl Random {
 }
 
 /// Answers `/asked/N` by N, and everything else by what is in `spoilt`, and closes then.
-fn server(spoilt: Arc<Mutex<Vec<u8>>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let origin = format!("http://{}", listener.local_addr().expect("bound"));
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let spoilt = spoilt.clone();
-            thread::spawn(move || serve(stream, &spoilt));
-        }
-    });
-    origin
-}
-
-fn serve(mut stream: TcpStream, spoilt: &Mutex<Vec<u8>>) {
-    let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-        if reader.read_exact(&mut vec![0; length]).is_err() {
-            return;
-        }
-        if let Some(number) = head.strip_prefix("GET /asked/").and_then(|rest| rest.split(' ').next()) {
-            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{number}", number.len());
-            continue;
-        }
-        let _ = stream.write_all(&spoilt.lock().expect("no panic while it is held"));
-        // Where the client was told to expect more, it learns now that there is none.
-        let _ = stream.shutdown(std::net::Shutdown::Write);
+fn answer(spoilt: &Mutex<Vec<u8>>, head: &str, stream: &mut TcpStream) {
+    if let Some(number) = head.strip_prefix("GET /asked/").and_then(|rest| rest.split(' ').next()) {
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{number}", number.len());
+        return;
     }
+    let _ = stream.write_all(&spoilt.lock().expect("no panic while it is held"));
+    // Where the client was told to expect more, it learns now that there is none.
+    let _ = stream.shutdown(std::net::Shutdown::Write);
 }
 
 #[test]
@@ -116,7 +93,8 @@ fn p13_no_answer_however_spoilt_hangs_panics_or_answers_for_another() {
     println!("SVCTOKEN_SEED={seed}");
     let mut random = Random(seed);
     let spoilt = Arc::new(Mutex::new(Vec::new()));
-    let origin = server(spoilt.clone());
+    let bytes_to_say = spoilt.clone();
+    let (origin, _) = server(move |head, stream| answer(&bytes_to_say, head, stream));
     // A new one each time: a 401 uses a ready token up.
     let api = || Client::builder().access_token("ready").base_url(&origin).build().expect("valid options");
     for case in 0..CASES {

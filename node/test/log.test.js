@@ -2,12 +2,12 @@
 // Log events, as a client's listeners get them.
 
 const assert = require('node:assert/strict')
-const { spawn } = require('node:child_process')
 const { once } = require('node:events')
 const { test } = require('node:test')
 const { Worker } = require('node:worker_threads')
 const { Client } = require('svctoken')
 const { advanceClock } = require('svctoken/testing')
+const { program } = require('./program.js')
 const { hold, space } = require('./sandbox.js')
 
 /** The names of what happens to a client, as they come. */
@@ -15,20 +15,6 @@ function listen(client) {
   const names = []
   client.on('log', ({ name }) => names.push(name))
   return names
-}
-
-/** A program that uses svctoken; what it printed, and how it ended. */
-async function run(source, options) {
-  const script = `const { Client } = require('svctoken'); const options = ${JSON.stringify(options)}; ${source}`
-  const child = spawn(process.execPath, ['-e', script], {
-    cwd: __dirname, stdio: ['ignore', 'pipe', 'pipe'], timeout: 20_000, killSignal: 'SIGKILL',
-  })
-  let printed = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text) => { printed += text })
-  }
-  const [code, signal] = await once(child, 'close')
-  return { code, signal, printed }
 }
 
 test('a first token tells its story in order, before its promise is kept; a fresh one tells nothing', async () => {
@@ -87,7 +73,7 @@ test('P8: a listener keeps no process alive', async () => {
     const client = Client.atlas(options).on('log', ({ name }) => console.log(name))
     client.getToken()`
   const printed = 'token_requested\ntoken_received\ntoken_waited\n'
-  assert.deepEqual(await run(source, options), { code: 0, signal: null, printed })
+  assert.deepEqual(await program(source, options).ended, { code: 0, signal: null, printed })
 })
 
 test('a listener that throws is an uncaught exception, and no call is lost by it', async () => {
@@ -98,7 +84,7 @@ test('a listener that throws is an uncaught exception, and no call is lost by it
     const client = Client.atlas(options).on('log', ({ name }) => { throw new Error(name) })
     client.request('GET', '/echo').then((r) => console.log(r.status, caught.join()))`
   const printed = '200 token_requested,token_received,token_waited\n'
-  assert.deepEqual(await run(source, options), { code: 0, signal: null, printed })
+  assert.deepEqual(await program(source, options).ended, { code: 0, signal: null, printed })
 })
 
 test('a client that is listened to is collected when nobody has it any more', async () => {
@@ -112,7 +98,7 @@ test('a client that is listened to is collected when nobody has it any more', as
       client = undefined
       setImmediate(() => { collect(); setImmediate(() => { collect(); console.log(collected.deref()) }) })
     })`
-  assert.deepEqual(await run(source, options), { code: 0, signal: null, printed: 'undefined\n' })
+  assert.deepEqual(await program(source, options).ended, { code: 0, signal: null, printed: 'undefined\n' })
 })
 
 test('P8: a worker may be terminated while events are on their way', async () => {

@@ -6,7 +6,7 @@ use crate::fields::{Fields, milliseconds, number, text};
 use crate::loud;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use svctoken::{CallOptions, CancelToken, Client, Error, RequestBuilder};
+use svctoken::{CallOptions, CancelToken, Client, Error, RequestBuilder, Token};
 
 pub(crate) struct Call {
     thread: JoinHandle<Answer>,
@@ -33,31 +33,30 @@ impl Call {
 }
 
 pub(crate) fn get_token(client: Client, fields: Fields) -> Result<Call, Broken> {
-    let options = options(fields)?;
-    loud::show(&options);
-    let cancel = options.cancel.clone().unwrap_or_default();
-    Ok(Call::start(cancel, move || {
-        let token = client.get_token_with(&options)?;
-        loud::show(&token);
-        Ok(Answer::ok().with("token", token.as_str()))
-    }))
+    with_token(client, fields, |token| Answer::ok().with("token", token.as_str()))
 }
 
 pub(crate) fn get_token_info(client: Client, fields: Fields) -> Result<Call, Broken> {
-    let options = options(fields)?;
-    loud::show(&options);
-    let cancel = options.cancel.clone().unwrap_or_default();
-    Ok(Call::start(cancel, move || {
-        let token = client.get_token_with(&options)?;
-        loud::show(&token);
+    with_token(client, fields, |token| {
         let answer = Answer::ok()
             .with("token", token.as_str())
             .with("token_type", token.token_type())
             .with("expires_in_ms", token.expires_in().as_millis());
-        Ok(match token.scope() {
+        match token.scope() {
             Some(scope) => answer.with("scope", scope),
             None => answer,
-        })
+        }
+    })
+}
+
+fn with_token(client: Client, fields: Fields, answer: fn(&Token) -> Answer) -> Result<Call, Broken> {
+    let options = options(fields)?;
+    loud::show(&options);
+    let cancel = options.cancel.clone().unwrap_or_default();
+    Ok(Call::start(cancel, move || {
+        let token = client.get_token_with(&options)?;
+        loud::show(&token);
+        Ok(answer(&token))
     }))
 }
 

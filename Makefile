@@ -79,8 +79,9 @@ test: ## every test there is
 test-rust: cargo-build ## the unit tests, and the C and C++ programs under ASan and valgrind
 	cargo test --locked --no-fail-fast
 
-test-scenarios: build ## every scenario in all five languages
+test-scenarios: build ## every scenario in all five languages, and once more with tokens in memory only
 	$(DEBUG)/svctoken-runner $(DRIVERS)
+	$(DEBUG)/svctoken-runner $(DRIVERS) --language rust --cache memory
 
 test-leaks: build ## the scenarios with everything logged and printed that can be, searched for secrets in every form
 	$(DEBUG)/svctoken-runner $(DRIVERS) --loud --jobs 16

@@ -3,5 +3,6 @@
 
 mod child;
 mod machine;
+mod preset;
 mod shared;
 mod store;

@@ -1,4 +1,5 @@
-//! Many processes of all languages at once, sharing one token in the file store: how often do they ask for it?
+//! Many processes of all languages at once, sharing one token in the file store, as clients of Atlas do without being
+//! told: how often do they ask for it?
 //!
 //! Arguments: the folder of the programs, then `LANGUAGE=COMMAND` for each driver, then the number of processes and of
 //! repetitions.
@@ -112,7 +113,6 @@ fn in_folder(
         pair("base_url", &space.http),
         pair("client_id", CLIENT_ID),
         pair("client_secret", herd.secret),
-        pair("cache", &format!("file:{}", folder.join("store").display())),
     ];
     // All are up before the first asks.
     for driver in &mut herded {

@@ -204,8 +204,16 @@ except svctoken.TimeoutError:
 
 
 def test_importing_is_light() -> None:
-    ended = run("import svctoken, sys; print('asyncio' in sys.modules, 'ssl' in sys.modules, 'typing_extensions' in sys.modules)")
-    assert ended.stdout == "False False False\n"
+    heavy = {"asyncio", "dataclasses", "datetime", "inspect", "json", "logging", "re", "ssl", "typing", "typing_extensions"}
+    ended = run(f"""
+import sys
+before = set(sys.modules)
+import svctoken
+print(({heavy} & set(sys.modules)) - before)
+""")
+    assert ended.stdout == "set()\n", ended
+    assert "TokenInfo" in svctoken.__all__ and svctoken.TokenInfo.__name__ == "TokenInfo"
+    assert not hasattr(svctoken, "Nothing")
 
 
 def test_the_version_is_one() -> None:

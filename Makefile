@@ -24,7 +24,7 @@ DRIVERS := --driver rust=$(DEBUG)/svctoken-driver \
            --driver python="$(PYTHON) tests/drivers/python/driver.py" \
            --driver node="node tests/drivers/node/driver.js"
 
-.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider test-processes lint sizes clean
+.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider test-processes bench lint sizes clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -107,6 +107,9 @@ test-processes: build ## many processes of all five languages that share one tok
 lint: $(VENV)/.made ## formatting, clippy, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+bench: check-tools $(VENV)/.made ## how fast it is beside what users would take instead, as ratios within one run
+	tests/bench/run
 
 sizes: $(VENV)/.made ## what is shipped, in bytes and crates, against its limits
 	tests/sizes

@@ -128,10 +128,10 @@ fn p15_processes_that_are_killed_at_any_moment_leave_no_wrong_token_and_cost_one
     assert!(told.calls > kills, "most processes got a token");
     // Each token replaces one that was there for its time, and every other request is one whose sender was killed
     // before it could tell: nobody mints beside anybody.
-    for client in 0..CLIENTS.len() {
+    let steps = took.as_nanos() / SHORTEST_STEP.as_nanos() + 2;
+    for (client, name) in CLIENTS.iter().enumerate() {
         let tokens = told.tokens.values().filter(|owner| **owner == client).count();
-        let steps = took.as_nanos() / SHORTEST_STEP.as_nanos() + 2;
-        assert!(tokens as u128 <= steps, "{tokens} tokens of {} in {took:?}", CLIENTS[client]);
+        assert!(tokens as u128 <= steps, "{tokens} tokens of {name} in {took:?}");
     }
     assert!(requests <= shared + unanswered + 2 + (kills + last_kills) / 50, "requests that no kill accounts for");
     // A temporary is there for well under a millisecond.

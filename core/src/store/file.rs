@@ -187,8 +187,8 @@ impl FileStore {
         let deadline = std::time::Instant::now() + Duration::from_secs(1);
         loop {
             let file = self.open_or_make(path, OFlags::RDWR).ok()?;
-            while file.try_lock().is_err() {
-                if std::time::Instant::now() > deadline {
+            while let Err(error) = file.try_lock() {
+                if matches!(error, TryLockError::Error(_)) || std::time::Instant::now() > deadline {
                     return None;
                 }
                 std::thread::sleep(Duration::from_millis(2));

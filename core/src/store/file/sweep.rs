@@ -149,11 +149,11 @@ mod tests {
         let folder = Folder::new("sweep");
         let store = store(&folder);
         for (name, age) in [
-            (format!("{A}"), RECORDS_KEPT + HOUR),
+            (A.to_owned(), RECORDS_KEPT + HOUR),
             (format!("{A}.tmp.1"), 2 * HOUR),
             (format!("{A}.tmp.2"), HOUR / 2),
             (format!("{A}.ledger"), DAY + HOUR),
-            (format!("{B}"), RECORDS_KEPT - HOUR),
+            (B.to_owned(), RECORDS_KEPT - HOUR),
             (format!("{B}.lock"), DAY + HOUR),
             (format!("{B}.lock2"), DAY - HOUR),
             (format!("{B}.ledger"), DAY - HOUR),
@@ -161,7 +161,7 @@ mod tests {
             make(&store.folder.join(name), age);
         }
         store.sweep_as_of(SystemTime::now(), LONG_UP);
-        let left = [format!("{A}.tmp.2"), format!("{B}"), format!("{B}.ledger"), format!("{B}.lock2")];
+        let left = [format!("{A}.tmp.2"), B.to_owned(), format!("{B}.ledger"), format!("{B}.lock2")];
         assert_eq!(names(&store.folder), left);
     }
 
@@ -169,7 +169,7 @@ mod tests {
     fn p06_a_wall_clock_that_was_set_makes_no_file_of_this_boot_old() {
         let folder = Folder::new("set");
         let store = store(&folder);
-        let files = [format!("{A}"), format!("{A}.lock"), format!("{A}.tmp.1")];
+        let files = [A.to_owned(), format!("{A}.lock"), format!("{A}.tmp.1")];
         for name in &files {
             make(&store.folder.join(name), Duration::ZERO);
         }

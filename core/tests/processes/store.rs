@@ -244,6 +244,20 @@ fn p15_an_older_record_put_back_is_not_taken_for_a_newer_one() {
 }
 
 #[test]
+fn p15_a_cache_that_is_cleared_while_programs_run_is_shared_again() {
+    let machine = Machine::new(&json!({}));
+    let mut child = machine.child(&[("mint_budget", "10")]);
+    let token = child.token();
+    fs::remove_dir_all(machine.store()).expect("ours");
+    assert_eq!(child.token(), token);
+    assert_eq!(child.ask(&format!("invalidate {token}")), "true");
+    let next = child.token();
+    assert_eq!(machine.child(&[]).token(), next);
+    assert!(!child.ask("events").contains("cache_unavailable"));
+    assert_eq!(machine.token_requests(), 2);
+}
+
+#[test]
 fn p15_a_spoilt_ledger_delays_nobody() {
     let machine = Machine::new(&json!({}));
     let get = |scope: &str| {

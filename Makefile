@@ -100,9 +100,10 @@ test-oidc-provider: build ## all five languages against a real oidc-provider (fr
 
 PROCESSES ?= 60
 REPETITIONS ?= 2
+PROGRAMS ?= 200
 
-test-processes: build ## many processes of all five languages that share one token, PROCESSES of them, REPETITIONS times
-	$(DEBUG)/svctoken-herd $(DEBUG) $(subst --driver ,,$(DRIVERS)) $(PROCESSES) $(REPETITIONS)
+test-processes: build ## processes of all five languages that share one token: PROCESSES at once, REPETITIONS times, and PROGRAMS in turn
+	$(DEBUG)/svctoken-herd $(DEBUG) $(subst --driver ,,$(DRIVERS)) $(PROCESSES) $(REPETITIONS) $(PROGRAMS)
 
 lint: $(VENV)/.made ## formatting, clippy, types
 	cargo fmt --all --check

@@ -171,11 +171,15 @@ impl Client {
 
     /// As [`get_token`](Client::get_token), with a timeout and a cancel of its own.
     pub fn get_token_with(&self, options: &CallOptions) -> Result<Token> {
+        self.token(&self.wait_for_call(options)?)
+    }
+
+    fn wait_for_call(&self, options: &CallOptions) -> Result<Wait> {
         self.check_open()?;
         if options.timeout == Some(Duration::ZERO) {
             return Err(Error::argument("timeout must be above zero"));
         }
-        self.token(&Wait::for_call(options, self.0.settings.timeout))
+        Ok(Wait::for_call(options, self.0.settings.timeout))
     }
 
     /// The token if it is in memory and fresh; never blocks. About as cheap as reading the clock.
@@ -213,6 +217,52 @@ impl Client {
         self.told(refusal)
     }
 
+    /// Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the
+    /// one this client shares with other processes. None is requested in order to be revoked.
+    ///
+    /// True if there was one; false, and nothing is done, if not. A token that another call or process has fetched
+    /// meanwhile stays. Other processes that hold the revoked token notice by their next 401. A program that wants its
+    /// token gone calls this before [`close`](Client::close), which never revokes.
+    ///
+    /// Blocks, at most for the client's `timeout`. Fails with `invalid_configuration` without a `revocation_url`, with
+    /// `credential_unavailable` with a ready access token, and with what the server says; the token then stays. Where the
+    /// server may have revoked it all the same (the connection was lost, the time was over, a 5xx other than 503), it is
+    /// not used any more, and the next call of `revoke` is about it again, until another token comes.
+    pub fn revoke(&self) -> Result<bool> {
+        self.revoke_with(&CallOptions::default())
+    }
+
+    /// As [`revoke`](Client::revoke), with a timeout and a cancel of its own.
+    pub fn revoke_with(&self, options: &CallOptions) -> Result<bool> {
+        let wait = self.wait_for_call(options)?;
+        let Some(grant) = &self.0.grant else {
+            let what = "a ready access_token cannot be revoked: there is no credential to ask with";
+            return Err(Error::new(ErrorCode::CredentialUnavailable, Stage::Argument, what)
+                .with_next_step("Give client_id and client_secret instead of access_token."));
+        };
+        self.0.slot.revoke(&self.minting(grant), &wait)
+    }
+
+    /// Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a
+    /// token, and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed
+    /// something at the server.
+    ///
+    /// The server is not asked, and the token stays good; see [`revoke`](Client::revoke). Other processes go on with the
+    /// one they have in memory. A token request under way goes on, and its token is kept. With a ready access token
+    /// there is nothing to forget.
+    ///
+    /// Fails with `cache` if the store could not be written; this process has forgotten the token all the same.
+    pub fn clear_cache(&self) -> Result<()> {
+        self.check_open()?;
+        let Some(Grant { settings, account, shared }) = &self.0.grant else { return Ok(()) };
+        account.forget_failures(settings);
+        self.0.slot.clear();
+        let cleared = shared.as_ref().map_or(Ok(()), |shared| shared.clear());
+        cleared.map_err(|why| Error::new(ErrorCode::Cache, Stage::Argument, why))?;
+        self.0.log.cache_cleared();
+        Ok(())
+    }
+
     /// A request with the token: `path_or_url` is a path on `base_url`'s origin, or a URL of it or of one of
     /// `allowed_origins`.
     pub fn request<'a>(
@@ -239,7 +289,7 @@ impl Client {
     }
 
     /// Refuses further calls of this client and its clones with `closed`. Calls in progress end as they would; the
-    /// token stays for other clients.
+    /// token stays for other clients, and at the server: see [`revoke`](Client::revoke).
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Relaxed);
     }
@@ -265,18 +315,25 @@ impl Client {
             return Ok(token);
         }
         match &self.0.grant {
-            Some(Grant { settings, account, shared }) => {
-                let minting = Minting {
-                    settings: settings.clone(),
-                    http: self.http(),
-                    account: account.clone(),
-                    shared: shared.clone(),
-                    log: self.0.log.clone(),
-                };
-                self.0.slot.get(&minting, wait)
-            }
+            Some(grant) => self.0.slot.get(&self.minting(grant), wait),
             None => self.0.slot.get_ready(),
         }
+    }
+
+    fn minting(&self, grant: &Grant) -> Minting {
+        let Grant { settings, account, shared } = grant;
+        Minting {
+            settings: settings.clone(),
+            http: self.http(),
+            account: account.clone(),
+            shared: shared.clone(),
+            log: self.0.log.clone(),
+        }
+    }
+
+    /// Whether this token was revoked here.
+    pub(crate) fn was_revoked(&self, token: &Token) -> bool {
+        self.0.slot.was_revoked(token)
     }
 
     /// An API refused this token, which was not new when it was sent.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use napi::bindgen_prelude::{Buffer, Either, External, FnArgs, Function};
+use napi::bindgen_prelude::{Buffer, Either, Either3, External, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use napi_derive::napi;
@@ -38,6 +38,8 @@ pub(crate) struct ResponseFacts {
 pub(crate) enum Outcome {
     Token(TokenFacts),
     Response(Response),
+    Revoked(bool),
+    Done,
 }
 
 /// What an environment is told.
@@ -48,7 +50,8 @@ enum Message {
     Logged { client: u32, event: EventFacts },
 }
 
-type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Either<TokenFacts, ResponseFacts>>, Option<EventFacts>)>;
+type Told = Either3<TokenFacts, ResponseFacts, bool>;
+type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>)>;
 type Tell = ThreadsafeFunction<Message, (), Telling, Status, false, true>;
 
 /// The calls in progress of one environment (the main thread or a worker).
@@ -110,7 +113,7 @@ pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Sen
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(
-        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts, event?: EventFacts) => void"
+        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean, event?: EventFacts) => void"
     )]
     tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
@@ -144,12 +147,14 @@ fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
     };
     let outcome = outcome.and_then(|outcome| {
         caught(|| match outcome {
-            Outcome::Token(token) => Ok(Either::A(token)),
-            Outcome::Response(response) => Ok(Either::B(facts(response))),
+            Outcome::Token(token) => Ok(Some(Either3::A(token))),
+            Outcome::Response(response) => Ok(Some(Either3::B(facts(response)))),
+            Outcome::Revoked(revoked) => Ok(Some(Either3::C(revoked))),
+            Outcome::Done => Ok(None),
         })
     });
     Ok(match outcome {
-        Ok(result) => (call, None, Some(result), None).into(),
+        Ok(result) => (call, None, result, None).into(),
         Err(failure) => (call, Some(failure.into()), None, None).into(),
     })
 }

@@ -20,6 +20,8 @@ export async function example(signal: AbortSignal): Promise<number> {
   const token: string = await client.getToken({ timeout: 1000, signal })
   const info: TokenInfo = await others[0]!.getTokenInfo()
   const again: boolean = client.invalidateToken(info.token)
+  const revoked: boolean = await client.revoke({ timeout: 1000, signal })
+  if (!revoked) await client.clearCache()
   const r = await client.request('POST', new URL('https://api.example/things'), {
     query: { itemsPerPage: 100, tag: ['a', 'b'], none: undefined },
     headers: new Headers({ 'Idempotency-Key': '1' }),

@@ -33,6 +33,9 @@ def example() -> str | None:
             return None if again is None else error.oauth_error
         except svctoken.TimeoutError:
             client.invalidate_token(token)
+        revoked: bool = client.revoke(timeout=timedelta(seconds=5), cancel=cancel)
+        if not revoked:
+            client.clear_cache()
         svctoken.testing.advance_clock(60)
         return response.headers.get("content-type")
 

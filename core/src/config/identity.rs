@@ -15,6 +15,7 @@ impl Identity {
         let GrantSettings {
             credential: Credential { client_id, client_secret },
             token_url,
+            revocation_url: _,
             auth_method,
             auth_encoding,
             scope,

@@ -204,6 +204,34 @@ impl Shared {
         let _ = self.write(&Record { hold, ..self.read() });
     }
 
+    /// Drops this token from the record, if it is the one there. The error says why others may still find it.
+    pub(crate) fn drop_token(&self, text: &str) -> Result<(), String> {
+        let holds_it = |record: &Record| record.token.as_ref().is_some_and(|token| token.text.reveal() == text);
+        let record = self.read();
+        if !holds_it(&record) {
+            return Ok(());
+        }
+        self.overwrite(&Record { token: None, ..record }, |present| !holds_it(present))
+    }
+
+    /// Drops all that the record holds but what the server asked for. The error says why others may still find it.
+    pub(crate) fn clear(&self) -> Result<(), String> {
+        let Record { token, hold, failure } = self.read();
+        if token.is_none() && hold.is_none() && failure.is_none() {
+            return Ok(());
+        }
+        let failure = failure.filter(Remembered::is_the_servers_wish);
+        self.overwrite(&Record { failure, ..Record::default() }, |_| false)
+    }
+
+    /// Writes a record in place of the present one, unless that is one to `keep`.
+    fn overwrite(&self, record: &Record, keep: impl Fn(&Record) -> bool) -> Result<(), String> {
+        let failed = |error: io::Error| format!("the token's record cannot be written: {error}");
+        let sealed = self.sealer.seal(&record.to_bytes()).ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+        let keep = |present: &[u8]| self.open_record(present).is_some_and(|present| keep(&present));
+        self.store.replace(self.sealer.name().as_str(), &sealed, keep).map(drop).map_err(failed)
+    }
+
     fn write(&self, record: &Record) -> io::Result<()> {
         let sealed = self.sealer.seal(&record.to_bytes()).ok_or(io::ErrorKind::Unsupported)?;
         let begin = record.token.as_ref().map(|token| token.begin);

@@ -94,6 +94,8 @@ fn obeys() {
         let done = match command {
             "get" => client.get_token().map(|token| format!("token {}", token.as_str())),
             "invalidate" => Ok(client.invalidate_token(argument).to_string()),
+            "revoke" => client.revoke().map(|revoked| revoked.to_string()),
+            "clear" => client.clear_cache().map(|()| "done".to_owned()),
             "request" => client.request("GET", argument).send().map(|answer| answer.status().to_string()),
             "events" => Ok(events.lock().expect("no panic").join(" ")),
             _ => panic!("{command} is no command"),

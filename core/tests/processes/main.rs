@@ -3,5 +3,6 @@
 
 mod child;
 mod machine;
+mod revoke;
 mod shared;
 mod store;

@@ -32,7 +32,7 @@ svctoken::Error error_of(Call call) {
 static void configurations() {
     const std::string base = std::getenv("MONGODB_ATLAS_BASE_URL");
     svctoken::Config all;
-    all.client_id("id").client_secret("secret").token_url(base + "/token").base_url(base).allowed_origin(base);
+    all.client_id("id").client_secret("secret").token_url(base + "/token").revocation_url(base + "/revoke").base_url(base).allowed_origin(base);
     all.auth_method("client_secret_basic").auth_encoding("form").scope("a b").audience("c").resource("https://d.example");
     all.extra_param("name", "value").timeout(1s).connect_timeout(1s).token_timeout(1s).cache("memory");
     all.accept("application/json").user_agent("test/1").header("X-Test", "1").max_attempts(2).mint_budget(5);
@@ -77,7 +77,12 @@ static void tokens(const svctoken::Client &client) {
     CHECK(client.get_token_info(svctoken::Options()).token == token);
     CHECK(client.invalidate_token(token) && !client.invalidate_token(token));
     svctoken::testing::advance_clock(1ms);
-    CHECK(client.get_token() != token);
+    const std::string next = client.get_token();
+    CHECK(next != token);
+    CHECK(client.revoke() && !client.revoke(svctoken::Options().timeout(30s)));
+    const std::string third = client.get_token();
+    client.clear_cache();
+    CHECK(third != next && client.get_token() != third);
     CHECK(svctoken::version() == SVCTOKEN_VERSION);
 }
 

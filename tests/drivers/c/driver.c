@@ -60,6 +60,7 @@ static const struct {
     {"client_secret_file", svctoken_config_set_client_secret_file},
     {"access_token", svctoken_config_set_access_token},
     {"token_url", svctoken_config_set_token_url},
+    {"revocation_url", svctoken_config_set_revocation_url},
     {"base_url", svctoken_config_set_base_url},
     {"allowed_origins", svctoken_config_add_allowed_origin},
     {"auth_method", svctoken_config_set_auth_method},
@@ -311,6 +312,15 @@ static const char *invalidate_token(char *line, buffer *answer) {
     return NULL;
 }
 
+static const char *clear_cache(char *line, buffer *answer) {
+    const svctoken_client *of = find_client(next_word(&line));
+    if (of == NULL) return "unknown client";
+    svctoken_error *error = NULL;
+    if (svctoken_client_clear_cache(of, &error) != SVCTOKEN_OK) add_error(answer, error);
+    else append(answer, "ok", 2);
+    return NULL;
+}
+
 static const char *tell_stats(char *line, buffer *answer) {
     const svctoken_client *of = find_client(next_word(&line));
     svctoken_stats *stats = NULL;
@@ -364,6 +374,17 @@ static void get_token_info(call *c) {
     add_text(&c->answer, "scope", svctoken_token_info_scope(info));
     add_number(&c->answer, "expires_in_ms", svctoken_token_info_expires_in_ms(info));
     svctoken_token_info_free(info);
+}
+
+static void revoke(call *c) {
+    bool revoked = false;
+    svctoken_error *error = NULL;
+    if (svctoken_client_revoke(c->client, c->options, &revoked, &error) != SVCTOKEN_OK) {
+        add_error(&c->answer, error);
+        return;
+    }
+    append(&c->answer, "ok", 2);
+    add_text(&c->answer, "result", revoked ? "true" : "false");
 }
 
 static void request(call *c) {
@@ -524,10 +545,12 @@ static const char *obey(char *line, buffer *answer) {
     if (strcmp(command, "client") == 0) return make_client(line, answer);
     if (strcmp(command, "get_token") == 0) return start_call(get_token, line, answer);
     if (strcmp(command, "get_token_info") == 0) return start_call(get_token_info, line, answer);
+    if (strcmp(command, "revoke") == 0) return start_call(revoke, line, answer);
     if (strcmp(command, "request") == 0) return start_call(request, line, answer);
     if (strcmp(command, "wait") == 0) return wait_for_call(line, answer);
     if (strcmp(command, "cancel") == 0) return cancel_call(line, answer);
     if (strcmp(command, "invalidate_token") == 0) return invalidate_token(line, answer);
+    if (strcmp(command, "clear_cache") == 0) return clear_cache(line, answer);
     if (strcmp(command, "advance") == 0) return advance(line, answer);
     if (strcmp(command, "stats") == 0) return tell_stats(line, answer);
     if (strcmp(command, "events") == 0) return take_events(line, answer);

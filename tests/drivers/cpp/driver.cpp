@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -177,6 +178,7 @@ void set_option(Config &config, const string &key, const string &value) {
         {"client_secret_file", text(&Config::client_secret_file)},
         {"access_token", text(&Config::access_token)},
         {"token_url", text(&Config::token_url)},
+        {"revocation_url", text(&Config::revocation_url)},
         {"base_url", text(&Config::base_url)},
         {"allowed_origins", text(&Config::allowed_origin)},
         {"auth_method", text(&Config::auth_method)},
@@ -319,6 +321,10 @@ Answer get_token_info(const svctoken::Client &client, const svctoken::Options &o
     return answer.add_number("expires_in_ms", info.expires_in.count());
 }
 
+Answer revoke(const svctoken::Client &client, const svctoken::Options &options) {
+    return Answer().add("result", client.revoke(options) ? "true" : "false");
+}
+
 Answer request(const svctoken::Client &client, const string &method, const string &url,
                const svctoken::Options &options) {
     const svctoken::Response response = client.request(method, url, options);
@@ -348,7 +354,8 @@ public:
             journals_[id] = journal;
             return Answer().line();
         }
-        if (command == "get_token" || command == "get_token_info" || command == "request") return start(command, fields);
+        static const std::set<string> calls = {"get_token", "get_token_info", "revoke", "request"};
+        if (calls.count(command) != 0) return start(command, fields);
         if (command == "wait") {
             const auto call = find(calls_, fields.word(), "call");
             const string outcome = call->second.outcome.get();
@@ -362,6 +369,10 @@ public:
         if (command == "invalidate_token") {
             const svctoken::Client &client = find(clients_, fields.word(), "client")->second;
             return Answer().add("result", client.invalidate_token(fields.word()) ? "true" : "false").line();
+        }
+        if (command == "clear_cache") {
+            find(clients_, fields.word(), "client")->second.clear_cache();
+            return Answer().line();
         }
         if (command == "advance") {
             svctoken::testing::advance_clock(milliseconds(number(fields.word())));
@@ -403,6 +414,7 @@ private:
             return timed([&] {
                 if (command == "get_token") return get_token(client, options);
                 if (command == "get_token_info") return get_token_info(client, options);
+                if (command == "revoke") return revoke(client, options);
                 return request(client, method, url, options);
             });
         };

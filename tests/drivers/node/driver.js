@@ -56,6 +56,9 @@ const commands = {
     const answer = [['token', info.token], ['token_type', info.tokenType], ['expires_in_ms', info.expiresIn]]
     return info.scope === null ? answer : [...answer, ['scope', info.scope]]
   }),
+  revoke: (fields) => startCall(fields, async (client, signal, given) => {
+    return [['result', await client.revoke({ ...callOptions(given), signal })]]
+  }),
   request: (fields) => startCall(fields, async (client, signal, [method, url, ...given]) => {
     const response = await client.request(text(method), text(url), { ...requestOptions(given), signal })
     show(response)
@@ -75,6 +78,10 @@ const commands = {
     return line('ok')
   },
   invalidate_token: async ([id, token]) => line('ok', [['result', known(clients, id).invalidateToken(text(token))]]),
+  clear_cache: ([id]) => settled(async () => {
+    await known(clients, id).clearCache()
+    return []
+  }),
   async advance([milliseconds]) {
     advanceClock(Number(milliseconds))
     return line('ok')

@@ -49,6 +49,12 @@ pub(crate) fn get_token_info(client: Client, fields: Fields) -> Result<Call, Bro
     })
 }
 
+pub(crate) fn revoke(client: Client, fields: Fields) -> Result<Call, Broken> {
+    let options = options(fields)?;
+    let cancel = options.cancel.clone().unwrap_or_default();
+    Ok(Call::start(cancel, move || Ok(Answer::ok().with("result", client.revoke_with(&options)?))))
+}
+
 fn with_token(client: Client, fields: Fields, answer: fn(&Token) -> Answer) -> Result<Call, Broken> {
     let options = options(fields)?;
     loud::show(&options);

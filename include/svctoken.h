@@ -274,6 +274,9 @@ svctoken_code svctoken_config_set_token_url(svctoken_config *config, const char 
 // The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the preset's.
 svctoken_code svctoken_config_set_revocation_url(svctoken_config *config, const char *text);
 
+// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the preset's.
+svctoken_code svctoken_config_set_introspection_url(svctoken_config *config, const char *text);
+
 // The API: where relative paths go, and the origin that gets the token. Default: the preset's.
 svctoken_code svctoken_config_set_base_url(svctoken_config *config, const char *text);
 
@@ -485,6 +488,22 @@ svctoken_code svctoken_client_revoke(const svctoken_client *client,
                                      bool *revoked,
                                      svctoken_error **error);
 
+// Asks the server what it knows of an access token (RFC 7662): of `token`, or if that is NULL of the current one, which is
+// got as svctoken_client_get_token gets it. Blocks, at most for the timeout. `options` may be NULL.
+//
+// `*json` is the server's JSON object as it wrote it, NUL-terminated and the caller's, to be freed with
+// svctoken_string_free. It has at least "active", true or false; which claims else is the server's business. A token
+// that is not active is no error, and nothing follows from it here: some servers say so to clients the token is not for.
+//
+// Fails with SVCTOKEN_INVALID_CONFIGURATION without an introspection_url, with SVCTOKEN_CREDENTIAL_UNAVAILABLE with a
+// ready access token, with SVCTOKEN_BAD_ANSWER if the answer has no "active", with the errors of getting a token, and
+// with what the server says.
+svctoken_code svctoken_client_introspect(const svctoken_client *client,
+                                         const char *token,
+                                         const svctoken_options *options,
+                                         char **json,
+                                         svctoken_error **error);
+
 // Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a token,
 // and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed something
 // at the server.
@@ -532,7 +551,7 @@ int64_t svctoken_token_info_expires_at_unix_ms(const svctoken_token_info *info);
 // Frees a token's facts and wipes the token; NULL is allowed.
 void svctoken_token_info_free(svctoken_token_info *info);
 
-// Frees a string that svctoken_client_get_token gave, and wipes it; NULL is allowed. The string must be as it was
+// Frees a string that svctoken_client_get_token or svctoken_client_introspect gave, and wipes it; NULL is allowed. The string must be as it was
 // given: wiping goes to its first NUL.
 void svctoken_string_free(char *text);
 

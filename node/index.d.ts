@@ -37,6 +37,8 @@ export interface ClientOptions {
   tokenUrl?: string | null
   /** The revocation endpoint (RFC 7009). A preset knows it where tokenUrl is the preset's too. Default: the preset's. */
   revocationUrl?: string | null
+  /** The introspection endpoint (RFC 7662). A preset knows it where tokenUrl is the preset's too. Default: the preset's. */
+  introspectionUrl?: string | null
   /** The API: where relative paths go, and the origin that gets the token. Default: the preset's. */
   baseUrl?: string | null
   /** Further origins that may get the token. Default: none. */
@@ -177,6 +179,16 @@ export class Client {
   revoke(options?: CallOptions | null): Promise<boolean>
 
   /**
+   * What the server knows of an access token (RFC 7662): of `token`, or if that is not given of the current one, which is
+   * got as `getToken` gets it. A token that is not active is no error, and nothing follows from it here: some servers say
+   * so to clients the token is not for.
+   *
+   * Rejects with `SVCTOKEN_INVALID_CONFIGURATION` without an `introspectionUrl`, with `SVCTOKEN_CREDENTIAL_UNAVAILABLE` with
+   * a ready access token, with `SVCTOKEN_BAD_ANSWER` if the answer has no `active`, and with what the server says.
+   */
+  introspect(token?: string | null, options?: CallOptions | null): Promise<Introspection>
+
+  /**
    * Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a token,
    * and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed something
    * at the server.
@@ -215,6 +227,12 @@ export class Client {
   /** Refuses further calls with `SVCTOKEN_CLOSED`. Calls in progress end as they would. Nothing is revoked. */
   close(): void
   [Symbol.dispose](): void
+}
+
+/** What a server knows of a token; which claims beside `active` is its own business. */
+export interface Introspection {
+  readonly active: boolean
+  readonly [claim: string]: unknown
 }
 
 /** An access token with its facts. Neither `util.inspect` nor `JSON.stringify` shows the token. */

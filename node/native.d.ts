@@ -52,7 +52,7 @@ export interface CounterFacts {
  * Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
  * undefined, event)` brings a log event. Alone, it keeps no process alive.
  */
-export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean, event?: EventFacts) => void): ExternalObject<Calls>
+export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts) => void): ExternalObject<Calls>
 
 /**
  * Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`
@@ -112,6 +112,9 @@ export declare function freshGeneration(client: ExternalObject<NativeClient>): n
  * milliseconds.
  */
 export declare function getToken(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number, timeout: number | undefined | null, cancellable: boolean): ErrorFacts | TokenFacts | undefined | null
+
+/** As the core's `Client::introspect_text`, settled later. `timeout` is in milliseconds. */
+export declare function introspect(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number, token: string | undefined | null, timeout: number | undefined | null, cancellable: boolean): ErrorFacts | undefined
 
 /** As the core's `Client::invalidate_token`. */
 export declare function invalidateToken(client: ExternalObject<NativeClient>, token: string): ErrorFacts | boolean

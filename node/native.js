@@ -845,6 +845,7 @@ module.exports.describe = nativeBinding.describe
 module.exports.errorCodes = nativeBinding.errorCodes
 module.exports.freshGeneration = nativeBinding.freshGeneration
 module.exports.getToken = nativeBinding.getToken
+module.exports.introspect = nativeBinding.introspect
 module.exports.invalidateToken = nativeBinding.invalidateToken
 module.exports.keepAlive = nativeBinding.keepAlive
 module.exports.listen = nativeBinding.listen

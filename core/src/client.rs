@@ -17,7 +17,7 @@ use crate::http::{HttpClient, Network};
 use crate::log::{Log, LogHook};
 use crate::request::RequestBuilder;
 use crate::stats::{RequestCounters, Stats};
-use crate::token::{Account, Minting, Refusal, Shared, Slot, Token};
+use crate::token::{Account, Minting, Refusal, Shared, Slot, Token, introspect, introspection_url};
 use crate::wait::{CallOptions, Wait};
 
 /// Gets tokens and makes requests with them.
@@ -235,12 +235,52 @@ impl Client {
     /// As [`revoke`](Client::revoke), with a timeout and a cancel of its own.
     pub fn revoke_with(&self, options: &CallOptions) -> Result<bool> {
         let wait = self.wait_for_call(options)?;
-        let Some(grant) = &self.0.grant else {
-            let what = "a ready access_token cannot be revoked: there is no credential to ask with";
-            return Err(Error::new(ErrorCode::CredentialUnavailable, Stage::Argument, what)
-                .with_next_step("Give client_id and client_secret instead of access_token."));
-        };
+        let grant = self.grant("a ready access_token cannot be revoked")?;
         self.0.slot.revoke(&self.minting(grant), &wait)
+    }
+
+    /// What the server is asked with, or why what is wanted cannot be.
+    fn grant(&self, cannot: &str) -> Result<&Grant> {
+        self.0.grant.as_ref().ok_or_else(|| {
+            let what = format!("{cannot}: there is no credential to ask with");
+            Error::new(ErrorCode::CredentialUnavailable, Stage::Argument, what)
+                .with_next_step("Give client_id and client_secret instead of access_token.")
+        })
+    }
+
+    /// What the server knows of an access token (RFC 7662): of the given one, or if it is `None` of the current one, which
+    /// is got as [`get_token`](Client::get_token) gets it.
+    ///
+    /// The answer has at least `active`, a boolean; which claims else is the server's business. A token that is not
+    /// active is no error, and nothing follows from it here: some servers say so to clients the token is not for.
+    ///
+    /// Blocks, at most for the client's `timeout`. Fails with `invalid_configuration` without an `introspection_url`, with
+    /// `credential_unavailable` with a ready access token, with `bad_answer` if the answer has no `active`, with the
+    /// errors of getting a token, and with what the server says.
+    pub fn introspect(&self, token: Option<&str>) -> Result<serde_json::Value> {
+        self.introspect_with(token, &CallOptions::default())
+    }
+
+    /// As [`introspect`](Client::introspect), with a timeout and a cancel of its own.
+    pub fn introspect_with(&self, token: Option<&str>, options: &CallOptions) -> Result<serde_json::Value> {
+        let text = self.introspect_text(token, options)?;
+        Ok(serde_json::from_str(&text).expect("it was read as JSON before"))
+    }
+
+    /// As [`introspect_with`](Client::introspect_with), as the JSON text the server wrote, for hosts that have a JSON
+    /// of their own.
+    pub fn introspect_text(&self, token: Option<&str>, options: &CallOptions) -> Result<String> {
+        let wait = self.wait_for_call(options)?;
+        let grant = self.grant("a token cannot be introspected with a ready access_token")?;
+        if token == Some("") {
+            return Err(Error::argument("token must not be empty"));
+        }
+        let url = introspection_url(&grant.settings)?;
+        let introspect = |token| introspect(url, &grant.settings, &self.http(), token, &wait);
+        match token {
+            Some(token) => introspect(token),
+            None => introspect(self.token(&wait)?.as_str()),
+        }
     }
 
     /// Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a

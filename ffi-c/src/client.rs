@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::mem::MaybeUninit;
 
-use svctoken_core::{Client, ClientBuilder, Error, Preset, Result, Token};
+use svctoken_core::{CallOptions, Client, ClientBuilder, Error, Preset, Result, Token};
 
 use crate::boundary::{Out, c_string, call, copy, given, text, value};
 use crate::config::svctoken_config;
@@ -210,6 +210,33 @@ pub extern "C" fn svctoken_client_revoke(
         if let Some(slot) = revoked {
             slot.write(done);
         }
+        Ok(())
+    })
+}
+
+/// Asks the server what it knows of an access token (RFC 7662): of `token`, or if that is NULL of the current one, which is
+/// got as svctoken_client_get_token gets it. Blocks, at most for the timeout. `options` may be NULL.
+///
+/// `*json` is the server's JSON object as it wrote it, NUL-terminated and the caller's, to be freed with
+/// svctoken_string_free. It has at least "active", true or false; which claims else is the server's business. A token
+/// that is not active is no error, and nothing follows from it here: some servers say so to clients the token is not for.
+///
+/// Fails with SVCTOKEN_INVALID_CONFIGURATION without an introspection_url, with SVCTOKEN_CREDENTIAL_UNAVAILABLE with a
+/// ready access token, with SVCTOKEN_BAD_ANSWER if the answer has no "active", with the errors of getting a token, and
+/// with what the server says.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_introspect(
+    client: Option<&svctoken_client>,
+    token: *const c_char,
+    options: Option<&svctoken_options>,
+    json: Option<&mut MaybeUninit<*mut c_char>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let (client, slot) = (&given(client, "client")?.0, given(json, "json")?);
+        let token = (!token.is_null()).then(|| text(token, "token")).transpose()?;
+        let options = options.map_or_else(|| Ok(CallOptions::default()), |options| options.call().cloned())?;
+        slot.write(CString::into_raw(c_string(&client.introspect_text(token, &options)?)));
         Ok(())
     })
 }

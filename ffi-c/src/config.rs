@@ -149,6 +149,15 @@ pub extern "C" fn svctoken_config_set_revocation_url(
     change(config, |config| config.set_text("revocation_url", text))
 }
 
+/// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the preset's.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_introspection_url(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("introspection_url", text))
+}
+
 /// The API: where relative paths go, and the origin that gets the token. Default: the preset's.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_base_url(

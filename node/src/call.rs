@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use napi::bindgen_prelude::{Buffer, Either, Either3, External, FnArgs, Function};
+use napi::bindgen_prelude::{Buffer, Either, Either4, External, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use napi_derive::napi;
@@ -39,6 +39,7 @@ pub(crate) enum Outcome {
     Token(TokenFacts),
     Response(Response),
     Revoked(bool),
+    Introspected(String),
     Done,
 }
 
@@ -50,7 +51,7 @@ enum Message {
     Logged { client: u32, event: EventFacts },
 }
 
-type Told = Either3<TokenFacts, ResponseFacts, bool>;
+type Told = Either4<TokenFacts, ResponseFacts, bool, String>;
 type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>)>;
 type Tell = ThreadsafeFunction<Message, (), Telling, Status, false, true>;
 
@@ -113,7 +114,7 @@ pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Sen
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(
-        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean, event?: EventFacts) => void"
+        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts) => void"
     )]
     tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
@@ -147,9 +148,10 @@ fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
     };
     let outcome = outcome.and_then(|outcome| {
         caught(|| match outcome {
-            Outcome::Token(token) => Ok(Some(Either3::A(token))),
-            Outcome::Response(response) => Ok(Some(Either3::B(facts(response)))),
-            Outcome::Revoked(revoked) => Ok(Some(Either3::C(revoked))),
+            Outcome::Token(token) => Ok(Some(Either4::A(token))),
+            Outcome::Response(response) => Ok(Some(Either4::B(facts(response)))),
+            Outcome::Revoked(revoked) => Ok(Some(Either4::C(revoked))),
+            Outcome::Introspected(json) => Ok(Some(Either4::D(json))),
             Outcome::Done => Ok(None),
         })
     });

@@ -147,14 +147,43 @@ pub(crate) fn revoke(
     cancellable: bool,
 ) -> Either<ErrorFacts, ()> {
     guarded(|| {
-        let began = Instant::now();
         let client = client.client.clone();
-        let timeout = timeout.map(|timeout| duration_of_milliseconds(timeout).unwrap_or(Duration::ZERO));
-        let cancel = Some(calls.0.cancels.token(call, cancellable));
-        let options = CallOptions { timeout, began: Some(began), cancel, interrupt: None };
-        let due = began + timeout.unwrap_or_else(|| client.timeout());
+        let (options, due) = call_options(calls, &client, call, timeout, cancellable);
         calls.0.run(call, due, move || Ok(Outcome::Revoked(client.revoke_with(&options)?)))
     })
+}
+
+/// As the core's `Client::introspect_text`, settled later. `timeout` is in milliseconds.
+#[napi]
+pub(crate) fn introspect(
+    calls: &External<Calls>,
+    client: &External<NativeClient>,
+    call: u32,
+    token: Option<String>,
+    timeout: Option<f64>,
+    cancellable: bool,
+) -> Either<ErrorFacts, ()> {
+    guarded(|| {
+        let client = client.client.clone();
+        let (options, due) = call_options(calls, &client, call, timeout, cancellable);
+        let introspected = move || client.introspect_text(token.as_deref(), &options);
+        calls.0.run(call, due, move || Ok(Outcome::Introspected(introspected()?)))
+    })
+}
+
+/// The options of a call that begins now, and when it is due.
+fn call_options(
+    calls: &External<Calls>,
+    client: &Client,
+    call: u32,
+    timeout: Option<f64>,
+    cancellable: bool,
+) -> (CallOptions, Instant) {
+    let began = Instant::now();
+    let timeout = timeout.map(|timeout| duration_of_milliseconds(timeout).unwrap_or(Duration::ZERO));
+    let cancel = Some(calls.0.cancels.token(call, cancellable));
+    let due = began + timeout.unwrap_or_else(|| client.timeout());
+    (CallOptions { timeout, began: Some(began), cancel, interrupt: None }, due)
 }
 
 /// As the core's `Client::clear_cache`, settled later: a store may be slow.

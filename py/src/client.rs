@@ -134,6 +134,20 @@ impl Client {
         })
     }
 
+    fn _introspect(
+        &self,
+        py: Python<'_>,
+        token: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        cancel: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        boundary(py, || {
+            let token = token.map(|token| convert::text_argument("token", token)).transpose()?;
+            let options = call_options(timeout, cancel)?;
+            waiting(py, |interrupt| self.core.introspect_text(token.as_deref(), &CallOptions { interrupt, ..options }))
+        })
+    }
+
     /// Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a
     /// token, and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed
     /// something at the server.

@@ -16,6 +16,7 @@ impl Identity {
             credential: Credential { client_id, client_secret },
             token_url,
             revocation_url: _,
+            introspection_url: _,
             auth_method,
             auth_encoding,
             scope,

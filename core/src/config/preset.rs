@@ -80,6 +80,7 @@ fn fill_in_keycloak(config: &mut Config, server_url: &str, realm: &str) -> Resul
         let endpoint = |name: &str| format!("{realm_url}/protocol/openid-connect/{name}");
         config.token_url = Some(endpoint("token"));
         config.revocation_url.get_or_insert_with(|| endpoint("revoke"));
+        config.introspection_url.get_or_insert_with(|| endpoint("token/introspect"));
     }
     config.base_url.get_or_insert_with(|| server.origin.to_string());
     Ok(())
@@ -168,6 +169,8 @@ mod tests {
             revocation_url(&settings).as_deref(),
             Some("https://k.example/auth/realms/my%20realm/protocol/openid-connect/revoke")
         );
+        let introspection_url = grant(&settings).introspection_url.as_ref().expect("known").to_string();
+        assert!(introspection_url.ends_with("/my%20realm/protocol/openid-connect/token/introspect"));
         assert_eq!(settings.base_origin.expect("set").to_string(), "https://k.example");
     }
 
@@ -195,6 +198,7 @@ mod tests {
             (plain().token_url("a.example"), "token_url"),
             (plain().token_url("http://a.example/t"), "token_url"),
             (plain().revocation_url("http://a.example/revoke"), "revocation_url"),
+            (plain().introspection_url("http://a.example/introspect"), "introspection_url"),
             (plain().base_url("http://a.example"), "base_url"),
             (plain().base_url("https://a.example/api"), "base_url"),
             (plain().allowed_origins(["https://a@b.example"]), "allowed_origins"),
@@ -240,7 +244,7 @@ mod tests {
         let identities: std::collections::BTreeSet<_> = different.into_iter().map(identity).collect();
         assert_eq!(identities.len(), count);
         let same = plain().timeout(Duration::from_secs(1)).base_url("https://c.example").accept("x/y");
-        let same = same.revocation_url("https://d.example/revoke");
+        let same = same.revocation_url("https://d.example/revoke").introspection_url("https://d.example/introspect");
         assert!(identity(same) == identity(plain()), "what cannot change the token does not split it");
     }
 }

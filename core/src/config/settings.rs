@@ -82,6 +82,7 @@ pub(crate) struct GrantSettings {
     pub(crate) credential: Credential,
     pub(crate) token_url: Url,
     pub(crate) revocation_url: Option<Url>,
+    pub(crate) introspection_url: Option<Url>,
     pub(crate) auth_method: AuthMethod,
     pub(crate) auth_encoding: AuthEncoding,
     pub(crate) scope: Option<String>,
@@ -112,6 +113,7 @@ impl Settings {
             ref access_token,
             token_url: _,
             revocation_url: _,
+            introspection_url: _,
             ref base_url,
             ref allowed_origins,
             auth_method: _,
@@ -210,6 +212,7 @@ impl GrantSettings {
             text.as_deref().map(|text| safe_url(option, text, allow_http)).transpose()
         };
         let revocation_url = endpoint("revocation_url", &config.revocation_url)?;
+        let introspection_url = endpoint("introspection_url", &config.introspection_url)?;
         let auth_method = match config.auth_method.as_deref() {
             None | Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
             Some("client_secret_post") => AuthMethod::ClientSecretPost,
@@ -241,6 +244,7 @@ impl GrantSettings {
             credential,
             token_url,
             revocation_url,
+            introspection_url,
             auth_method,
             auth_encoding,
             scope: not_empty(&config.scope),

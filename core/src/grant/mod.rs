@@ -2,6 +2,7 @@
 //! over bytes, and nothing here touches a socket or a clock.
 
 pub(crate) mod client_authentication;
+pub(crate) mod introspection;
 pub(crate) mod revocation;
 
 use std::time::Duration;
@@ -58,6 +59,7 @@ struct Asked<'a> {
 enum Endpoint {
     Token,
     Revocation,
+    Introspection,
 }
 
 impl Endpoint {
@@ -65,6 +67,7 @@ impl Endpoint {
         match self {
             Endpoint::Token => "the token endpoint",
             Endpoint::Revocation => "the revocation endpoint",
+            Endpoint::Introspection => "the introspection endpoint",
         }
     }
 
@@ -72,6 +75,7 @@ impl Endpoint {
         match self {
             Endpoint::Token => "token_url",
             Endpoint::Revocation => "revocation_url",
+            Endpoint::Introspection => "introspection_url",
         }
     }
 }
@@ -310,6 +314,10 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, asked: &Asked<'_>) -> Op
         ErrorCode::OauthError if answer.redirects_to.is_some() => {
             let option = endpoint.option();
             Some(format!("Give the final address as {option}: a secret does not follow redirects."))
+        }
+        ErrorCode::OauthError if endpoint != Endpoint::Token => {
+            let option = endpoint.option();
+            Some(format!("Read the server's description, and check {option} and auth_method."))
         }
         _ => None,
     }

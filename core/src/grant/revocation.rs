@@ -39,9 +39,6 @@ pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings, to
         ErrorCode::OauthError if unsupported => {
             error.with_next_step("This server does not revoke access tokens: leave them to their end.")
         }
-        ErrorCode::OauthError if answer.status != 404 && answer.redirects_to.is_none() => {
-            error.with_next_step("Read the server's description, and check revocation_url and auth_method.")
-        }
         _ => error,
     };
     // By RFC 7009 section 2.2.1 a 503 says that the token is still there; what breaks otherwise may break after the work.

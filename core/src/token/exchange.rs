@@ -6,7 +6,7 @@ use crate::clock;
 use crate::config::settings::GrantSettings;
 use crate::config::url::Url;
 use crate::error::{Error, Result};
-use crate::grant::{TokenAnswer, TokenRequest};
+use crate::grant::{TokenAnswer, TokenRequest, introspection};
 use crate::http::{Answer, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
 use crate::wait::Wait;
 
@@ -38,6 +38,27 @@ pub(crate) fn as_read(answer: &Answer) -> TokenAnswer<'_> {
             .flatten(),
         clock_ahead: date(&answer.headers).map(|date| seconds_after(date, clock::wall())),
     }
+}
+
+/// Where tokens are introspected.
+pub(crate) fn introspection_url(settings: &GrantSettings) -> Result<&Url> {
+    settings.introspection_url.as_ref().ok_or_else(|| {
+        Error::configuration("there is no introspection_url, so no token can be introspected")
+            .with_next_step("Give introspection_url, or use a preset that knows it: keycloak.")
+    })
+}
+
+/// What the server knows of a token, as its JSON text.
+pub(crate) fn introspect(
+    url: &Url,
+    settings: &GrantSettings,
+    http: &HttpClient,
+    token: &str,
+    wait: &Wait,
+) -> Result<String> {
+    let answer = send(&introspection::request(settings, token), url, settings, http, wait);
+    let text = answer.and_then(|answer| introspection::read_answer(&as_read(&answer), settings, token));
+    text.map_err(|error| error.while_doing(&format!("introspecting a token at {}", url.origin)))
 }
 
 fn headers(settings: &GrantSettings, request: &TokenRequest) -> Result<HeaderMap> {

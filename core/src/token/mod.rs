@@ -40,6 +40,7 @@ use crate::token::shared::InHand;
 use crate::wait::{Stop, Wait};
 
 pub(crate) use account::Account;
+pub(crate) use exchange::{introspect, introspection_url};
 pub(crate) use flight::Minting;
 pub(crate) use shared::Shared;
 

@@ -25,6 +25,7 @@ class Options(TypedDict, total=False):
     access_token: str | None
     token_url: str | None
     revocation_url: str | None
+    introspection_url: str | None
     base_url: str | None
     allowed_origins: Iterable[str] | None
     auth_method: str | None

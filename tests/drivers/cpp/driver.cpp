@@ -179,6 +179,7 @@ void set_option(Config &config, const string &key, const string &value) {
         {"access_token", text(&Config::access_token)},
         {"token_url", text(&Config::token_url)},
         {"revocation_url", text(&Config::revocation_url)},
+        {"introspection_url", text(&Config::introspection_url)},
         {"base_url", text(&Config::base_url)},
         {"allowed_origins", text(&Config::allowed_origin)},
         {"auth_method", text(&Config::auth_method)},
@@ -289,15 +290,21 @@ string timed(const std::function<Answer()> &call) {
     }
 }
 
-svctoken::Options call_options(Fields &fields, const svctoken::CancelToken &cancel) {
+struct Given {
+    svctoken::Options options;
+    std::optional<string> token;
+};
+
+Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
     svctoken::Options options;
     options.cancel(cancel);
-    std::optional<string> body, content_type;
+    std::optional<string> body, content_type, token;
     while (const auto field = fields.pair()) {
         const auto &[key, value] = *field;
         if (const auto parameter = after(key, "query.")) options.query(*parameter, value);
         else if (const auto header = after(key, "header.")) options.header(*header, value);
         else if (key == "timeout") options.timeout(milliseconds(number(value)));
+        else if (key == "token") token = value;
         else if (key == "accept") options.accept(value);
         else if (key == "max_response_bytes") options.max_response_bytes(count(value));
         else if (key == "json") options.json(value);
@@ -307,7 +314,7 @@ svctoken::Options call_options(Fields &fields, const svctoken::CancelToken &canc
     }
     if (content_type) options.body(body.value_or(""), *content_type);
     else if (body) options.body(*body);
-    return options;
+    return {options, token};
 }
 
 Answer get_token(const svctoken::Client &client, const svctoken::Options &options) {
@@ -323,6 +330,11 @@ Answer get_token_info(const svctoken::Client &client, const svctoken::Options &o
 
 Answer revoke(const svctoken::Client &client, const svctoken::Options &options) {
     return Answer().add("result", client.revoke(options) ? "true" : "false");
+}
+
+Answer introspect(const svctoken::Client &client, const Given &given) {
+    const string json = given.token ? client.introspect(*given.token, given.options) : client.introspect(given.options);
+    return Answer().add("body", json);
 }
 
 Answer request(const svctoken::Client &client, const string &method, const string &url,
@@ -354,7 +366,7 @@ public:
             journals_[id] = journal;
             return Answer().line();
         }
-        static const std::set<string> calls = {"get_token", "get_token_info", "revoke", "request"};
+        static const std::set<string> calls = {"get_token", "get_token_info", "introspect", "revoke", "request"};
         if (calls.count(command) != 0) return start(command, fields);
         if (command == "wait") {
             const auto call = find(calls_, fields.word(), "call");
@@ -409,11 +421,13 @@ private:
         const bool is_request = command == "request";
         const string method = is_request ? fields.word() : "", url = is_request ? fields.word() : "";
         Call call;
-        const svctoken::Options options = call_options(fields, call.cancel);
-        const auto run = [&client, command, method, url, options] {
+        const Given given = call_options(fields, call.cancel);
+        const auto run = [&client, command, method, url, given] {
             return timed([&] {
+                const svctoken::Options &options = given.options;
                 if (command == "get_token") return get_token(client, options);
                 if (command == "get_token_info") return get_token_info(client, options);
+                if (command == "introspect") return introspect(client, given);
                 if (command == "revoke") return revoke(client, options);
                 return request(client, method, url, options);
             });

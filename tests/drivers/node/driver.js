@@ -59,6 +59,12 @@ const commands = {
   revoke: (fields) => startCall(fields, async (client, signal, given) => {
     return [['result', await client.revoke({ ...callOptions(given), signal })]]
   }),
+  introspect: (fields) => startCall(fields, async (client, signal, given) => {
+    const { token, ...options } = callOptions(given)
+    const answer = await client.introspect(token, { ...options, signal })
+    show(answer)
+    return [['body', JSON.stringify(answer)]]
+  }),
   request: (fields) => startCall(fields, async (client, signal, [method, url, ...given]) => {
     const response = await client.request(text(method), text(url), { ...requestOptions(given), signal })
     show(response)
@@ -149,7 +155,7 @@ function ofType(type, value) {
 
 function callOptions(fields) {
   const options = {}
-  for (const [key, value] of fields.map(pair)) options[camelCase(key)] = Number(text(value))
+  for (const [key, value] of fields.map(pair)) options[camelCase(key)] = key === 'token' ? text(value) : Number(text(value))
   return options
 }
 

@@ -170,6 +170,12 @@ def revoke_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tu
     return [("result", str(client.revoke(**arguments)).lower())]
 
 
+def introspect_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    answer = client.introspect(**arguments)
+    show(answer)
+    return [("body", json.dumps(answer))]
+
+
 def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
     response = client.request(**arguments)
     show(response)
@@ -186,6 +192,7 @@ def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[t
 RESULTS = {
     "get_token": token_result,
     "get_token_info": info_result,
+    "introspect": introspect_result,
     "revoke": revoke_result,
     "request": request_result,
 }

@@ -114,6 +114,7 @@ pub struct Expect {
 const TOKEN_FIELDS: &[&str] = &["token", "elapsed_ms"];
 const TOKEN_INFO_FIELDS: &[&str] = &["token", "token_type", "scope", "expires_in_ms", "elapsed_ms"];
 const REVOKE_FIELDS: &[&str] = &["result", "elapsed_ms"];
+const INTROSPECT_FIELDS: &[&str] = &["body", "json", "elapsed_ms"];
 const REQUEST_FIELDS: &[&str] = &["status", "attempts", "body", "json", "headers", "elapsed_ms"];
 const ERROR_FIELDS: &[&str] =
     &["message", "stage", "status", "oauth_error", "oauth_error_description", "retry_after_ms", "class", "elapsed_ms"];
@@ -214,6 +215,7 @@ fn action(value: Value) -> Result<Action, String> {
         "get_token" => call(&mut fields, verb, TOKEN_FIELDS)?,
         "get_token_info" => call(&mut fields, verb, TOKEN_INFO_FIELDS)?,
         "revoke" => call(&mut fields, verb, REVOKE_FIELDS)?,
+        "introspect" => call(&mut fields, verb, INTROSPECT_FIELDS)?,
         "request" => call(&mut fields, verb, REQUEST_FIELDS)?,
         "wait" => Action::Wait {
             call: fields.text(verb)?,

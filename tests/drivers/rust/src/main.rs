@@ -63,12 +63,13 @@ impl Driver {
                     Err(error) => Answer::error(&error),
                 })
             }
-            "get_token" | "get_token_info" | "revoke" | "request" => {
+            "get_token" | "get_token_info" | "introspect" | "revoke" | "request" => {
                 let id = fields.word()?;
                 let client = self.client(&fields.word()?)?.clone();
                 let call = match command.as_str() {
                     "get_token" => call::get_token(client, fields)?,
                     "get_token_info" => call::get_token_info(client, fields)?,
+                    "introspect" => call::introspect(client, fields)?,
                     "revoke" => call::revoke(client, fields)?,
                     _ => call::request(client, fields)?,
                 };

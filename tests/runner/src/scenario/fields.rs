@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 21] = [
     "client",
     "get_token",
     "get_token_info",
     "revoke",
+    "introspect",
     "request",
     "wait",
     "cancel",

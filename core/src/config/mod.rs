@@ -232,6 +232,8 @@ options! {
     client_secret_file: Text, "none", "A file that holds the client secret, read when the client is made; one line break at its end is left out.";
     access_token: Secret, "none", "An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.";
     token_url: Text, "the preset's", "The token endpoint (RFC 6749 section 3.2).";
+    revocation_url: Text, "the preset's", "The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too.";
+    introspection_url: Text, "the preset's", "The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too.";
     base_url: Text, "the preset's", "The API: where relative paths go, and the origin that gets the token.";
     allowed_origins: List, "none", "Further origins that may get the token.";
     auth_method: Text, "client_secret_basic", "How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section 2.3.1).";

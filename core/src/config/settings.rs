@@ -83,6 +83,8 @@ pub(crate) enum TokenSource {
 pub(crate) struct GrantSettings {
     pub(crate) credential: Credential,
     pub(crate) token_url: Url,
+    pub(crate) revocation_url: Option<Url>,
+    pub(crate) introspection_url: Option<Url>,
     pub(crate) auth_method: AuthMethod,
     pub(crate) auth_encoding: AuthEncoding,
     pub(crate) scope: Option<String>,
@@ -112,6 +114,8 @@ impl Settings {
             client_secret_file: _,
             ref access_token,
             token_url: _,
+            revocation_url: _,
+            introspection_url: _,
             ref base_url,
             ref allowed_origins,
             auth_method: _,
@@ -223,7 +227,14 @@ impl GrantSettings {
             return Err(Error::configuration("token_url is missing or empty")
                 .with_next_step("Give token_url, or use a preset that knows it: atlas or keycloak."));
         }
-        let token_url = safe_url("token_url", token_url, config.allow_http.unwrap_or(false))?;
+        let allow_http = config.allow_http.unwrap_or(false);
+        let token_url = safe_url("token_url", token_url, allow_http)?;
+        // The secret goes there too.
+        let endpoint = |option: &str, text: &Option<String>| {
+            text.as_deref().map(|text| safe_url(option, text, allow_http)).transpose()
+        };
+        let revocation_url = endpoint("revocation_url", &config.revocation_url)?;
+        let introspection_url = endpoint("introspection_url", &config.introspection_url)?;
         let auth_method = match config.auth_method.as_deref() {
             None | Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
             Some("client_secret_post") => AuthMethod::ClientSecretPost,
@@ -254,6 +265,8 @@ impl GrantSettings {
         Ok(GrantSettings {
             credential,
             token_url,
+            revocation_url,
+            introspection_url,
             auth_method,
             auth_encoding,
             scope: not_empty(&config.scope),

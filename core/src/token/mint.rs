@@ -1,25 +1,22 @@
-//! One flight's work: token requests until a token, an end of patience, or a reason to give up. The only place where
-//! credential, grant and http meet.
+//! One flight's work: token requests until a token, an end of patience, or a reason to give up.
 
 use std::cmp::min;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::clock::{self, BootTime};
 use crate::config::settings::GrantSettings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Stage};
-use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenRequest};
-use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
+use crate::grant::{self, Failure, FailureClass, Granted, TokenRequest};
+use crate::http::HttpClient;
 use crate::log::Reason;
 use crate::stats::TokenCounters;
+use crate::token::exchange::{as_read, send};
 use crate::token::governor::{NotYet, Remembered};
 use crate::token::record::Found;
 use crate::token::shared::{InHand, Turn};
 use crate::token::{LOOK_AGAIN, Minting, governor};
 use crate::wait::Wait;
-
-/// Larger answers are no token answers.
-const LARGEST_ANSWER: u64 = 1024 * 1024;
 
 /// What came of a flight that did not fail.
 pub(crate) enum Minted {
@@ -145,43 +142,10 @@ fn in_context(failure: Failure, settings: &GrantSettings, attempts: u32) -> Fail
 
 fn attempt(settings: &GrantSettings, http: &HttpClient, counters: &TokenCounters) -> Result<Granted, Failure> {
     let request = TokenRequest::build(settings);
-    let outgoing = Outgoing {
-        method: Method::POST,
-        url: &settings.token_url,
-        headers: headers(settings, &request).map_err(|error| Failure { class: FailureClass::Wrong, error })?,
-        body: Some(request.body.reveal().as_bytes()),
-    };
-    counters.token_request();
     let wait = Wait::of("token_timeout", settings.token_timeout);
-    let answer = http.send(&outgoing, &wait, LARGEST_ANSWER).map_err(failure_of_network)?;
-    let read = TokenAnswer {
-        status: answer.status,
-        body: &answer.body,
-        retry_after: retry_after(&answer.headers),
-        redirects_to: (300..400)
-            .contains(&answer.status)
-            .then(|| answer.headers.get("location").and_then(|location| location.to_str().ok()))
-            .flatten(),
-        clock_ahead: date(&answer.headers).map(|date| seconds_after(date, clock::wall())),
-    };
-    grant::read_answer(&read, settings)
-}
-
-fn headers(settings: &GrantSettings, request: &TokenRequest) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::new();
-    headers.insert("accept", HeaderValue::from_static("application/json"));
-    headers.insert("cache-control", HeaderValue::from_static("no-cache"));
-    headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-    let text = |option: &str, text: &str| {
-        HeaderValue::from_str(text).map_err(|_| Error::configuration(format!("{option} cannot stand in a header")))
-    };
-    headers.insert("user-agent", text("user_agent", &settings.user_agent)?);
-    if let Some(authorization) = &request.authorization {
-        let mut value = text("client_secret", authorization.reveal())?;
-        value.set_sensitive(true);
-        headers.insert("authorization", value);
-    }
-    Ok(headers)
+    counters.token_request();
+    let answer = send(&request, &settings.token_url, settings, http, &wait).map_err(failure_of_network)?;
+    grant::read_answer(&as_read(&answer), settings)
 }
 
 /// What the network did to a token request: nearly all of it may go away by itself.
@@ -196,9 +160,4 @@ fn failure_of_network(error: Error) -> Failure {
         _ => FailureClass::Transient,
     };
     Failure { class, error }
-}
-
-fn seconds_after(later: SystemTime, earlier: SystemTime) -> i64 {
-    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    later.duration_since(earlier).map_or_else(|before| -seconds(before.duration()), seconds)
 }

@@ -299,6 +299,17 @@ public:
         svctoken_options_set_max_response_bytes(options_.get(), count);
         return *this;
     }
+    // How often the request is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no
+    // retry. Default: the client's.
+    Options &max_attempts(std::uint64_t count) {
+        svctoken_options_set_max_attempts(options_.get(), count);
+        return *this;
+    }
+    // Says that to send this POST or PATCH twice is as good as once, so that it may be tried again after it has left.
+    Options &idempotent(bool idempotent = true) {
+        svctoken_options_set_idempotent(options_.get(), idempotent);
+        return *this;
+    }
     // Adds a query parameter, form-encoded, after those there are.
     Options &query(const std::string &name, const std::string &value) {
         svctoken_options_add_query(options_.get(), detail::c_text(name), detail::c_text(value));
@@ -355,9 +366,9 @@ public:
         }
         return headers;
     }
-    // How often the request was sent.
+    // How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected.
     unsigned attempts() const noexcept { return svctoken_response_attempts(response_.get()); }
-    // The URL asked, with its query.
+    // The URL that answered, with its query: where the last redirect led, if any was followed.
     std::string url() const { return svctoken_response_url(response_.get()); }
     // Throws SVCTOKEN_HTTP_STATUS for a status of 400 or above, with what the body says of it.
     void raise_for_status() const {

@@ -149,6 +149,8 @@ export interface RequestFacts {
   /** In milliseconds. */
   timeout?: number
   maxResponseBytes?: number
+  maxAttempts?: number
+  idempotent?: boolean
 }
 
 /** An answer of the API. */

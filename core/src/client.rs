@@ -331,12 +331,8 @@ impl Client {
         &self.0.log
     }
 
-    pub(crate) fn count_request(&self) {
-        self.0.counters.request();
-    }
-
-    pub(crate) fn count_resend(&self) {
-        self.0.counters.resend();
+    pub(crate) fn counters(&self) -> &RequestCounters {
+        &self.0.counters
     }
 }
 

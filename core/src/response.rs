@@ -32,12 +32,12 @@ impl Response {
         (200..300).contains(&self.answer.status)
     }
 
-    /// How often the request was sent.
+    /// How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The URL asked, with its query.
+    /// The URL that answered, with its query: where the last redirect led, if any was followed.
     pub fn url(&self) -> &str {
         &self.url
     }

@@ -21,6 +21,8 @@ pub struct svctoken_options {
     body: Option<Vec<u8>>,
     content_type: Option<String>,
     max_response_bytes: Option<u64>,
+    max_attempts: Option<u64>,
+    idempotent: bool,
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     first_error: Option<Error>,
@@ -59,7 +61,10 @@ impl svctoken_options {
         if let Some(limit) = self.max_response_bytes {
             request = request.max_response_bytes(limit);
         }
-        Ok(request)
+        if let Some(count) = self.max_attempts {
+            request = request.max_attempts(count);
+        }
+        Ok(request.idempotent(self.idempotent))
     }
 }
 
@@ -159,6 +164,32 @@ pub extern "C" fn svctoken_options_set_max_response_bytes(
 ) -> svctoken_code {
     change(options, |options| {
         options.max_response_bytes = Some(count);
+        Ok(())
+    })
+}
+
+/// How often the request is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no
+/// retry. Default: the client's.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_options_set_max_attempts(
+    options: Option<&mut svctoken_options>,
+    count: u64,
+) -> svctoken_code {
+    change(options, |options| {
+        options.max_attempts = Some(count);
+        Ok(())
+    })
+}
+
+/// Says that to send this POST or PATCH twice is as good as once, so that it may be tried again after it has left. An
+/// Idempotency-Key header says the same. GET, HEAD, PUT, DELETE and OPTIONS are so by themselves. Default: false.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_options_set_idempotent(
+    options: Option<&mut svctoken_options>,
+    idempotent: bool,
+) -> svctoken_code {
+    change(options, |options| {
+        options.idempotent = idempotent;
         Ok(())
     })
 }

@@ -90,13 +90,14 @@ pub extern "C" fn svctoken_response_header_at(
     })
 }
 
-/// How often the request was sent; 0 for NULL.
+/// How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected. 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_response_attempts(response: Option<&svctoken_response>) -> u32 {
     value(0, || response.map_or(0, |response| response.response.attempts()))
 }
 
-/// The URL asked, with its query, NUL-terminated. NULL for NULL.
+/// The URL that answered, with its query, NUL-terminated: where the last redirect led, if any was followed. NULL for
+/// NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_response_url(response: Option<&svctoken_response>) -> *const c_char {
     value(null(), || response.map_or(null(), |response| response.url.as_ptr()))

@@ -26,6 +26,8 @@ pub(crate) struct RequestFacts {
     /// In milliseconds.
     pub timeout: Option<f64>,
     pub max_response_bytes: Option<f64>,
+    pub max_attempts: Option<f64>,
+    pub idempotent: Option<bool>,
 }
 
 /// A request that owns what it sends, to be sent on another thread.
@@ -39,6 +41,8 @@ struct Sending {
     accept: Option<String>,
     timeout: Option<Duration>,
     max_response_bytes: Option<u64>,
+    max_attempts: Option<u64>,
+    idempotent: bool,
 }
 
 /// Starts a request, which is settled later.
@@ -75,6 +79,8 @@ impl From<RequestFacts> for Sending {
             accept: request.accept,
             timeout: request.timeout.map(|timeout| duration_of_milliseconds(timeout).unwrap_or(Duration::ZERO)),
             max_response_bytes: request.max_response_bytes.map(|bytes| bytes as u64),
+            max_attempts: request.max_attempts.map(|count| count as u64),
+            idempotent: request.idempotent.unwrap_or_default(),
         }
     }
 }
@@ -104,6 +110,9 @@ impl Sending {
         if let Some(bytes) = self.max_response_bytes {
             request = request.max_response_bytes(bytes);
         }
-        Ok(request.send()?)
+        if let Some(count) = self.max_attempts {
+            request = request.max_attempts(count);
+        }
+        Ok(request.idempotent(self.idempotent).send()?)
     }
 }

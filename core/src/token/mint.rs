@@ -123,7 +123,7 @@ fn attempt(settings: &GrantSettings, http: &HttpClient, counters: &TokenCounters
     };
     counters.token_request();
     let wait = Wait::of("token_timeout", settings.token_timeout);
-    let answer = http.send(&outgoing, &wait, LARGEST_ANSWER).map_err(failure_of_network)?;
+    let answer = http.send(&outgoing, &wait, LARGEST_ANSWER).map_err(|broken| failure_of_network(broken.error))?;
     let read = TokenAnswer {
         status: answer.status,
         body: &answer.body,

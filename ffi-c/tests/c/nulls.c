@@ -101,6 +101,8 @@ static void call_options(const svctoken_client *client) {
     REFUSED(svctoken_options_set_accept(NULL, "text"));
     REFUSED(svctoken_options_set_body(NULL, "text", 4, "text/plain"));
     REFUSED(svctoken_options_set_max_response_bytes(NULL, 1));
+    REFUSED(svctoken_options_set_max_attempts(NULL, 1));
+    REFUSED(svctoken_options_set_idempotent(NULL, true));
     REFUSED(svctoken_options_add_query(NULL, "name", "value"));
     REFUSED(svctoken_options_add_header(NULL, "name", "value"));
     svctoken_cancel_free(cancel);

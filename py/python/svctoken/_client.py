@@ -87,6 +87,8 @@ class Client(_native.Client):
         accept: str | None = None,
         timeout: Seconds | None = None,
         max_response_bytes: int | None = None,
+        max_attempts: int | None = None,
+        idempotent: bool | None = None,
         cancel: _native.CancelToken | None = None,
     ) -> Response:
         """A request with the token, its answer read whole. Any HTTP status is an answer.
@@ -96,7 +98,15 @@ class Client(_native.Client):
         str as UTF-8; None is no body. ``timeout`` is the whole call, in seconds or as a timedelta, and
         ``max_response_bytes`` the largest body of the answer; None is the client's, 60 s and 64 MiB unless set.
 
-        Raises :class:`InvalidArgumentError` or :class:`OriginRefusedError` before any network, and :class:`Error`.
+        Failed connections and answers of 429 are tried again, and so are 408, 502, 503, 504 and broken connections
+        where that cannot do the request's work twice: for GET, HEAD, PUT, DELETE and OPTIONS, and for a POST or PATCH
+        with ``idempotent=True`` or an Idempotency-Key header. ``max_attempts`` is how often in all, 1 to 10; None is
+        the client's, 3 unless set. Redirects are followed: 301, 302 and 303 for GET and HEAD, 307 and 308 for every
+        method, at most 5; to another origin for GET and HEAD without a body only, and without the token or any header
+        but Accept, Range and User-Agent.
+
+        Raises :class:`InvalidArgumentError` or :class:`OriginRefusedError` before any network,
+        :class:`RedirectRefusedError` where a redirect leads where it may not, and :class:`Error`.
         """
         if json is not None:
             if data is not None:
@@ -112,6 +122,8 @@ class Client(_native.Client):
             "accept": accept,
             "timeout": timeout,
             "max_response_bytes": max_response_bytes,
+            "max_attempts": max_attempts,
+            "idempotent": idempotent,
             "cancel": cancel,
         }
         return Response(self._send(method, url, body, arguments))

@@ -62,12 +62,12 @@ class Response:
 
     @property
     def url(self) -> str:
-        """The URL asked, with its query."""
+        """The URL that answered, with its query: where the last redirect led, if any was followed."""
         return self._native.url
 
     @property
     def attempts(self) -> int:
-        """How often the request was sent."""
+        """How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected."""
         return self._native.attempts
 
     @cached_property

@@ -376,6 +376,7 @@ static void request(call *c) {
     append(&c->answer, "ok", 2);
     add_number(&c->answer, "status", svctoken_response_status(response));
     add_number(&c->answer, "attempts", svctoken_response_attempts(response));
+    add_text(&c->answer, "url", svctoken_response_url(response));
     add_bytes(&c->answer, "body", svctoken_response_body(response), svctoken_response_body_len(response));
     svctoken_error *error_of_status = NULL;
     if (svctoken_response_check(response, &error_of_status) != SVCTOKEN_OK) {
@@ -427,8 +428,14 @@ static const char *set_call_option(svctoken_options *options, body *sent, const 
     else if (strcmp(p->key, "accept") == 0) svctoken_options_set_accept(options, p->value);
     else if ((name = after(p->key, "query.")) != NULL) svctoken_options_add_query(options, name, p->value);
     else if ((name = after(p->key, "header.")) != NULL) svctoken_options_add_header(options, name, p->value);
+    else if (strcmp(p->key, "idempotent") == 0) {
+        svctoken_options_set_idempotent(options, strcmp(p->value, "true") == 0);
+    }
     else if (!read_number(p->value, &number)) return NOT_EXPRESSIBLE;
     else if (strcmp(p->key, "timeout") == 0) svctoken_options_set_timeout(options, number);
+    else if (strcmp(p->key, "max_attempts") == 0 && number >= 0) {
+        svctoken_options_set_max_attempts(options, (uint64_t)number);
+    }
     else if (strcmp(p->key, "max_response_bytes") == 0 && number >= 0) {
         svctoken_options_set_max_response_bytes(options, (uint64_t)number);
     } else {

@@ -297,6 +297,8 @@ svctoken::Options call_options(Fields &fields, const svctoken::CancelToken &canc
         else if (const auto header = after(key, "header.")) options.header(*header, value);
         else if (key == "timeout") options.timeout(milliseconds(number(value)));
         else if (key == "accept") options.accept(value);
+        else if (key == "max_attempts") options.max_attempts(count(value));
+        else if (key == "idempotent") options.idempotent(value == "true");
         else if (key == "max_response_bytes") options.max_response_bytes(count(value));
         else if (key == "json") options.json(value);
         else if (key == "body") body = value;
@@ -329,7 +331,7 @@ Answer request(const svctoken::Client &client, const string &method, const strin
     }
     Answer answer;
     answer.add_number("status", response.status()).add_number("attempts", response.attempts());
-    answer.add("body", response.text());
+    answer.add("url", response.url()).add("body", response.text());
     for (const auto &[name, value] : response.headers()) answer.add("header." + name, value);
     return answer;
 }

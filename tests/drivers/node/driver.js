@@ -60,7 +60,9 @@ const commands = {
     const response = await client.request(text(method), text(url), { ...requestOptions(given), signal })
     show(response)
     show(await response.error())
-    const answer = [['status', response.status], ['attempts', response.attempts], ['body', await response.bytes()]]
+    const answer = [
+      ['status', response.status], ['attempts', response.attempts], ['url', response.url], ['body', await response.bytes()],
+    ]
     // Headers hands out bytes as Latin-1.
     const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
     return [...answer, ...headers]
@@ -154,6 +156,7 @@ function requestOptions(fields) {
     else if (key === 'json') options.json = JSON.parse(text(value))
     else if (key === 'body') options.body = value
     else if (NUMBERS.includes(key)) options[camelCase(key)] = Number(text(value))
+    else if (key === 'idempotent') options.idempotent = text(value) === 'true'
     else options[camelCase(key)] = text(value)
   }
   return options

@@ -19,7 +19,7 @@ Fields = list[tuple[str, str]]
 
 SAFE = "~:/?,;@$*()! "
 TIMES = {"timeout", "connect_timeout", "token_timeout"}
-FLAGS = {"allow_http"}
+FLAGS = {"allow_http", "idempotent"}
 COUNTS = {"max_attempts", "mint_budget", "max_response_bytes"}
 LISTS = {"allowed_origins", "resource"}
 LOUD = "SVCTOKEN_DRIVER_LOUD" in os.environ
@@ -174,6 +174,7 @@ def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[t
     return [
         ("status", response.status_code),
         ("attempts", response.attempts),
+        ("url", response.url),
         ("body", response.content),
         *headers,
     ]

@@ -91,6 +91,7 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
         let answer = Answer::ok()
             .with("status", response.status())
             .with("attempts", response.attempts())
+            .with("url", response.url())
             .with_bytes("body", response.body());
         Ok(response.headers().fold(answer, |answer, (name, value)| answer.with(&format!("header.{name}"), value)))
     }))
@@ -101,6 +102,8 @@ enum Part {
     Timeout(Duration),
     Accept(String),
     MaxResponseBytes(u64),
+    MaxAttempts(u64),
+    Idempotent(bool),
     Json(serde_json::Value),
     Body(Vec<u8>),
     ContentType(String),
@@ -118,6 +121,8 @@ impl Part {
             ("timeout", _) => Self::Timeout(milliseconds(&value)?),
             ("accept", _) => Self::Accept(value),
             ("max_response_bytes", _) => Self::MaxResponseBytes(number(&value)?),
+            ("max_attempts", _) => Self::MaxAttempts(number(&value)?),
+            ("idempotent", _) => Self::Idempotent(value == "true"),
             ("json", _) => Self::Json(serde_json::from_str(&value).map_err(|error| Broken(error.to_string()))?),
             ("content_type", _) => Self::ContentType(value),
             (_, Some(("query", name))) => Self::Query(name.to_owned(), value),
@@ -131,6 +136,8 @@ impl Part {
             Self::Timeout(timeout) => request.timeout(timeout),
             Self::Accept(accept) => request.accept(accept),
             Self::MaxResponseBytes(limit) => request.max_response_bytes(limit),
+            Self::MaxAttempts(count) => request.max_attempts(count),
+            Self::Idempotent(idempotent) => request.idempotent(idempotent),
             Self::Json(value) => request.json(&value),
             Self::Body(bytes) => request.body(bytes),
             Self::ContentType(name) => request.content_type(name),

@@ -402,6 +402,10 @@ svctoken_code svctoken_options_set_idempotent(svctoken_options *options, bool id
 // Adds a query parameter, form-encoded, after those there are.
 svctoken_code svctoken_options_add_query(svctoken_options *options, const char *name, const char *value);
 
+// Adds a field to a form body (application/x-www-form-urlencoded), after those there are. Not beside
+// svctoken_options_set_body.
+svctoken_code svctoken_options_add_form(svctoken_options *options, const char *name, const char *value);
+
 // Adds a header. One of the same name that the client sends by default is replaced; one of these options is joined.
 svctoken_code svctoken_options_add_header(svctoken_options *options, const char *name, const char *value);
 
@@ -524,6 +528,16 @@ const char *svctoken_response_body(const svctoken_response *response);
 
 // The body's length in bytes; 0 for NULL.
 size_t svctoken_response_body_len(const svctoken_response *response);
+
+// The body as text: in UTF-8, whatever charset the answer's Content-Type names. Known are UTF-8, which is also taken
+// where none is named, and ISO 8859-1 and windows-1252, which are read as the latter.
+//
+// Fails with SVCTOKEN_BAD_ANSWER if the body is no such text. `*text` is NUL-terminated and borrowed; `*length`, where
+// `length` is not NULL, becomes its bytes without that NUL, as the text may hold others.
+svctoken_code svctoken_response_text(const svctoken_response *response,
+                                     const char **text,
+                                     size_t *length,
+                                     svctoken_error **error);
 
 // The value of the first header of that name, without regard to case; NULL if there is none. NUL-terminated; bytes
 // that are not UTF-8 are replaced by U+FFFD.

@@ -315,6 +315,11 @@ public:
         svctoken_options_add_query(options_.get(), detail::c_text(name), detail::c_text(value));
         return *this;
     }
+    // Adds a field to a form body, application/x-www-form-urlencoded, after those there are. Not beside body or json.
+    Options &form(const std::string &name, const std::string &value) {
+        svctoken_options_add_form(options_.get(), detail::c_text(name), detail::c_text(value));
+        return *this;
+    }
     // Adds a header. One of the same name that the client sends by default is replaced; one of these is joined.
     Options &header(const std::string &name, const std::string &value) {
         svctoken_options_add_header(options_.get(), detail::c_text(name), detail::c_text(value));
@@ -350,8 +355,14 @@ public:
     std::string_view body() const noexcept {
         return {svctoken_response_body(response_.get()), svctoken_response_body_len(response_.get())};
     }
-    // A copy of the body's bytes, whatever they are.
-    std::string text() const { return std::string(body()); }
+    // The body as UTF-8, whatever charset the answer's Content-Type names; throws SVCTOKEN_BAD_ANSWER if it is no text.
+    std::string text() const {
+        detail::Check check;
+        const char *text = nullptr;
+        std::size_t length = 0;
+        check(svctoken_response_text(response_.get(), &text, &length, check));
+        return std::string(text, length);
+    }
     // The first header of that name, without regard to case.
     std::optional<std::string> header(const std::string &name) const {
         return detail::optional_text(svctoken_response_header(response_.get(), detail::c_text(name)));

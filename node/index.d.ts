@@ -109,8 +109,10 @@ export interface RequestOptions extends CallOptions {
   query?: MorePairs | null
   /** Replace the client's headers of the same name. The header fields that are svctoken's own to set are refused. */
   headers?: MorePairs | null
-  /** The body as a value, written by `JSON.stringify`. Not beside `body`. */
+  /** The body as a value, written by `JSON.stringify`. Not beside `body` or `form`. */
   json?: unknown
+  /** The body as a form, `application/x-www-form-urlencoded`. Not beside `body` or `json`. */
+  form?: MorePairs | null
   /** The body; bytes are copied before the call returns. A URLSearchParams brings its Content-Type. Default: none. */
   body?: string | ArrayBufferView | ArrayBuffer | URLSearchParams | null
   /** The body's Content-Type. Default: that of `json` or of a URLSearchParams, else none is sent. */
@@ -231,7 +233,10 @@ export class Response {
   readonly url: string
   /** How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected. */
   readonly attempts: number
-  /** The body as text; bytes that are not UTF-8 are replaced. */
+  /**
+   * The body as text, in the charset of its Content-Type or else UTF-8; bytes that are none in it are replaced. Rejects
+   * with `SVCTOKEN_BAD_ANSWER` if Node.js does not know the charset.
+   */
   text(): Promise<string>
   /** The body as JSON. Rejects with `SVCTOKEN_BAD_ANSWER` if it is not. */
   json(): Promise<any>

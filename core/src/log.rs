@@ -225,6 +225,16 @@ impl Log {
         });
     }
 
+    pub(crate) fn api_deprecated(&self, path: &str, deprecation: Option<&str>, sunset: Option<&str>) {
+        self.emit(Severity::Warning, "api_deprecated", || {
+            let until = sunset.map(|sunset| format!(" and may end on {sunset}")).unwrap_or_default();
+            let known = [("deprecation", deprecation), ("sunset", sunset)];
+            let known = known.into_iter().filter_map(|(name, text)| Some((name, text?.to_string())));
+            let fields = std::iter::once(("path", path.to_string())).chain(known).collect();
+            (format!("the API says that {path}, in the version asked for, is deprecated{until}"), fields)
+        });
+    }
+
     fn emit(
         &self,
         severity: Severity,

@@ -25,6 +25,7 @@ pub struct svctoken_options {
     idempotent: bool,
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
+    form: Vec<(String, String)>,
     first_error: Option<Error>,
 }
 
@@ -42,6 +43,9 @@ impl svctoken_options {
         }
         for (name, value) in &self.headers {
             request = request.header(name, value);
+        }
+        for (name, value) in &self.form {
+            request = request.form(name, value);
         }
         if let Some(timeout) = timeout {
             request = request.timeout(*timeout);
@@ -203,6 +207,20 @@ pub extern "C" fn svctoken_options_add_query(
 ) -> svctoken_code {
     change(options, |options| {
         options.query.push((text(name, "the query's name")?.into(), text(value, "the query's value")?.into()));
+        Ok(())
+    })
+}
+
+/// Adds a field to a form body (application/x-www-form-urlencoded), after those there are. Not beside
+/// svctoken_options_set_body.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_options_add_form(
+    options: Option<&mut svctoken_options>,
+    name: *const c_char,
+    value: *const c_char,
+) -> svctoken_code {
+    change(options, |options| {
+        options.form.push((text(name, "the field's name")?.into(), text(value, "the field's value")?.into()));
         Ok(())
     })
 }

@@ -11,7 +11,7 @@ const { Response } = require('./response.js')
 
 const TOKEN_OPTIONS = ['timeout', 'signal']
 const REQUEST_OPTIONS = [
-  'query', 'headers', 'json', 'body', 'contentType', 'accept', 'timeout', 'maxResponseBytes',
+  'query', 'headers', 'json', 'form', 'body', 'contentType', 'accept', 'timeout', 'maxResponseBytes',
   'maxAttempts', 'idempotent', 'signal',
 ]
 
@@ -104,6 +104,7 @@ class Client {
       url: url instanceof URL ? url.href : text('url', url),
       query: pairs('query', given.query),
       headers: pairs('headers', given.headers),
+      form: pairs('form', given.form),
       body,
       contentType,
       accept: optionalText('accept', given.accept),

@@ -19,6 +19,8 @@ pub(crate) struct RequestFacts {
     pub query: Option<Vec<String>>,
     /// Names and values in turn.
     pub headers: Option<Vec<String>>,
+    /// Names and values in turn.
+    pub form: Option<Vec<String>>,
     /// Copied before the call returns.
     pub body: Option<Either<String, Uint8Array>>,
     pub content_type: Option<String>,
@@ -36,6 +38,7 @@ struct Sending {
     url: String,
     query: Vec<String>,
     headers: Vec<String>,
+    form: Vec<String>,
     body: Option<Vec<u8>>,
     content_type: Option<String>,
     accept: Option<String>,
@@ -71,6 +74,7 @@ impl From<RequestFacts> for Sending {
             url: request.url,
             query: request.query.unwrap_or_default(),
             headers: request.headers.unwrap_or_default(),
+            form: request.form.unwrap_or_default(),
             body: request.body.map(|body| match body {
                 Either::A(text) => text.into_bytes(),
                 Either::B(bytes) => bytes.to_vec(),
@@ -97,6 +101,9 @@ impl Sending {
         }
         for pair in self.headers.chunks_exact(2) {
             request = request.header(&pair[0], &pair[1]);
+        }
+        for pair in self.form.chunks_exact(2) {
+            request = request.form(&pair[0], &pair[1]);
         }
         if let Some(accept) = self.accept {
             request = request.accept(accept);

@@ -102,11 +102,10 @@ impl Url {
 
     /// Adds form-encoded query parameters.
     pub(crate) fn add_query<'a>(&mut self, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
-        for (name, value) in pairs {
+        let query = form_body(pairs);
+        if !query.is_empty() {
             self.path_and_query.push(if self.path_and_query.contains('?') { '&' } else { '?' });
-            form_encode(name, &mut self.path_and_query);
-            self.path_and_query.push('=');
-            form_encode(value, &mut self.path_and_query);
+            self.path_and_query.push_str(&query);
         }
     }
 
@@ -240,6 +239,20 @@ fn parse_authority(scheme: Scheme, authority: &str) -> Result<Origin, String> {
         return Err("has a host that is no name and no address".into());
     }
     Ok(origin)
+}
+
+/// Names and values as `application/x-www-form-urlencoded`.
+pub(crate) fn form_body<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut body = String::new();
+    for (name, value) in pairs {
+        if !body.is_empty() {
+            body.push('&');
+        }
+        form_encode(name, &mut body);
+        body.push('=');
+        form_encode(value, &mut body);
+    }
+    body
 }
 
 /// Form-encodes by the WHATWG set: `A-Z a-z 0-9 * - . _` stay, a space becomes `+`, all else `%XX`.

@@ -31,6 +31,7 @@ pub struct RequestBuilder<'a> {
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     accept: Option<String>,
+    form: Vec<(String, String)>,
     body: Option<Cow<'a, [u8]>>,
     content_type: Option<String>,
     max_response_bytes: Option<u64>,
@@ -48,6 +49,7 @@ impl<'a> RequestBuilder<'a> {
             query: Vec::new(),
             headers: Vec::new(),
             accept: None,
+            form: Vec::new(),
             body: None,
             content_type: None,
             max_response_bytes: None,
@@ -86,7 +88,14 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// The body's Content-Type.
+    /// Adds a field to a form body (`application/x-www-form-urlencoded`), after those there are. Not beside `json` or
+    /// `body`.
+    pub fn form(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.form.push((name.into(), value.into()));
+        self
+    }
+
+    /// The body's Content-Type. Default: that of `json` or `form`.
     pub fn content_type(mut self, value: impl Into<String>) -> Self {
         self.content_type = Some(value.into());
         self
@@ -146,10 +155,11 @@ impl<'a> RequestBuilder<'a> {
     ///
     /// Fails with `invalid_argument` or `origin_refused` before any network, with the token's errors if there is no
     /// token, with the network's, and with `redirect_refused` where a redirect leads where it may not.
-    pub fn send(self) -> Result<Response> {
+    pub fn send(mut self) -> Result<Response> {
         let client = self.client;
         client.check_open()?;
         let settings = client.settings();
+        self.write_form()?;
         let url = self.url(settings)?;
         let headers = self.header_map(settings)?;
         let method = self.checked_method()?;
@@ -169,6 +179,20 @@ impl<'a> RequestBuilder<'a> {
         let limit = self.max_response_bytes.unwrap_or(settings.max_response_bytes);
         let target = Target { method, url, headers, body: self.body.as_deref() };
         Sending::begin(client, target, &wait, limit, Policy { most, repeatable })?.run()
+    }
+
+    /// The form as the body.
+    fn write_form(&mut self) -> Result<()> {
+        if self.form.is_empty() {
+            return Ok(());
+        }
+        if self.body.is_some() {
+            return Err(Error::argument("a form and another body exclude each other: a request has one body"));
+        }
+        let pairs = self.form.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        self.body = Some(url::form_body(pairs).into_bytes().into());
+        self.content_type.get_or_insert_with(|| "application/x-www-form-urlencoded".into());
+        Ok(())
     }
 
     /// Where the request goes: a path on the base's origin, or a URL of an origin that may get the token.

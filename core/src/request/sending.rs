@@ -12,7 +12,7 @@ use crate::fork::Owned;
 use crate::http::{Answer, Broken, HeaderMap, HttpClient, Method, Outgoing};
 use crate::log::Outcome;
 use crate::redirect::{HARMLESS_HEADERS, Redirected};
-use crate::response::Response;
+use crate::response::{Asked, Response};
 use crate::retry::Policy;
 use crate::token::Token;
 use crate::wait::{Stop, Wait};
@@ -76,6 +76,7 @@ impl<'a> Sending<'a> {
     pub(super) fn run(mut self) -> Result<Response> {
         loop {
             let answer = if self.with_token { self.answer()? } else { self.send()? };
+            self.tell_of_deprecation(&answer);
             let redirected = Redirected {
                 method: &self.target.method,
                 url: &self.target.url,
@@ -86,10 +87,24 @@ impl<'a> Sending<'a> {
             match redirected.target(&answer).map_err(|error| error.while_doing(&self.doing()))? {
                 Some(url) => self.follow(answer.status, url),
                 None => {
-                    let url = self.target.url.to_string();
-                    return Ok(Response::new(answer, self.sends, url, self.token.header()));
+                    let asked = Asked {
+                        url: self.target.url.to_string(),
+                        authorization: self.token.header(),
+                        accept: self.target.headers.get("accept").cloned(),
+                        method: self.target.method,
+                    };
+                    return Ok(Response::new(answer, self.sends, asked));
                 }
             }
+        }
+    }
+
+    fn tell_of_deprecation(&self, answer: &Answer) {
+        let text = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
+        let (deprecation, sunset) = (text("deprecation"), text("sunset"));
+        if deprecation.is_some() || sunset.is_some() {
+            let path = self.target.url.path_and_query.split('?').next().unwrap_or_default();
+            self.client.deprecated(path, deprecation, sunset);
         }
     }
 

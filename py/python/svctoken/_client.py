@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,7 @@ class Client(_native.Client):
         params: Pairs | None = None,
         headers: Pairs | None = None,
         json: Any = None,
-        data: bytes | bytearray | memoryview | str | None = None,
+        data: bytes | bytearray | memoryview | str | Pairs | None = None,
         content_type: str | None = None,
         accept: str | None = None,
         timeout: Seconds | None = None,
@@ -94,8 +95,8 @@ class Client(_native.Client):
         """A request with the token, its answer read whole. Any HTTP status is an answer.
 
         ``url`` is a path on ``base_url``'s origin, or a URL of it or of one of ``allowed_origins``. ``params`` are
-        added to its query. The body is ``json``, written by :func:`json.dumps`, or ``data``, bytes as they are or a
-        str as UTF-8; None is no body. ``timeout`` is the whole call, in seconds or as a timedelta, and
+        added to its query. The body is ``json``, written by :func:`json.dumps`, or ``data``: bytes as they are, a str
+        as UTF-8, or a mapping or a list of pairs as a form; None is no body. ``timeout`` is the whole call, in seconds or as a timedelta, and
         ``max_response_bytes`` the largest body of the answer; None is the client's, 60 s and 64 MiB unless set.
 
         Failed connections and answers of 429 are tried again, and so are 408, 502, 503, 504 and broken connections
@@ -108,16 +109,20 @@ class Client(_native.Client):
         Raises :class:`InvalidArgumentError` or :class:`OriginRefusedError` before any network,
         :class:`RedirectRefusedError` where a redirect leads where it may not, and :class:`Error`.
         """
+        form: Pairs | None = None
         if json is not None:
             if data is not None:
                 raise _native.invalid_argument("json and data exclude each other: a request has one body", False)
             body: bytes | None = _json_body(json)
             content_type = content_type or "application/json"
+        elif isinstance(data, (Mapping, list, tuple)):
+            body, form = None, data
         else:
             body = _data_body(data)
         arguments = {
             "params": params,
             "headers": headers,
+            "form": form,
             "content_type": content_type,
             "accept": accept,
             "timeout": timeout,
@@ -157,4 +162,4 @@ def _data_body(data: object) -> bytes | None:
             return data.encode()
         except UnicodeEncodeError as error:
             raise _native.invalid_argument(f"data is no text: {error.reason}", False) from error
-    raise _native.invalid_argument(f"data must be bytes or a str, not {type(data).__name__}", True)
+    raise _native.invalid_argument(f"data must be bytes, a str, a mapping or a list of pairs, not {type(data).__name__}", True)

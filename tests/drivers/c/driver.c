@@ -329,6 +329,7 @@ static const char *tell_stats(char *line, buffer *answer) {
 typedef struct call {
     struct call *next;
     char *id, *method, *url;
+    char then;
     void (*make)(struct call *);
     const svctoken_client *client;
     svctoken_options *options;
@@ -383,6 +384,20 @@ static void request(call *c) {
         show_error(error_of_status);
         svctoken_error_free(error_of_status);
     }
+    svctoken_code then = SVCTOKEN_OK;
+    if (c->then == 'c') then = svctoken_response_check(response, &error);
+    if (c->then == 't') {
+        const char *text = NULL;
+        size_t length = 0;
+        then = svctoken_response_text(response, &text, &length, &error);
+        if (then == SVCTOKEN_OK) add_bytes(&c->answer, "text", text, length);
+    }
+    if (then != SVCTOKEN_OK) {
+        c->answer.length = 0;
+        add_error(&c->answer, error);
+        svctoken_response_free(response);
+        return;
+    }
     const char *name, *value;
     for (size_t i = 0; svctoken_response_header_at(response, i, &name, &value); i++) {
         buffer key = {0};
@@ -411,6 +426,8 @@ static void *run_call(void *argument) {
 /* The body and its type, which may come in any order, until both are known. */
 typedef struct {
     const char *bytes, *content_type;
+    /* What is done with the answer: 'c'heck its status, read its 't'ext, or nothing. */
+    char then;
     size_t length;
 } body;
 
@@ -428,6 +445,8 @@ static const char *set_call_option(svctoken_options *options, body *sent, const 
     else if (strcmp(p->key, "accept") == 0) svctoken_options_set_accept(options, p->value);
     else if ((name = after(p->key, "query.")) != NULL) svctoken_options_add_query(options, name, p->value);
     else if ((name = after(p->key, "header.")) != NULL) svctoken_options_add_header(options, name, p->value);
+    else if ((name = after(p->key, "form.")) != NULL) svctoken_options_add_form(options, name, p->value);
+    else if (strcmp(p->key, "then") == 0) sent->then = p->value[0];
     else if (strcmp(p->key, "idempotent") == 0) {
         svctoken_options_set_idempotent(options, strcmp(p->value, "true") == 0);
     }
@@ -474,6 +493,7 @@ static const char *start_call(void (*make)(call *), char *line, buffer *answer) 
     }
     body sent = {0};
     for (pair p; broken == NULL && next_pair(&line, &p);) broken = set_call_option(c->options, &sent, &p);
+    c->then = sent.then;
     if (sent.bytes != NULL || sent.content_type != NULL) {
         svctoken_options_set_body(c->options, sent.bytes, sent.length, sent.content_type);
     }

@@ -287,7 +287,7 @@ string timed(const std::function<Answer()> &call) {
     }
 }
 
-svctoken::Options call_options(Fields &fields, const svctoken::CancelToken &cancel) {
+svctoken::Options call_options(Fields &fields, const svctoken::CancelToken &cancel, string &then) {
     svctoken::Options options;
     options.cancel(cancel);
     std::optional<string> body, content_type;
@@ -295,6 +295,8 @@ svctoken::Options call_options(Fields &fields, const svctoken::CancelToken &canc
         const auto &[key, value] = *field;
         if (const auto parameter = after(key, "query.")) options.query(*parameter, value);
         else if (const auto header = after(key, "header.")) options.header(*header, value);
+        else if (const auto form = after(key, "form.")) options.form(*form, value);
+        else if (key == "then") then = value;
         else if (key == "timeout") options.timeout(milliseconds(number(value)));
         else if (key == "accept") options.accept(value);
         else if (key == "max_attempts") options.max_attempts(count(value));
@@ -322,8 +324,9 @@ Answer get_token_info(const svctoken::Client &client, const svctoken::Options &o
 }
 
 Answer request(const svctoken::Client &client, const string &method, const string &url,
-               const svctoken::Options &options) {
+               const svctoken::Options &options, const string &then) {
     const svctoken::Response response = client.request(method, url, options);
+    if (then == "check") response.raise_for_status();
     try {
         response.raise_for_status();
     } catch (const svctoken::Error &error) {
@@ -331,7 +334,8 @@ Answer request(const svctoken::Client &client, const string &method, const strin
     }
     Answer answer;
     answer.add_number("status", response.status()).add_number("attempts", response.attempts());
-    answer.add("url", response.url()).add("body", response.text());
+    answer.add("url", response.url()).add("body", string(response.body()));
+    if (then == "text") answer.add("text", response.text());
     for (const auto &[name, value] : response.headers()) answer.add("header." + name, value);
     return answer;
 }
@@ -400,12 +404,13 @@ private:
         const bool is_request = command == "request";
         const string method = is_request ? fields.word() : "", url = is_request ? fields.word() : "";
         Call call;
-        const svctoken::Options options = call_options(fields, call.cancel);
-        const auto run = [&client, command, method, url, options] {
+        string then;
+        const svctoken::Options options = call_options(fields, call.cancel, then);
+        const auto run = [&client, command, method, url, options, then] {
             return timed([&] {
                 if (command == "get_token") return get_token(client, options);
                 if (command == "get_token_info") return get_token_info(client, options);
-                return request(client, method, url, options);
+                return request(client, method, url, options, then);
             });
         };
         call.outcome = std::async(std::launch::async, run);

@@ -77,6 +77,10 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
     while let Some(pair) = fields.pair()? {
         pairs.push(pair);
     }
+    let then = match pairs.iter().position(|(key, _)| key == "then") {
+        Some(index) => text(pairs.remove(index).1)?,
+        None => String::new(),
+    };
     let parts = pairs.into_iter().map(|(key, value)| Part::read(&key, value)).collect::<Result<Vec<_>, _>>()?;
     let cancel = CancelToken::new();
     Ok(Call::start(cancel.clone(), move || {
@@ -88,11 +92,13 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
         if let Some(error) = response.error() {
             loud::show_error(&error);
         }
+        let response = if then == "check" { response.error_for_status()? } else { response };
         let answer = Answer::ok()
             .with("status", response.status())
             .with("attempts", response.attempts())
             .with("url", response.url())
             .with_bytes("body", response.body());
+        let answer = if then == "text" { answer.with("text", response.text()?) } else { answer };
         Ok(response.headers().fold(answer, |answer, (name, value)| answer.with(&format!("header.{name}"), value)))
     }))
 }
@@ -109,6 +115,7 @@ enum Part {
     ContentType(String),
     Query(String, String),
     Header(String, String),
+    Form(String, String),
 }
 
 impl Part {
@@ -127,6 +134,7 @@ impl Part {
             ("content_type", _) => Self::ContentType(value),
             (_, Some(("query", name))) => Self::Query(name.to_owned(), value),
             (_, Some(("header", name))) => Self::Header(name.to_owned(), value),
+            (_, Some(("form", name))) => Self::Form(name.to_owned(), value),
             _ => return Err(Broken(format!("unknown field {key}"))),
         })
     }
@@ -143,6 +151,7 @@ impl Part {
             Self::ContentType(name) => request.content_type(name),
             Self::Query(name, value) => request.query(name, value),
             Self::Header(name, value) => request.header(name, value),
+            Self::Form(name, value) => request.form(name, value),
         }
     }
 }

@@ -177,6 +177,9 @@ public:
     Config &client_id(const std::string &text) { return set(svctoken_config_set_client_id, text); }
     Config &client_secret(const std::string &text) { return set(svctoken_config_set_client_secret, text); }
     Config &client_secret_file(const std::string &text) { return set(svctoken_config_set_client_secret_file, text); }
+    Config &private_key(const std::string &text) { return set(svctoken_config_set_private_key, text); }
+    Config &private_key_file(const std::string &text) { return set(svctoken_config_set_private_key_file, text); }
+    Config &key_id(const std::string &text) { return set(svctoken_config_set_key_id, text); }
     Config &access_token(const std::string &text) { return set(svctoken_config_set_access_token, text); }
     Config &token_url(const std::string &text) { return set(svctoken_config_set_token_url, text); }
     Config &base_url(const std::string &text) { return set(svctoken_config_set_base_url, text); }
@@ -184,6 +187,8 @@ public:
     Config &allowed_origin(const std::string &text) { return set(svctoken_config_add_allowed_origin, text); }
     Config &auth_method(const std::string &text) { return set(svctoken_config_set_auth_method, text); }
     Config &auth_encoding(const std::string &text) { return set(svctoken_config_set_auth_encoding, text); }
+    Config &signing_alg(const std::string &text) { return set(svctoken_config_set_signing_alg, text); }
+    Config &assertion_audience(const std::string &text) { return set(svctoken_config_set_assertion_audience, text); }
     Config &scope(const std::string &text) { return set(svctoken_config_set_scope, text); }
     Config &audience(const std::string &text) { return set(svctoken_config_set_audience, text); }
     // Adds one.

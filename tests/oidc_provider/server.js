@@ -1,9 +1,11 @@
-// oidc-provider on a free port of loopback, and a protected resource beside it. Prints {"port":N} on one line, and ends
-// when its standard input does, so that it never outlives the program that started it.
+// oidc-provider on a free port of loopback, and a protected resource beside it. Its argument is the folder of the keys
+// that clients prove themselves with. Prints {"port":N} on one line, and ends when its standard input does, so that it
+// never outlives the program that started it.
 
 import { createServer } from 'node:http'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import Provider, { errors } from 'oidc-provider'
+import { publicKeys } from '../keys/jwks.mjs'
 
 // The one line on standard output is ours: notices of the provider go where its warnings go.
 console.info = console.error
@@ -11,6 +13,9 @@ console.info = console.error
 const REPORTS = 'urn:svctoken:reports'
 const API = { client_id: 'the-api', client_secret: 'secret-of-the-api-itself' }
 const LIFETIMES_S = { 'short-lived': 8 }
+
+const SIGNING_ALGS = 'HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA'.split(' ')
+const jwks = { keys: publicKeys(process.argv[2]) }
 
 const account = (client_id, client_secret, more) => ({
   client_id,
@@ -27,9 +32,19 @@ const configuration = {
     account('post', 'post-secret-of-the-provider', { token_endpoint_auth_method: 'client_secret_post' }),
     account('odd: client + % & = ~', '+ % : & space = ~ "\\'),
     account('short-lived', 'secret-of-the-short-lived'),
+    account('secret-jwt', 'signing-secret-of-the-provider-with-64-characters-1234567890-123', {
+      token_endpoint_auth_method: 'client_secret_jwt',
+    }),
+    account('key-jwt', undefined, { token_endpoint_auth_method: 'private_key_jwt', jwks }),
+    account('key-jwt-ps256', undefined, {
+      token_endpoint_auth_method: 'private_key_jwt',
+      token_endpoint_auth_signing_alg: 'PS256',
+      jwks,
+    }),
     account('no-client-credentials', 'secret-of-another-grant', { grant_types: [] }),
     account(API.client_id, API.client_secret),
   ],
+  enabledJWA: { clientAuthSigningAlgValues: SIGNING_ALGS },
   scopes: ['accounts:read'],
   ttl: { ClientCredentials: (_ctx, _token, client) => LIFETIMES_S[client.clientId] ?? 3600 },
   features: {

@@ -13,35 +13,17 @@ use crate::secret::Secret;
 
 const MOST_ATTEMPTS: u64 = 10;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AuthMethod {
-    ClientSecretBasic,
-    ClientSecretPost,
-}
-
-impl AuthMethod {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            AuthMethod::ClientSecretBasic => "client_secret_basic",
-            AuthMethod::ClientSecretPost => "client_secret_post",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AuthEncoding {
-    Form,
-    Raw,
-}
-
-impl AuthEncoding {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            AuthEncoding::Form => "form",
-            AuthEncoding::Raw => "raw",
-        }
-    }
-}
+/// Parameters of a token request that are never extra, and where they come from.
+const OWN_PARAMETERS: [(&str, &str); 8] = [
+    ("grant_type", "Leave it out: it is always client_credentials."),
+    ("client_id", "Use the option client_id."),
+    ("client_secret", "Use the option client_secret."),
+    ("client_assertion", "Use the option auth_method, which has assertions made and signed."),
+    ("client_assertion_type", "Use the option auth_method, which has assertions made and signed."),
+    ("scope", "Use the option scope."),
+    ("audience", "Use the option audience."),
+    ("resource", "Use the option resource."),
+];
 
 /// Everything a client runs by.
 #[derive(Debug)]
@@ -81,8 +63,6 @@ pub(crate) enum TokenSource {
 pub(crate) struct GrantSettings {
     pub(crate) credential: Credential,
     pub(crate) token_url: Url,
-    pub(crate) auth_method: AuthMethod,
-    pub(crate) auth_encoding: AuthEncoding,
     pub(crate) scope: Option<String>,
     pub(crate) audience: Option<String>,
     pub(crate) resource: Vec<String>,
@@ -108,12 +88,17 @@ impl Settings {
             client_id: _,
             client_secret: _,
             client_secret_file: _,
+            private_key: _,
+            private_key_file: _,
+            key_id: _,
             ref access_token,
             token_url: _,
             ref base_url,
             ref allowed_origins,
             auth_method: _,
             auth_encoding: _,
+            signing_alg: _,
+            assertion_audience: _,
             scope: _,
             audience: _,
             resource: _,
@@ -189,7 +174,7 @@ impl Cache {
                 Err(Error::configuration(format!("cache names the folder {folder:?}, which is not absolute"))
                     .with_next_step("Give the whole path: file:/path/to/folder."))
             }
-            _ => Err(unknown_choice("cache", text, "memory, file or file:FOLDER")),
+            _ => Err(Error::unknown_choice("cache", text, "memory, file or file:FOLDER")),
         }
     }
 }
@@ -202,18 +187,6 @@ impl GrantSettings {
                 .with_next_step("Give token_url, or use a preset that knows it: atlas or keycloak."));
         }
         let token_url = safe_url("token_url", token_url, config.allow_http.unwrap_or(false))?;
-        let auth_method = match config.auth_method.as_deref() {
-            None | Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
-            Some("client_secret_post") => AuthMethod::ClientSecretPost,
-            Some(other) => {
-                return Err(unknown_choice("auth_method", other, "client_secret_basic or client_secret_post"));
-            }
-        };
-        let auth_encoding = match config.auth_encoding.as_deref() {
-            None | Some("form") => AuthEncoding::Form,
-            Some("raw") => AuthEncoding::Raw,
-            Some(other) => return Err(unknown_choice("auth_encoding", other, "form or raw")),
-        };
         if config.mint_budget == Some(0) {
             return Err(Error::configuration("mint_budget must be 1 or more"));
         }
@@ -223,17 +196,15 @@ impl GrantSettings {
             return Err(Error::configuration(what));
         }
         for (name, _) in config.extra_params.iter().flatten() {
-            if ["grant_type", "client_id", "client_secret", "scope", "audience", "resource"].contains(&name.as_str()) {
+            if let Some((_, next_step)) = OWN_PARAMETERS.iter().find(|(own, _)| own == name) {
                 return Err(Error::configuration(format!("extra_params has {name}, which has a place of its own"))
-                    .with_next_step(format!("Use the option {name}; grant_type is always client_credentials.")));
+                    .with_next_step(*next_step));
             }
         }
         let not_empty = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         Ok(GrantSettings {
             credential,
             token_url,
-            auth_method,
-            auth_encoding,
             scope: not_empty(&config.scope),
             audience: not_empty(&config.audience),
             resource: config.resource.clone().unwrap_or_default(),
@@ -283,10 +254,6 @@ fn given_time(option: &str, time: Option<Duration>, default_seconds: u64) -> Res
         Some(Duration::ZERO) => Err(Error::configuration(format!("{option} must be a time above zero"))),
         time => Ok(time.unwrap_or(Duration::from_secs(default_seconds))),
     }
-}
-
-fn unknown_choice(option: &str, given: &str, choices: &str) -> Error {
-    Error::configuration(format!("{option} is {given:?}; it can be {choices}"))
 }
 
 fn default_user_agent() -> String {

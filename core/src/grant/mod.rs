@@ -1,26 +1,32 @@
 //! The client credentials grant (RFC 6749 section 4.4) as pure functions: a request is built and an answer is read
 //! over bytes, and nothing here touches a socket or a clock.
 
+pub(crate) mod assertion;
 pub(crate) mod client_authentication;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::config::credential::{AuthEncoding, Credential, Proof};
 use crate::config::header;
-use crate::config::settings::{AuthEncoding, GrantSettings};
+use crate::config::settings::GrantSettings;
 use crate::config::url::form_encode;
-use crate::error::{Error, ErrorCode, Stage};
+use crate::error::{self, Error, ErrorCode, Stage};
+use crate::grant::assertion::{CLOCKS_MAY_DIFFER, Stamp};
 use crate::secret::Secret;
 
 /// The token request's own parts; the URL is the settings'.
 pub(crate) struct TokenRequest {
     pub(crate) authorization: Option<Secret>,
     pub(crate) body: Secret,
+    /// Part of the body.
+    pub(crate) assertion: Option<Secret>,
 }
 
 impl TokenRequest {
-    pub(crate) fn build(settings: &GrantSettings) -> TokenRequest {
+    /// `stamp` is what assertions differ by. Fails only where the machine has no randomness to sign one with.
+    pub(crate) fn build(settings: &GrantSettings, stamp: &Stamp) -> error::Result<TokenRequest> {
         let mut form = String::from("grant_type=client_credentials");
         let mut add = |name: &str, value: &str| {
             form.push('&');
@@ -40,7 +46,7 @@ impl TokenRequest {
         for (name, value) in &settings.extra_params {
             add(name, value);
         }
-        client_authentication::add_to(settings, form)
+        client_authentication::add_to(settings, form, stamp)
     }
 }
 
@@ -52,7 +58,7 @@ pub(crate) struct TokenAnswer<'a> {
     pub(crate) retry_after: Option<Duration>,
     /// The answer has a Location and a status that asks to follow it.
     pub(crate) redirects_to: Option<&'a str>,
-    /// By how much the answer's Date is ahead of our wall clock, in seconds.
+    /// By how much the answer's Date is ahead of the clock we go by, in seconds.
     pub(crate) clock_ahead: Option<i64>,
 }
 
@@ -107,17 +113,23 @@ const ASSUMED_LIFETIME: Duration = Duration::from_secs(300);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 const LONGEST_DESCRIPTION: usize = 300;
 
-/// Reads the token endpoint's answer (RFC 6749 sections 5.1 and 5.2), in Atlas's format too, whose `error` is a number.
-pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings) -> Result<Granted, Failure> {
+/// Reads the token endpoint's answer to `request` (RFC 6749 sections 5.1 and 5.2), in Atlas's format too, whose `error`
+/// is a number.
+pub(crate) fn read_answer(
+    answer: &TokenAnswer<'_>,
+    request: &TokenRequest,
+    settings: &GrantSettings,
+) -> Result<Granted, Failure> {
+    let hidden = client_authentication::forms_of_proof(settings, request);
     let json: Option<Value> = serde_json::from_slice(answer.body).ok();
     let success = (200..300).contains(&answer.status);
     if success
         && let Some(json) = &json
         && json.get("access_token").is_some_and(|token| !token.is_null())
     {
-        return read_granted(json, settings).map_err(|what| bad_answer(answer, what, FailureClass::Wrong));
+        return read_granted(json, &hidden).map_err(|what| bad_answer(answer, what, FailureClass::Wrong));
     }
-    let (oauth_error, description) = json.as_ref().map(|json| read_error(json, settings)).unwrap_or_default();
+    let (oauth_error, description) = json.as_ref().map(|json| read_error(json, &hidden)).unwrap_or_default();
     if success && oauth_error.is_none() {
         let what = match json {
             Some(_) => "the answer holds no access_token",
@@ -125,15 +137,15 @@ pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings) ->
         };
         return Err(bad_answer(answer, what.into(), FailureClass::Transient));
     }
-    Err(refusal(answer, oauth_error, description, settings))
+    Err(refusal(answer, oauth_error, description, &hidden, settings))
 }
 
-fn read_granted(json: &Value, settings: &GrantSettings) -> Result<Granted, String> {
+fn read_granted(json: &Value, hidden: &[Secret]) -> Result<Granted, String> {
     match json.get("token_type") {
         None | Some(Value::Null) => {}
         Some(Value::String(name)) if name.eq_ignore_ascii_case("bearer") => {}
         Some(other) => {
-            let shown = tidy(&other.to_string(), settings);
+            let shown = tidy(&other.to_string(), hidden);
             return Err(format!("the token_type is {shown}, and only Bearer is understood"));
         }
     }
@@ -166,21 +178,20 @@ fn read_lifetime(expires_in: Option<&Value>) -> Lifetime {
 }
 
 /// The error code and the description of an error body in either format.
-fn read_error(json: &Value, settings: &GrantSettings) -> (Option<String>, Option<String>) {
-    let text = |name: &str| json.get(name).and_then(Value::as_str).map(|text| tidy(text, settings));
+fn read_error(json: &Value, hidden: &[Secret]) -> (Option<String>, Option<String>) {
+    let text = |name: &str| json.get(name).and_then(Value::as_str).map(|text| tidy(text, hidden));
     match json.get("error") {
-        Some(Value::String(code)) => (Some(tidy(code, settings)), text("error_description")),
+        Some(Value::String(code)) => (Some(tidy(code, hidden)), text("error_description")),
         // Atlas's API format, which its token endpoint uses for a 429.
         Some(Value::Number(_)) => (text("errorCode"), text("detail").or_else(|| text("reason"))),
         _ => (None, None),
     }
 }
 
-/// A server's text as it may be shown: one line, not long, and without our own secret in any form it was sent in, should
-/// the server repeat it.
-fn tidy(text: &str, settings: &GrantSettings) -> String {
+/// A server's text as it may be shown: one line, not long, and without what is `hidden`, should the server repeat it.
+fn tidy(text: &str, hidden: &[Secret]) -> String {
     let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
-    for secret in client_authentication::forms_of_secret(settings) {
+    for secret in hidden {
         text = text.replace(secret.reveal(), "[secret]");
     }
     match text.char_indices().nth(LONGEST_DESCRIPTION) {
@@ -198,6 +209,7 @@ fn refusal(
     answer: &TokenAnswer<'_>,
     oauth_error: Option<String>,
     description: Option<String>,
+    hidden: &[Secret],
     settings: &GrantSettings,
 ) -> Failure {
     let code_word = oauth_error.as_deref().unwrap_or_default();
@@ -209,11 +221,16 @@ fn refusal(
     if let Some(description) = &description {
         what.push_str(&format!(": {}", description.trim_end_matches('.')));
     }
-    if let (FailureClass::Refused, Some(note)) = (class, answer.clock_ahead.and_then(clock_note)) {
+    let clocks_agree_within = match settings.credential.proof.assertion() {
+        Some(_) => CLOCKS_MAY_DIFFER.as_secs(),
+        None => CLOCKS_AGREE_WITHIN,
+    };
+    let note = answer.clock_ahead.filter(|ahead| ahead.unsigned_abs() > clocks_agree_within).map(clock_note);
+    if let (FailureClass::Refused, Some(note)) = (class, note) {
         what.push_str(&note);
     }
     if let Some(location) = answer.redirects_to {
-        what.push_str(&format!(", a redirect to {}", tidy(location, settings)));
+        what.push_str(&format!(", a redirect to {}", tidy(location, hidden)));
     }
     let mut error = Error::new(code, Stage::TokenAnswer, what)
         .with_status(answer.status)
@@ -226,13 +243,15 @@ fn refusal(
 }
 
 /// Clocks that differ so much explain refusals of what is signed or bound to a time.
-const CLOCKS_AGREE_WITHIN: i64 = 300;
+const CLOCKS_AGREE_WITHIN: u64 = 300;
 
-fn clock_note(ahead: i64) -> Option<String> {
+fn clock_note(ahead: i64) -> String {
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
-    (ahead.abs() > CLOCKS_AGREE_WITHIN).then(|| {
-        format!(" (the server's clock is {} min {direction} this machine's: check which is wrong)", ahead.abs() / 60)
-    })
+    let amount = match ahead.unsigned_abs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
+    };
+    format!(" (the server's clock is {amount} {direction} this machine's: check which is wrong)")
 }
 
 fn classify(answer: &TokenAnswer<'_>, code_word: &str, description: &str) -> (ErrorCode, FailureClass) {
@@ -259,10 +278,11 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
              copying."
                 .into(),
         ),
-        ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(other_encoding(settings)),
+        ErrorCode::ClientRefused if settings.credential.proof.assertion().is_some() => assertion_advice(settings),
+        ErrorCode::ClientRefused => client_authentication::disputed_encoding(settings).map(other_encoding),
         // What oidc-provider says of a credential that it could not decode.
-        ErrorCode::OauthError if answer.status == 400 && client_authentication::encodings_differ(settings) => {
-            Some(other_encoding(settings))
+        ErrorCode::OauthError if answer.status == 400 && client_authentication::disputed_encoding(settings).is_some() => {
+            client_authentication::disputed_encoding(settings).map(other_encoding)
         }
         ErrorCode::OauthError if answer.status == 404 => {
             Some("Check token_url (for Keycloak: server_url and realm): there is nothing at this address.".into())
@@ -274,8 +294,26 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
     }
 }
 
-fn other_encoding(settings: &GrantSettings) -> String {
-    let other = match settings.auth_encoding {
+/// What a server compares an assertion with.
+fn assertion_advice(settings: &GrantSettings) -> Option<String> {
+    let proof = &settings.credential.proof;
+    let assertion = proof.assertion()?;
+    let signer = match (proof, &assertion.key_id) {
+        (Proof::PrivateKeyJwt { .. }, Some(key_id)) => format!("this private key's public half as key_id {key_id:?}"),
+        (Proof::PrivateKeyJwt { .. }, None) => "this private key's public half (without a key_id)".into(),
+        _ => "this client_secret".into(),
+    };
+    Some(format!(
+        "Check that the server knows this client_id and {signer}, accepts {} from it with signing_alg {}, and is called \
+         {:?}, or set assertion_audience.",
+        proof.method(),
+        assertion.algorithm.name(),
+        assertion.audience
+    ))
+}
+
+fn other_encoding(encoding: AuthEncoding) -> String {
+    let other = match encoding {
         AuthEncoding::Form => "raw",
         AuthEncoding::Raw => "form",
     };
@@ -286,8 +324,9 @@ fn other_encoding(settings: &GrantSettings) -> String {
 }
 
 fn has_outer_space(settings: &GrantSettings) -> bool {
-    let credential = &settings.credential;
-    [credential.client_id.as_str(), credential.client_secret.reveal()].into_iter().any(|text| text.trim() != text)
+    let Credential { client_id, proof } = &settings.credential;
+    let secret = proof.secret().map(Secret::reveal);
+    [client_id.as_str()].into_iter().chain(secret).any(|text| text.trim() != text)
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{self, BootTime};
+use crate::config::identity::fingerprint;
 use crate::config::settings::GrantSettings;
-use crate::crypto::sha256;
 use crate::error::{Error, ErrorCode, Stage};
 use crate::fork::{Owned, PerProcess};
 use crate::grant::{Failure, FailureClass};
 use crate::registry::Registry;
 use crate::token::governor::{Ledger, NotYet, Remembered};
+use crate::token::server_clock::ServerClock;
 
 /// A token may live on the server a little longer than it does here.
 const END_MARGIN: Duration = Duration::from_secs(1);
@@ -27,7 +28,9 @@ struct Books {
     ledger: Ledger,
     /// The token limit, or the time the server asked for.
     cool_down: Option<Remembered>,
-    /// By the hash of the secret: a new one is tried at once.
+    /// Of a server that refused assertions stamped by ours.
+    server_clock: Option<ServerClock>,
+    /// By the fingerprint of the proof: another is tried at once.
     refused: HashMap<[u8; 32], Remembered>,
 }
 
@@ -48,7 +51,7 @@ impl Account {
         let now = clock::now();
         let books = self.books();
         let books = lock(&books);
-        let remembered = [books.cool_down.as_ref(), books.refused.get(&fingerprint(settings))];
+        let remembered = [books.cool_down.as_ref(), books.refused.get(&fingerprint(&settings.credential.proof))];
         remembered.into_iter().flatten().find_map(|failure| failure.at(now, alive))
     }
 
@@ -71,6 +74,16 @@ impl Account {
         }
     }
 
+    /// The clock that the server's last assertion had to be stamped by; `None`: ours.
+    pub(crate) fn server_clock(&self) -> Option<ServerClock> {
+        lock(&self.books()).server_clock
+    }
+
+    /// The server took an assertion stamped by this clock, after it had refused one.
+    pub(crate) fn keep_server_clock(&self, clock: ServerClock) {
+        lock(&self.books()).server_clock = Some(clock);
+    }
+
     /// A token was granted, which ends then.
     pub(crate) fn granted(&self, settings: &GrantSettings, ends: BootTime) {
         let books = self.books();
@@ -79,7 +92,7 @@ impl Account {
         books.ledger.token_granted(ends, now);
         // What still runs came after this request had left, and is the newer word.
         books.cool_down = books.cool_down.take().filter(|failure| failure.at(now, false).is_some());
-        let key = fingerprint(settings);
+        let key = fingerprint(&settings.credential.proof);
         if books.refused.get(&key).is_some_and(|failure| failure.at(now, false).is_none()) {
             books.refused.remove(&key);
         }
@@ -99,7 +112,7 @@ impl Account {
         let after = |before: Option<&Remembered>| Remembered::after(failure, before, first_end, now, fraction);
         match failure.class {
             FailureClass::Refused => {
-                let key = fingerprint(settings);
+                let key = fingerprint(&settings.credential.proof);
                 let remembered = after(books.refused.get(&key));
                 books.refused.retain(|_, refused| refused.at(now, true).is_some());
                 books.refused.insert(key, remembered.clone());
@@ -136,9 +149,4 @@ pub(crate) fn budget_used_up(budget: u32, delay: Duration) -> Error {
 
 fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
     books.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Which secret; held in memory only.
-fn fingerprint(settings: &GrantSettings) -> [u8; 32] {
-    sha256(settings.credential.client_secret.reveal().as_bytes())
 }

@@ -8,12 +8,14 @@ use crate::clock::{self, BootTime};
 use crate::config::settings::GrantSettings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Stage};
+use crate::grant::assertion::{CLOCKS_MAY_DIFFER, Stamp};
 use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenRequest};
 use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
 use crate::log::Reason;
 use crate::stats::TokenCounters;
 use crate::token::governor::{NotYet, Remembered};
 use crate::token::record::Found;
+use crate::token::server_clock::{self, ServerClock};
 use crate::token::shared::{InHand, Turn};
 use crate::token::{LOOK_AGAIN, Minting, governor};
 use crate::wait::Wait;
@@ -47,6 +49,8 @@ pub(crate) fn mint(
     // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
     let trying = Wait::of("timeout", settings.retry_window);
     let mut attempts = 0;
+    let known_clock = minting.account.server_clock();
+    let mut corrected_clock = None;
     loop {
         let lock = match shared.as_ref().map(|shared| shared.take_turn(settings, in_hand, &trying)) {
             None => None,
@@ -61,8 +65,11 @@ pub(crate) fn mint(
         attempts += 1;
         let began = clock::now();
         log.token_requested(&settings.token_url.origin, reason, attempts);
-        let failure = match attempt(settings, http, counters) {
+        let failed = match attempt(settings, http, counters, corrected_clock.or(known_clock)) {
             Ok(granted) => {
+                if let Some(clock) = corrected_clock {
+                    minting.account.keep_server_clock(clock);
+                }
                 let lifetime = granted.lifetime.kept();
                 log.token_received(&settings.token_url.origin, lifetime, clock::now().since(began));
                 if let (Some(shared), Some(token)) = (shared, Found::of(&granted, began))
@@ -72,10 +79,16 @@ pub(crate) fn mint(
                 }
                 return Ok(Minted::Token(granted, began));
             }
-            Err(failure) => failure,
+            Err(failed) => failed,
         };
+        let Failed { failure, other_clock } = failed;
         let fraction = crypto::random_fraction();
-        let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
+        let pause = if other_clock.is_some() && corrected_clock.is_none() {
+            corrected_clock = other_clock;
+            Some(Duration::ZERO)
+        } else {
+            governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction)
+        };
         log.token_request_failed(&failure.error, pause);
         // Before the lock is free, so that the next process reads it instead of trying the same.
         if let Some(shared) = shared {
@@ -113,17 +126,40 @@ fn in_context(failure: Failure, settings: &GrantSettings, attempts: u32) -> Fail
     Failure { error: failure.error.while_doing(&doing), ..failure }
 }
 
-fn attempt(settings: &GrantSettings, http: &HttpClient, counters: &TokenCounters) -> Result<Granted, Failure> {
-    let request = TokenRequest::build(settings);
+/// An attempt that brought no token.
+struct Failed {
+    failure: Failure,
+    /// The server refused an assertion, and its clock differs from the one that the assertion was stamped by.
+    other_clock: Option<ServerClock>,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Failed {
+        Failed { failure, other_clock: None }
+    }
+}
+
+/// Sends one token request; an assertion in it is stamped by `clock`, ours if there is none.
+fn attempt(
+    settings: &GrantSettings,
+    http: &HttpClient,
+    counters: &TokenCounters,
+    clock: Option<ServerClock>,
+) -> Result<Granted, Failed> {
+    let not_sent = |error| Failure { class: FailureClass::Wrong, error };
+    let stamp = stamp(clock).map_err(not_sent)?;
+    let request = TokenRequest::build(settings, &stamp).map_err(not_sent)?;
     let outgoing = Outgoing {
         method: Method::POST,
         url: &settings.token_url,
-        headers: headers(settings, &request).map_err(|error| Failure { class: FailureClass::Wrong, error })?,
+        headers: headers(settings, &request).map_err(not_sent)?,
         body: Some(request.body.reveal().as_bytes()),
     };
     counters.token_request();
     let wait = Wait::of("token_timeout", settings.token_timeout);
     let answer = http.send(&outgoing, &wait, LARGEST_ANSWER).map_err(failure_of_network)?;
+    let date = date(&answer.headers);
+    let clock_ahead = date.map(|date| seconds_after(date, server_clock::now_by(clock)));
     let read = TokenAnswer {
         status: answer.status,
         body: &answer.body,
@@ -132,9 +168,19 @@ fn attempt(settings: &GrantSettings, http: &HttpClient, counters: &TokenCounters
             .contains(&answer.status)
             .then(|| answer.headers.get("location").and_then(|location| location.to_str().ok()))
             .flatten(),
-        clock_ahead: date(&answer.headers).map(|date| seconds_after(date, clock::wall())),
+        clock_ahead,
     };
-    grant::read_answer(&read, settings)
+    grant::read_answer(&read, &request, settings).map_err(|failure| {
+        let refused = failure.class == FailureClass::Refused && settings.credential.proof.assertion().is_some();
+        let differs = clock_ahead.is_some_and(|ahead| ahead.unsigned_abs() > CLOCKS_MAY_DIFFER.as_secs());
+        let other_clock = date.filter(|_| refused && differs).map(ServerClock::of_date);
+        Failed { failure, other_clock }
+    })
+}
+
+fn stamp(clock: Option<ServerClock>) -> Result<Stamp, Error> {
+    let no_randomness = || Error::new(ErrorCode::Internal, Stage::Sending, "the machine gave no random bytes");
+    Ok(Stamp { time: server_clock::now_by(clock), id: crypto::random_bytes().ok_or_else(no_randomness)? })
 }
 
 fn headers(settings: &GrantSettings, request: &TokenRequest) -> Result<HeaderMap, Error> {

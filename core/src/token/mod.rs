@@ -8,6 +8,7 @@ mod mint;
 #[cfg(test)]
 mod properties;
 mod record;
+mod server_clock;
 mod shared;
 
 use std::cmp::min;

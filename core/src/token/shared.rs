@@ -61,7 +61,7 @@ impl Shared {
     /// Opens the store in `folder`; the error says why it cannot be used.
     pub(crate) fn open(folder: &Path, settings: &GrantSettings, identity: Identity) -> Result<Shared, String> {
         let store = FileStore::open(folder)?;
-        let sealer = Sealer::new(settings.credential.client_secret.reveal().as_bytes(), identity.as_bytes());
+        let sealer = Sealer::new(&settings.credential.stable_bytes(), identity.as_bytes());
         let account = format!("{}\n{}", settings.token_url, settings.credential.client_id);
         let ledger = format!("{}.ledger", hex(&sha256(account.as_bytes())[..16]));
         Ok(Shared { store, sealer, ledger })

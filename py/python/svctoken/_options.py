@@ -22,12 +22,17 @@ class Options(TypedDict, total=False):
     client_id: str | None
     client_secret: str | None
     client_secret_file: Path | None
+    private_key: str | None
+    private_key_file: Path | None
+    key_id: str | None
     access_token: str | None
     token_url: str | None
     base_url: str | None
     allowed_origins: Iterable[str] | None
     auth_method: str | None
     auth_encoding: str | None
+    signing_alg: str | None
+    assertion_audience: str | None
     scope: str | None
     audience: str | None
     resource: Iterable[str] | None

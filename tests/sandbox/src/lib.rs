@@ -14,6 +14,7 @@
 //! ```
 
 mod admin;
+mod assertion;
 mod atlas;
 mod client_authentication;
 mod connection;

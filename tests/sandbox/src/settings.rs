@@ -33,12 +33,10 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            clients: vec![Client {
-                id: "mdb_sa_id_0123456789abcdef01234567".into(),
-                secret: "mdb_sa_sk_sandboxsandboxsandboxsandboxsandbox".into(),
-                secret_2: None,
-                encoding: Encoding::Form,
-            }],
+            clients: vec![Client::with_secret(
+                "mdb_sa_id_0123456789abcdef01234567",
+                "mdb_sa_sk_sandboxsandboxsandboxsandboxsandbox",
+            )],
             mints_per_minute: None,
             living_tokens: None,
             expires_in: json!(3600),
@@ -50,12 +48,7 @@ impl Default for Settings {
             realms: BTreeMap::from([(
                 "demo".into(),
                 Realm {
-                    clients: vec![Client {
-                        id: "app".into(),
-                        secret: "app-secret-app-secret-app-secret".into(),
-                        secret_2: None,
-                        encoding: Encoding::Form,
-                    }],
+                    clients: vec![Client::with_secret("app", "app-secret-app-secret-app-secret")],
                     ..Realm::default()
                 },
             )]),
@@ -98,11 +91,52 @@ impl Settings {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Client {
     pub(crate) id: String,
+    #[serde(default)]
     pub(crate) secret: String,
     #[serde(default)]
     pub(crate) secret_2: Option<String>,
     #[serde(default)]
     pub(crate) encoding: Encoding,
+    /// None: by Basic or by post.
+    #[serde(default)]
+    pub(crate) auth_method: Option<AuthMethod>,
+    /// Of `private_key_jwt`: a PEM file.
+    #[serde(default)]
+    pub(crate) public_key_file: Option<String>,
+    /// The only one that assertions may be signed with.
+    #[serde(default)]
+    pub(crate) signing_alg: Option<String>,
+    /// The only `kid` that assertions may bear.
+    #[serde(default)]
+    pub(crate) key_id: Option<String>,
+}
+
+impl Client {
+    fn with_secret(id: &str, secret: &str) -> Self {
+        Client {
+            id: id.into(),
+            secret: secret.into(),
+            secret_2: None,
+            encoding: Encoding::Form,
+            auth_method: None,
+            public_key_file: None,
+            signing_alg: None,
+            key_id: None,
+        }
+    }
+
+    /// Either of them serves.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        [Some(self.secret.as_str()), self.secret_2.as_deref()].into_iter().flatten()
+    }
+}
+
+/// How a client must authenticate.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AuthMethod {
+    ClientSecretJwt,
+    PrivateKeyJwt,
 }
 
 /// How the server reads id and secret out of a Basic header.

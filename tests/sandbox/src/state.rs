@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use crate::assertion::Used;
 use crate::date::imf_fixdate;
 use crate::http::Request;
 use crate::peer::Peer;
@@ -36,6 +37,7 @@ pub(crate) struct State {
     token_request_times: HashMap<String, VecDeque<u64>>,
     /// Name and organisation of the projects that were created over the API.
     pub(crate) created_projects: Vec<(String, String)>,
+    pub(crate) used_assertions: Used,
     pub(crate) deleted: bool,
 }
 
@@ -81,6 +83,7 @@ impl State {
             open: HashMap::new(),
             token_request_times: HashMap::new(),
             created_projects: Vec::new(),
+            used_assertions: Used::default(),
             deleted: false,
         })
     }

@@ -289,7 +289,8 @@ svctoken_code svctoken_config_set_base_url(svctoken_config *config, const char *
 svctoken_code svctoken_config_add_allowed_origin(svctoken_config *config, const char *text);
 
 // How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
-// 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2). Default: client_secret_basic.
+// 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
+// (RFC 8705 section 2). Default: client_secret_basic.
 svctoken_code svctoken_config_set_auth_method(svctoken_config *config, const char *text);
 
 // How client_secret_basic encodes id and secret: form (RFC 6749 section 2.3.1) or raw (for servers that compare
@@ -356,6 +357,14 @@ svctoken_code svctoken_config_set_allow_http(svctoken_config *config, bool flag)
 
 // A PEM file of certificate authorities trusted beside the platform's. Default: none.
 svctoken_code svctoken_config_set_ca_file(svctoken_config *config, const char *text);
+
+// A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are
+// shown it (RFC 8705): the token endpoint, base_url and allowed_origins, no others. Default: none.
+svctoken_code svctoken_config_set_client_cert_file(svctoken_config *config, const char *text);
+
+// A PEM file of the certificate's private key (PKCS #8, PKCS #1 or SEC 1), without a passphrase. Default:
+// client_cert_file.
+svctoken_code svctoken_config_set_client_key_file(svctoken_config *config, const char *text);
 
 // Has the log events of the clients that are made with this config handed to `callback`, in place of one that was set
 // before; the README lists the events. Default: none, and NULL sets none. Clients made earlier keep theirs.

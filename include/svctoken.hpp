@@ -212,6 +212,8 @@ public:
     Config &max_response_bytes(std::uint64_t count) { return set(svctoken_config_set_max_response_bytes, count); }
     Config &allow_http(bool flag) { return set(svctoken_config_set_allow_http, flag); }
     Config &ca_file(const std::string &text) { return set(svctoken_config_set_ca_file, text); }
+    Config &client_cert_file(const std::string &text) { return set(svctoken_config_set_client_cert_file, text); }
+    Config &client_key_file(const std::string &text) { return set(svctoken_config_set_client_key_file, text); }
     // Has the log events of the clients made with this config handed to `callback`; an empty one ends that. It is called
     // on the threads that use a client and on one of the library's own, several at once, and calls wait for it. It must
     // not use a client of the same options. What it throws is caught and forgotten. It is destroyed when it will not be

@@ -53,7 +53,8 @@ export interface ClientOptions {
   allowedOrigins?: readonly string[] | null
   /**
    * How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
-   * 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2). Default: client_secret_basic.
+   * 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
+   * (RFC 8705 section 2). Default: client_secret_basic.
    */
   authMethod?: string | null
   /**
@@ -116,6 +117,16 @@ export interface ClientOptions {
   allowHttp?: boolean | null
   /** A PEM file of certificate authorities trusted beside the platform's. Default: none. */
   caFile?: string | null
+  /**
+   * A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one
+   * are shown it (RFC 8705): the token endpoint, baseUrl and allowedOrigins, no others. Default: none.
+   */
+  clientCertFile?: string | null
+  /**
+   * A PEM file of the certificate's private key (PKCS #8, PKCS #1 or SEC 1), without a passphrase. Default:
+   * clientCertFile.
+   */
+  clientKeyFile?: string | null
 }
 
 /** What every call takes. */

@@ -188,7 +188,8 @@ pub extern "C" fn svctoken_config_add_allowed_origin(
 }
 
 /// How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
-/// 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2). Default: client_secret_basic.
+/// 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
+/// (RFC 8705 section 2). Default: client_secret_basic.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_auth_method(
     config: Option<&mut svctoken_config>,
@@ -367,6 +368,26 @@ pub extern "C" fn svctoken_config_set_ca_file(
     text: *const c_char,
 ) -> svctoken_code {
     change(config, |config| config.set_text("ca_file", text))
+}
+
+/// A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are
+/// shown it (RFC 8705): the token endpoint, base_url and allowed_origins, no others. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_cert_file(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("client_cert_file", text))
+}
+
+/// A PEM file of the certificate's private key (PKCS #8, PKCS #1 or SEC 1), without a passphrase. Default:
+/// client_cert_file.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_key_file(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("client_key_file", text))
 }
 
 /// Has the log events of the clients that are made with this config handed to `callback`, in place of one that was set

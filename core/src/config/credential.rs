@@ -1,7 +1,10 @@
 //! Who the client is, and what it proves that with.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
+use crate::config::certificate::ClientCertificate;
 use crate::config::private_key::{self, PrivateKey};
 use crate::config::{Config, file};
 use crate::crypto::key::SigningKey;
@@ -9,20 +12,36 @@ use crate::crypto::signature::Algorithm;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
-/// The client's identifier and its proof.
+/// The client's identifier and its proofs.
 #[derive(Debug)]
 pub(crate) struct Credential {
     pub(crate) client_id: String,
     pub(crate) proof: Proof,
+    /// What TLS proves beside it, or alone.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// How the client proves itself, by the methods' registered names, and with what.
 #[derive(Debug)]
 pub(crate) enum Proof {
-    ClientSecretBasic { secret: Secret, encoding: AuthEncoding },
-    ClientSecretPost { secret: Secret },
-    ClientSecretJwt { secret: Secret, assertion: Assertion },
-    PrivateKeyJwt { key: SigningKey, assertion: Assertion },
+    ClientSecretBasic {
+        secret: Secret,
+        encoding: AuthEncoding,
+    },
+    ClientSecretPost {
+        secret: Secret,
+    },
+    ClientSecretJwt {
+        secret: Secret,
+        assertion: Assertion,
+    },
+    PrivateKeyJwt {
+        key: SigningKey,
+        assertion: Assertion,
+    },
+    /// The certificate is enough.
+    TlsClientAuth,
+    SelfSignedTlsClientAuth,
 }
 
 /// What assertions say beside the client and the time (RFC 7523 section 3).
@@ -48,12 +67,13 @@ impl AuthEncoding {
     }
 }
 
-const METHODS: &str = "client_secret_basic, client_secret_post, client_secret_jwt or private_key_jwt";
+const METHODS: &str = "client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth or \
+                       self_signed_tls_client_auth";
 const ATLAS_ID: &str = "mdb_sa_id_";
 const ATLAS_SECRET: &str = "mdb_sa_sk_";
 
 impl Credential {
-    pub(crate) fn from_config(config: &Config) -> Result<Credential> {
+    pub(crate) fn from_config(config: &Config, certificate: Option<Arc<ClientCertificate>>) -> Result<Credential> {
         let client_id = config.client_id.clone().unwrap_or_default();
         if client_id.is_empty() {
             return Err(missing("client_id", "CLIENT_ID"));
@@ -62,23 +82,28 @@ impl Credential {
             return Err(Error::configuration("client_id has a line break or another control character")
                 .with_next_step("Remove it; often it comes from a file's or a shell's last line."));
         }
-        let proof = Proof::from_config(config, &client_id)?;
-        Ok(Credential { client_id, proof })
+        let proof = Proof::from_config(config, &client_id, certificate.as_deref())?;
+        Ok(Credential { client_id, proof, certificate })
     }
 
     /// What records are named and sealed with: the same whenever the client proves itself with the same.
     pub(crate) fn stable_bytes(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(match &self.proof {
+        let proof = match &self.proof {
             Proof::ClientSecretBasic { secret, .. }
             | Proof::ClientSecretPost { secret }
-            | Proof::ClientSecretJwt { secret, .. } => secret.reveal().as_bytes().to_vec(),
-            Proof::PrivateKeyJwt { key, .. } => key.bytes().to_vec(),
+            | Proof::ClientSecretJwt { secret, .. } => secret.reveal().as_bytes(),
+            Proof::PrivateKeyJwt { key, .. } => key.bytes(),
+            Proof::TlsClientAuth | Proof::SelfSignedTlsClientAuth => &[],
+        };
+        Zeroizing::new(match &self.certificate {
+            Some(certificate) => [&(proof.len() as u64).to_le_bytes(), proof, certificate.key_bytes()].concat(),
+            None => proof.to_vec(),
         })
     }
 }
 
 impl Proof {
-    fn from_config(config: &Config, client_id: &str) -> Result<Proof> {
+    fn from_config(config: &Config, client_id: &str, certificate: Option<&ClientCertificate>) -> Result<Proof> {
         let method = config.auth_method.as_deref().unwrap_or("client_secret_basic");
         let secret = || client_secret(config, method, client_id);
         match method {
@@ -103,6 +128,10 @@ impl Proof {
                 let assertion = Assertion::new(config, algorithm, key_id);
                 Ok(Proof::PrivateKeyJwt { key, assertion })
             }
+            "tls_client_auth" => certificate_alone(config, method, certificate).map(|()| Proof::TlsClientAuth),
+            "self_signed_tls_client_auth" => {
+                certificate_alone(config, method, certificate).map(|()| Proof::SelfSignedTlsClientAuth)
+            }
             other => Err(Error::unknown_choice("auth_method", other, METHODS)),
         }
     }
@@ -113,6 +142,8 @@ impl Proof {
             Proof::ClientSecretPost { .. } => "client_secret_post",
             Proof::ClientSecretJwt { .. } => "client_secret_jwt",
             Proof::PrivateKeyJwt { .. } => "private_key_jwt",
+            Proof::TlsClientAuth => "tls_client_auth",
+            Proof::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
         }
     }
 
@@ -122,7 +153,7 @@ impl Proof {
             Proof::ClientSecretBasic { secret, .. }
             | Proof::ClientSecretPost { secret }
             | Proof::ClientSecretJwt { secret, .. } => Some(secret),
-            Proof::PrivateKeyJwt { .. } => None,
+            Proof::PrivateKeyJwt { .. } | Proof::TlsClientAuth | Proof::SelfSignedTlsClientAuth => None,
         }
     }
 
@@ -130,8 +161,16 @@ impl Proof {
     pub(crate) fn assertion(&self) -> Option<&Assertion> {
         match self {
             Proof::ClientSecretJwt { assertion, .. } | Proof::PrivateKeyJwt { assertion, .. } => Some(assertion),
-            Proof::ClientSecretBasic { .. } | Proof::ClientSecretPost { .. } => None,
+            Proof::ClientSecretBasic { .. }
+            | Proof::ClientSecretPost { .. }
+            | Proof::TlsClientAuth
+            | Proof::SelfSignedTlsClientAuth => None,
         }
+    }
+
+    /// Whether it is the certificate that proves the client.
+    pub(crate) fn is_certificate(&self) -> bool {
+        matches!(self, Proof::TlsClientAuth | Proof::SelfSignedTlsClientAuth)
     }
 }
 
@@ -146,11 +185,20 @@ impl Assertion {
     }
 }
 
-fn client_secret(config: &Config, method: &str, client_id: &str) -> Result<Secret> {
-    if let Some((option, _)) = given_keys(config).next() {
-        return Err(Error::configuration(format!("{option} is given, and auth_method {method} does not use a key"))
-            .with_next_step(format!("Set auth_method to private_key_jwt, or leave {option} out.")));
+/// Refuses a private key beside a method that has no use for one.
+fn no_key(config: &Config, method: &str) -> Result<()> {
+    match given_keys(config).next() {
+        Some((option, _)) => {
+            let what = format!("{option} is given, and auth_method {method} does not use a key");
+            Err(Error::configuration(what)
+                .with_next_step(format!("Set auth_method to private_key_jwt, or leave {option} out.")))
+        }
+        None => Ok(()),
     }
+}
+
+fn client_secret(config: &Config, method: &str, client_id: &str) -> Result<Secret> {
+    no_key(config, method)?;
     let secret = match (&config.client_secret, &config.client_secret_file) {
         (Some(secret), _) => secret.clone(),
         (None, Some(path)) => secret_of_file(path)?,
@@ -193,16 +241,34 @@ fn given_keys(config: &Config) -> impl Iterator<Item = (&'static str, &str)> {
     text.into_iter().chain(file).filter(|(_, value)| !value.is_empty())
 }
 
-fn private_key(config: &Config) -> Result<PrivateKey> {
+/// Refuses a secret beside a method that has no use for one.
+fn no_secret(config: &Config, method: &str) -> Result<()> {
     let secrets = [
         ("client_secret", config.client_secret.is_some()),
         ("client_secret_file", config.client_secret_file.is_some()),
     ];
     if let Some((option, _)) = secrets.into_iter().find(|(_, given)| *given) {
-        let what = format!("{option} is given, and auth_method private_key_jwt does not use a secret");
+        let what = format!("{option} is given, and auth_method {method} does not use a secret");
         return Err(Error::configuration(what)
             .with_next_step(format!("Leave {option} out, or set auth_method to one that uses it.")));
     }
+    Ok(())
+}
+
+/// Checks that there is a certificate, and nothing beside it.
+fn certificate_alone(config: &Config, method: &str, certificate: Option<&ClientCertificate>) -> Result<()> {
+    no_secret(config, method)?;
+    no_key(config, method)?;
+    if certificate.is_none() {
+        let what = format!("client_cert_file is missing, which auth_method {method} wants");
+        return Err(Error::configuration(what)
+            .with_next_step("Give client_cert_file and client_key_file, or set SVCTOKEN_CLIENT_CERT_FILE."));
+    }
+    Ok(())
+}
+
+fn private_key(config: &Config) -> Result<PrivateKey> {
+    no_secret(config, "private_key_jwt")?;
     let mut keys = given_keys(config);
     match (keys.next(), keys.next()) {
         (Some(_), Some(_)) => Err(Error::configuration("private_key and private_key_file are both given")

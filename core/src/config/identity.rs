@@ -13,7 +13,7 @@ impl Identity {
     pub(crate) fn of(settings: &GrantSettings) -> Identity {
         // Destructured whole, so that a new setting cannot be forgotten here.
         let GrantSettings {
-            credential: Credential { client_id, proof },
+            credential: Credential { client_id, proof, certificate },
             token_url,
             scope,
             audience,
@@ -30,6 +30,9 @@ impl Identity {
         fields.add("client_id", client_id);
         fields.add("token_url", &token_url.to_string());
         fields.add_proof(proof);
+        if let Some(certificate) = certificate {
+            fields.add_bytes("certificate_key", certificate.key_bytes());
+        }
         fields.add_optional("scope", scope.as_deref());
         fields.add_optional("audience", audience.as_deref());
         for resource in resource {
@@ -53,9 +56,13 @@ impl Identity {
 }
 
 /// The fingerprint of what the client proves itself with and how: what a server refuses. It never leaves the process.
-pub(crate) fn fingerprint(proof: &Proof) -> [u8; 32] {
+pub(crate) fn fingerprint(credential: &Credential) -> [u8; 32] {
+    let Credential { client_id: _, proof, certificate } = credential;
     let mut fields = Fields(Vec::new());
     fields.add_proof(proof);
+    if let Some(certificate) = certificate {
+        fields.add_bytes("certificate", certificate.bytes());
+    }
     sha256(&fields.0)
 }
 
@@ -90,6 +97,7 @@ impl Fields {
                 self.add_bytes("private_key", key.bytes());
                 self.add_assertion(assertion);
             }
+            Proof::TlsClientAuth | Proof::SelfSignedTlsClientAuth => {}
         }
     }
 

@@ -238,9 +238,8 @@ mod tests {
 
     #[test]
     fn p15_records_are_sealed_with_the_proof_whatever_is_said_beside_it() {
-        let bytes = |builder| {
-            grant(&resolve(Preset::Plain, builder, &[]).expect("valid")).credential.stable_bytes().to_vec()
-        };
+        let bytes =
+            |builder| grant(&resolve(Preset::Plain, builder, &[]).expect("valid")).credential.stable_bytes().to_vec();
         let plain = || with_credential().token_url("https://a.example/token");
         assert_eq!(bytes(plain()), b"secret");
         assert_eq!(bytes(plain().auth_method("client_secret_post")), b"secret");

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::config::certificate::ClientCertificate;
 use crate::config::credential::Credential;
 use crate::config::header;
-use crate::config::url::{Origin, Url};
+use crate::config::url::{Origin, Scheme, Url};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -38,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) max_response_bytes: u64,
     pub(crate) ca_file: Option<String>,
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     pub(crate) cache: Cache,
 }
 
@@ -115,11 +117,14 @@ impl Settings {
             max_response_bytes,
             allow_http,
             ref ca_file,
+            client_cert_file: _,
+            client_key_file: _,
         } = config;
         let allow_http = allow_http.unwrap_or(false);
+        let certificate = ClientCertificate::from_config(&config)?.map(Arc::new);
         let credential = match access_token {
             Some(_) => None,
-            None => Some(Credential::from_config(&config)?),
+            None => Some(Credential::from_config(&config, certificate.clone())?),
         };
         // Before token_url, which a preset may have made from it: the error names what the user gave.
         let base_origin = base_url.as_deref().map(|text| safe_origin("base_url", text, allow_http)).transpose()?;
@@ -159,6 +164,7 @@ impl Settings {
             headers,
             max_response_bytes: max_response_bytes.unwrap_or(64 * 1024 * 1024),
             ca_file: ca_file.clone(),
+            certificate,
             cache,
         })
     }
@@ -187,6 +193,11 @@ impl GrantSettings {
                 .with_next_step("Give token_url, or use a preset that knows it: atlas or keycloak."));
         }
         let token_url = safe_url("token_url", token_url, config.allow_http.unwrap_or(false))?;
+        if credential.proof.is_certificate() && token_url.origin.scheme != Scheme::Https {
+            let method = credential.proof.method();
+            return Err(Error::configuration(format!("token_url is plain http, and auth_method {method} wants TLS"))
+                .with_next_step("Give the server's https endpoint."));
+        }
         if config.mint_budget == Some(0) {
             return Err(Error::configuration("mint_budget must be 1 or more"));
         }

@@ -1,4 +1,5 @@
-//! How the client proves itself at the token endpoint (RFC 6749 section 2.3.1, RFC 7523 section 2.2).
+//! How the client proves itself at the token endpoint (RFC 6749 section 2.3.1, RFC 7523 section 2.2, RFC
+//! 8705 section 2).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +16,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 
 /// Adds the client's authentication to a request whose form is `form`.
 pub(crate) fn add_to(settings: &GrantSettings, form: String, stamp: &Stamp) -> Result<TokenRequest> {
-    let Credential { client_id, proof } = &settings.credential;
+    let Credential { client_id, proof, .. } = &settings.credential;
     let assertion = match proof {
         Proof::ClientSecretBasic { secret, encoding } => {
             let authorization = Some(basic(client_id, secret, *encoding));
@@ -23,6 +24,10 @@ pub(crate) fn add_to(settings: &GrantSettings, form: String, stamp: &Stamp) -> R
         }
         Proof::ClientSecretPost { secret } => {
             let body = with_parameters(form, &[("client_id", client_id), ("client_secret", secret.reveal())]);
+            return Ok(TokenRequest { authorization: None, body, assertion: None });
+        }
+        Proof::TlsClientAuth | Proof::SelfSignedTlsClientAuth => {
+            let body = with_parameters(form, &[("client_id", client_id)]);
             return Ok(TokenRequest { authorization: None, body, assertion: None });
         }
         Proof::ClientSecretJwt { secret, assertion } => assertion::make(client_id, assertion, stamp, |message| {
@@ -91,7 +96,8 @@ pub(crate) fn forms_of_proof(settings: &GrantSettings, request: &TokenRequest) -
 
 /// Whether form and raw encoding send different bytes for this credential; if so, which of them is in use.
 pub(crate) fn disputed_encoding(settings: &GrantSettings) -> Option<AuthEncoding> {
-    let Credential { client_id, proof: Proof::ClientSecretBasic { secret, encoding } } = &settings.credential else {
+    let Credential { client_id, proof: Proof::ClientSecretBasic { secret, encoding }, .. } = &settings.credential
+    else {
         return None;
     };
     let differs = |text: &str| encode(text, AuthEncoding::Form) != text;

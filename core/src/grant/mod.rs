@@ -278,7 +278,12 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
              copying."
                 .into(),
         ),
-        ErrorCode::ClientRefused if settings.credential.proof.assertion().is_some() => assertion_advice(settings),
+        ErrorCode::ClientRefused if settings.credential.proof.assertion().is_some() => assertion_advice(answer, settings),
+        ErrorCode::ClientRefused if settings.credential.proof.is_certificate() => Some(format!(
+            "Check that the server knows this client_id with {} and the certificate of client_cert_file, and that \
+             token_url is its address for those who have one: behind a proxy the server may not see it.",
+            settings.credential.proof.method()
+        )),
         ErrorCode::ClientRefused => client_authentication::disputed_encoding(settings).map(other_encoding),
         // What oidc-provider says of a credential that it could not decode.
         ErrorCode::OauthError if answer.status == 400 && client_authentication::disputed_encoding(settings).is_some() => {
@@ -295,7 +300,7 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
 }
 
 /// What a server compares an assertion with.
-fn assertion_advice(settings: &GrantSettings) -> Option<String> {
+fn assertion_advice(answer: &TokenAnswer<'_>, settings: &GrantSettings) -> Option<String> {
     let proof = &settings.credential.proof;
     let assertion = proof.assertion()?;
     let signer = match (proof, &assertion.key_id) {
@@ -303,9 +308,14 @@ fn assertion_advice(settings: &GrantSettings) -> Option<String> {
         (Proof::PrivateKeyJwt { .. }, None) => "this private key's public half (without a key_id)".into(),
         _ => "this client_secret".into(),
     };
+    // Keycloak, for one, has no Date in its answers.
+    let clock = match answer.clock_ahead {
+        Some(_) => "",
+        None => " The server does not tell its time: check this machine's clock too.",
+    };
     Some(format!(
         "Check that the server knows this client_id and {signer}, accepts {} from it with signing_alg {}, and is called \
-         {:?}, or set assertion_audience.",
+         {:?}, or set assertion_audience.{clock}",
         proof.method(),
         assertion.algorithm.name(),
         assertion.audience
@@ -324,7 +334,7 @@ fn other_encoding(encoding: AuthEncoding) -> String {
 }
 
 fn has_outer_space(settings: &GrantSettings) -> bool {
-    let Credential { client_id, proof } = &settings.credential;
+    let Credential { client_id, proof, .. } = &settings.credential;
     let secret = proof.secret().map(Secret::reveal);
     [client_id.as_str()].into_iter().chain(secret).any(|text| text.trim() != text)
 }

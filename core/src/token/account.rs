@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{self, BootTime};
-use crate::config::identity::fingerprint;
+use crate::config::identity;
 use crate::config::settings::GrantSettings;
 use crate::error::{Error, ErrorCode, Stage};
 use crate::fork::{Owned, PerProcess};
@@ -51,7 +51,7 @@ impl Account {
         let now = clock::now();
         let books = self.books();
         let books = lock(&books);
-        let remembered = [books.cool_down.as_ref(), books.refused.get(&fingerprint(&settings.credential.proof))];
+        let remembered = [books.cool_down.as_ref(), books.refused.get(&fingerprint(settings))];
         remembered.into_iter().flatten().find_map(|failure| failure.at(now, alive))
     }
 
@@ -92,7 +92,7 @@ impl Account {
         books.ledger.token_granted(ends, now);
         // What still runs came after this request had left, and is the newer word.
         books.cool_down = books.cool_down.take().filter(|failure| failure.at(now, false).is_some());
-        let key = fingerprint(&settings.credential.proof);
+        let key = fingerprint(settings);
         if books.refused.get(&key).is_some_and(|failure| failure.at(now, false).is_none()) {
             books.refused.remove(&key);
         }
@@ -112,7 +112,7 @@ impl Account {
         let after = |before: Option<&Remembered>| Remembered::after(failure, before, first_end, now, fraction);
         match failure.class {
             FailureClass::Refused => {
-                let key = fingerprint(&settings.credential.proof);
+                let key = fingerprint(settings);
                 let remembered = after(books.refused.get(&key));
                 books.refused.retain(|_, refused| refused.at(now, true).is_some());
                 books.refused.insert(key, remembered.clone());
@@ -149,4 +149,9 @@ pub(crate) fn budget_used_up(budget: u32, delay: Duration) -> Error {
 
 fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
     books.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which credential; held in memory only.
+fn fingerprint(settings: &GrantSettings) -> [u8; 32] {
+    identity::fingerprint(&settings.credential)
 }

@@ -42,6 +42,8 @@ static const set_text texts[] = {
     svctoken_config_set_accept,
     svctoken_config_set_user_agent,
     svctoken_config_set_ca_file,
+    svctoken_config_set_client_cert_file,
+    svctoken_config_set_client_key_file,
 };
 static const set_time times[] = {
     svctoken_config_set_timeout,

@@ -49,3 +49,5 @@ class Options(TypedDict, total=False):
     max_response_bytes: int | None
     allow_http: bool | None
     ca_file: Path | None
+    client_cert_file: Path | None
+    client_key_file: Path | None

@@ -76,6 +76,8 @@ static const struct {
     {"accept", svctoken_config_set_accept},
     {"user_agent", svctoken_config_set_user_agent},
     {"ca_file", svctoken_config_set_ca_file},
+    {"client_cert_file", svctoken_config_set_client_cert_file},
+    {"client_key_file", svctoken_config_set_client_key_file},
 };
 
 static const struct {

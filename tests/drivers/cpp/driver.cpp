@@ -200,6 +200,8 @@ void set_option(Config &config, const string &key, const string &value) {
         {"max_response_bytes", counted(&Config::max_response_bytes)},
         {"allow_http", [](Config &c, const string &v) { c.allow_http(v == "true"); }},
         {"ca_file", text(&Config::ca_file)},
+        {"client_cert_file", text(&Config::client_cert_file)},
+        {"client_key_file", text(&Config::client_key_file)},
     };
     const auto bytes = key.find("!bytes");
     const auto setter = setters.find(key.substr(0, bytes));

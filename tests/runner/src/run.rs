@@ -273,7 +273,7 @@ impl<'a> Run<'a> {
             match (name.split('!').next(), value.as_str()) {
                 (Some("client_secret" | "access_token"), Some(secret)) => self.secrets.add(secret),
                 (Some("private_key"), Some(key)) => self.secrets.add_key(key),
-                (Some("private_key_file"), Some(path)) => self.add_key_file(path),
+                (Some("private_key_file" | "client_key_file"), Some(path)) => self.add_key_file(path),
                 (Some("client_id"), Some(public)) => self.secrets.add_public(public),
                 _ => {}
             }

@@ -10,6 +10,7 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
+use crate::der::element;
 use crate::settings::{AuthMethod, Client};
 
 /// How far ahead an assertion may end, and by how much clocks may differ, in seconds.
@@ -116,7 +117,7 @@ impl<'a> Unchecked<'a> {
                     UnparsedPublicKey::new(algorithm, public).verify(self.signed, &self.signature).is_ok()
                 })
             }
-            None => false,
+            _ => false,
         }
     }
 }
@@ -127,18 +128,4 @@ fn public_key(path: &str) -> Option<Vec<u8>> {
     let ((_, content), _) = element(&info)?;
     let (_, rest) = element(content)?;
     element(rest)?.0.1.strip_prefix(&[0]).map(<[u8]>::to_vec)
-}
-
-type Element<'a> = (u8, &'a [u8]);
-
-/// The first DER element: its tag and content, and what comes after it.
-fn element(der: &[u8]) -> Option<(Element<'_>, &[u8])> {
-    let (&[tag, length], rest) = der.split_first_chunk::<2>()?;
-    let (length, rest) = match length {
-        0x81 => (usize::from(*rest.first()?), &rest[1..]),
-        0x82 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), &rest[2..]),
-        length => (usize::from(length), rest),
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some(((tag, content), rest))
 }

@@ -4,9 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::assertion::{Unchecked, Used};
+use crate::client_certificate;
 use crate::form;
 use crate::http::Request;
-use crate::settings::{Client, Encoding};
+use crate::settings::{AuthMethod, Client, Encoding};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal<'a> {
@@ -18,6 +19,7 @@ pub(crate) enum Refusal<'a> {
     WrongSecret(&'a Client),
     /// The assertion, or the method, is not the client's; the text says why.
     WrongAssertion(&'static str),
+    WrongCertificate(&'static str),
 }
 
 /// `client_secret_basic`.
@@ -68,6 +70,25 @@ pub(crate) fn by_assertion<'a>(
     assertion.check(client, audiences, now, used).map(|()| client).map_err(wrong)
 }
 
+/// `tls_client_auth` and `self_signed_tls_client_auth`: `shown` is the certificate that TLS has verified. None: the
+/// client that is named does not authenticate so.
+pub(crate) fn by_certificate<'a>(
+    clients: &'a [Client],
+    request: &Request,
+    shown: Option<&[u8]>,
+) -> Option<Result<&'a Client, Refusal<'a>>> {
+    let id = request.form_value("client_id")?;
+    let client = clients.iter().find(|client| client.id == id)?;
+    if !matches!(client.auth_method, Some(AuthMethod::TlsClientAuth | AuthMethod::SelfSignedTlsClientAuth)) {
+        return None;
+    }
+    Some(match shown {
+        Some(shown) if client_certificate::is_of(client, shown) => Ok(client),
+        Some(_) => Err(Refusal::WrongCertificate("The certificate is not the client's")),
+        None => Err(Refusal::WrongCertificate("No certificate was shown")),
+    })
+}
+
 fn check_secret<'a>(client: &'a Client, given: Option<&[u8]>) -> Result<&'a Client, Refusal<'a>> {
     let given = given.ok_or(Refusal::WrongSecret(client))?;
     let right = client.secrets().any(|secret| secret.as_bytes() == given);
@@ -106,7 +127,7 @@ mod tests {
             Refusal::Unreadable => "unreadable",
             Refusal::UnknownClient => "unknown client",
             Refusal::WrongSecret(_) => "wrong secret",
-            Refusal::WrongAssertion(why) => why,
+            Refusal::WrongAssertion(why) | Refusal::WrongCertificate(why) => why,
         })
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::atlas::oauth_error;
-use crate::client_authentication::{Refusal, by_assertion, by_basic, by_post};
+use crate::client_authentication::{Refusal, by_assertion, by_basic, by_certificate, by_post};
 use crate::http::{Body, Response};
 use crate::route::{Exchange, not_found};
 use crate::settings::Client;
@@ -129,7 +129,14 @@ fn logout(state: &mut State, exchange: &Exchange<'_>, prefix: &str, name: &str) 
 fn discovery(origin: &str, prefix: &str, name: &str) -> Response {
     let issuer = issuer(origin, prefix, name);
     let endpoint = |path: &str| format!("{issuer}/protocol/openid-connect/{path}");
-    let methods = json!(["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"]);
+    let methods = json!([
+        "client_secret_basic",
+        "client_secret_post",
+        "client_secret_jwt",
+        "private_key_jwt",
+        "tls_client_auth",
+        "self_signed_tls_client_auth",
+    ]);
     Response::json(
         200,
         &json!({
@@ -153,7 +160,8 @@ fn issuer(origin: &str, prefix: &str, name: &str) -> String {
     format!("{origin}{prefix}/realms/{name}")
 }
 
-/// By Basic where there is an Authorization header, by an assertion where there is one, else by the form.
+/// By Basic where there is an Authorization header, by an assertion where there is one, by certificate where the client
+/// is known by one, else by the form.
 fn authenticate<'a>(
     state: &'a mut State,
     exchange: &Exchange<'_>,
@@ -167,6 +175,8 @@ fn authenticate<'a>(
         by_basic(clients, request)
     } else if request.form_value("client_assertion").is_some() {
         by_assertion(clients, request, &[issuer(&exchange.origin(), prefix, name)], now, used_assertions)
+    } else if let Some(outcome) = by_certificate(clients, request, exchange.certificate.as_deref()) {
+        outcome
     } else {
         by_post(clients, request)
     }
@@ -177,6 +187,7 @@ fn refused(refusal: &Refusal<'_>, realm: &str) -> Response {
     match refusal {
         Refusal::NoCredentials | Refusal::UnknownClient => oauth_error(401, "invalid_client", DESCRIPTION),
         Refusal::WrongSecret(_) => oauth_error(401, "unauthorized_client", DESCRIPTION),
+        Refusal::WrongCertificate(why) => oauth_error(401, "invalid_client", why),
         Refusal::WrongAssertion(why) => oauth_error(400, "invalid_client", why),
         Refusal::Unreadable => {
             Response::new(401, Body::default()).header("WWW-Authenticate", format!("Basic realm=\"{realm}\""))

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) projects: usize,
     pub(crate) rules: RuleBook,
     pub(crate) tls_fault: Option<TlsFault>,
+    pub(crate) client_certificates: Option<ClientCertificates>,
+    pub(crate) client_ca_file: Option<String>,
     pub(crate) accept: Accept,
     pub(crate) date_offset_s: i64,
 }
@@ -55,6 +57,8 @@ impl Default for Settings {
             projects: 3,
             rules: RuleBook::default(),
             tls_fault: None,
+            client_certificates: None,
+            client_ca_file: None,
             accept: Accept::Serve,
             date_offset_s: 0,
         }
@@ -103,6 +107,9 @@ pub(crate) struct Client {
     /// Of `private_key_jwt`: a PEM file.
     #[serde(default)]
     pub(crate) public_key_file: Option<String>,
+    /// Of the methods by certificate: a PEM file of one with the same subject, or the same key if it signs itself.
+    #[serde(default)]
+    pub(crate) certificate_file: Option<String>,
     /// The only one that assertions may be signed with.
     #[serde(default)]
     pub(crate) signing_alg: Option<String>,
@@ -120,6 +127,7 @@ impl Client {
             encoding: Encoding::Form,
             auth_method: None,
             public_key_file: None,
+            certificate_file: None,
             signing_alg: None,
             key_id: None,
         }
@@ -137,6 +145,18 @@ impl Client {
 pub(crate) enum AuthMethod {
     ClientSecretJwt,
     PrivateKeyJwt,
+    TlsClientAuth,
+    SelfSignedTlsClientAuth,
+}
+
+/// Which certificates of clients new HTTPS connections ask for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClientCertificates {
+    /// Asked for, and any will do, and none too.
+    Any,
+    /// One of an authority in `client_ca_file`.
+    Required,
 }
 
 /// How the server reads id and secret out of a Basic header.

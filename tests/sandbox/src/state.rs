@@ -58,6 +58,7 @@ struct Entry {
     number: u64,
     connection: u64,
     tls: bool,
+    certificate: bool,
     method: String,
     path: String,
     query: String,
@@ -116,7 +117,13 @@ impl State {
     }
 
     /// Counts and logs a request that was read, and finds what a rule wants done with it.
-    pub(crate) fn admit(&mut self, connection: u64, tls: bool, request: &Request) -> (u64, Option<Arc<Action>>) {
+    pub(crate) fn admit(
+        &mut self,
+        connection: u64,
+        tls: bool,
+        certificate: bool,
+        request: &Request,
+    ) -> (u64, Option<Arc<Action>>) {
         self.counters.requests += 1;
         if is_token_endpoint(&request.path) {
             self.counters.token_requests += 1;
@@ -131,6 +138,7 @@ impl State {
             number: self.counters.requests,
             connection,
             tls,
+            certificate,
             method: request.method.clone(),
             path: request.path.clone(),
             query: request.query.clone(),
@@ -242,6 +250,7 @@ impl Entry {
             "n": self.number,
             "connection": self.connection,
             "tls": self.tls,
+            "certificate": self.certificate,
             "method": self.method,
             "path": self.path,
             "query": self.query,

@@ -4,6 +4,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -30,12 +32,20 @@ struct Place<'a> {
 
 /// Reads the key in the file that `option` names.
 pub(crate) fn read_file(option: &str, path: &str) -> Result<PrivateKey> {
-    let place = Place { option, path: Some(path) };
     let bytes = file::read(option, path)?;
-    match std::str::from_utf8(&bytes) {
-        Ok(text) if !text.contains('\0') => place.read(text),
-        _ => Err(place.binary(&bytes)),
-    }
+    let place = Place { option, path: Some(path) };
+    place.read(place.text(&bytes)?)
+}
+
+/// Reads the key in the file that `option` names for TLS too, which wants it as PEM.
+pub(crate) fn read_for_tls(option: &str, path: &str) -> Result<(SigningKey, PrivateKeyDer<'static>)> {
+    let bytes = file::read(option, path)?;
+    let place = Place { option, path: Some(path) };
+    let text = place.text(&bytes)?;
+    let key = place.read(text)?.key;
+    let der = PrivateKeyDer::from_pem_slice(text.as_bytes())
+        .map_err(|_| place.wrong("is no PEM key, which TLS wants", "Export the same key as PEM (PKCS #8)."))?;
+    Ok((key, der))
 }
 
 /// Reads the key that is the value of `option`.
@@ -44,6 +54,13 @@ pub(crate) fn read_text(option: &str, text: &str) -> Result<PrivateKey> {
 }
 
 impl Place<'_> {
+    fn text<'a>(&self, bytes: &'a [u8]) -> Result<&'a str> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => Ok(text),
+            _ => Err(self.binary(bytes)),
+        }
+    }
+
     fn read(&self, text: &str) -> Result<PrivateKey> {
         if text.trim_start().starts_with('{') {
             return self.read_jwk(text);
@@ -62,7 +79,10 @@ impl Place<'_> {
             Some((label, _)) => Err(self.wrong(&format!("is a {label:?}, which is not known here"), NEW_KEY)),
             None if text.contains("-----BEGIN ") => Err(self.wrong(
                 "holds no private key, only a certificate or a public key",
-                "Give the private key that belongs to it; the server keeps the other half.",
+                match self.option {
+                    "client_cert_file" => "Give client_key_file, or add the key to this file.",
+                    _ => "Give the private key that belongs to it; the server keeps the other half.",
+                },
             )),
             None => Err(self.wrong(
                 "is neither PEM nor a JWK",

@@ -28,7 +28,7 @@ DRIVERS := --driver rust=$(DEBUG)/svctoken-driver \
 # What the runner is told beside the languages.
 RUNS := $(DRIVERS) --variable keys=$(KEYS)
 
-.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider test-processes lint sizes clean
+.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider test-processes bench lint sizes clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -88,8 +88,9 @@ test: ## every test there is
 test-rust: cargo-build ## the unit tests, and the C and C++ programs under ASan and valgrind
 	cargo test --locked --no-fail-fast
 
-test-scenarios: build ## every scenario in all five languages
+test-scenarios: build ## every scenario in all five languages, and once more with tokens in memory only
 	$(DEBUG)/svctoken-runner $(RUNS)
+	$(DEBUG)/svctoken-runner $(RUNS) --language rust --cache memory
 
 test-leaks: build ## the scenarios with everything logged and printed that can be, searched for secrets in every form
 	$(DEBUG)/svctoken-runner $(RUNS) --loud --jobs 16
@@ -108,13 +109,17 @@ test-oidc-provider: build ## all five languages against a real oidc-provider (fr
 
 PROCESSES ?= 60
 REPETITIONS ?= 2
+PROGRAMS ?= 200
 
-test-processes: build ## many processes of all five languages that share one token, PROCESSES of them, REPETITIONS times
-	$(DEBUG)/svctoken-herd $(DEBUG) $(subst --driver ,,$(DRIVERS)) $(PROCESSES) $(REPETITIONS)
+test-processes: build ## processes of all five languages that share one token: PROCESSES at once, REPETITIONS times, and PROGRAMS in turn
+	$(DEBUG)/svctoken-herd $(DEBUG) $(subst --driver ,,$(DRIVERS)) $(PROCESSES) $(REPETITIONS) $(PROGRAMS)
 
 lint: $(VENV)/.made ## formatting, clippy, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+bench: check-tools $(VENV)/.made ## how fast it is beside what users would take instead, as ratios within one run
+	tests/bench/run
 
 sizes: $(VENV)/.made ## what is shipped, in bytes and crates, against its limits
 	tests/sizes

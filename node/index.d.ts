@@ -92,7 +92,7 @@ export interface ClientOptions {
   tokenTimeout?: number | null
   /**
    * Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
-   * folder) or file:FOLDER (an absolute path). Default: memory.
+   * folder) or file:FOLDER (an absolute path). Default: file for Atlas, else memory.
    */
   cache?: string | null
   /** The Accept header of API requests. Default: the preset's. */

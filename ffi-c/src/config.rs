@@ -295,7 +295,7 @@ pub extern "C" fn svctoken_config_set_token_timeout(
 }
 
 /// Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
-/// folder) or file:FOLDER (an absolute path). Default: memory.
+/// folder) or file:FOLDER (an absolute path). Default: file for Atlas, else memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_cache(
     config: Option<&mut svctoken_config>,

@@ -255,7 +255,7 @@ options! {
     timeout: Duration, "60 s", "How long a whole call may take: waiting, requesting a token, connecting, sending and reading.";
     connect_timeout: Duration, "10 s", "How long opening one connection may take: name look-up, TCP and TLS.";
     token_timeout: Duration, "15 s", "How long one token request may take.";
-    cache: Text, "memory", "Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache folder) or file:FOLDER (an absolute path).";
+    cache: Text, "file for Atlas, else memory", "Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache folder) or file:FOLDER (an absolute path).";
     accept: Text, "the preset's", "The Accept header of API requests.";
     user_agent: Text, "svctoken/VERSION (OS;ARCHITECTURE)", "The User-Agent header of every request.";
     headers: Pairs, "none", "Headers of every API request; never sent to the token endpoint.";

@@ -13,7 +13,7 @@ use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenReque
 use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
 use crate::log::Reason;
 use crate::stats::TokenCounters;
-use crate::token::governor::{NotYet, Remembered};
+use crate::token::governor::Remembered;
 use crate::token::record::Found;
 use crate::token::server_clock::{self, ServerClock};
 use crate::token::shared::{InHand, Turn};
@@ -51,6 +51,7 @@ pub(crate) fn mint(
     let mut attempts = 0;
     let known_clock = minting.account.server_clock();
     let mut corrected_clock = None;
+    let mut failed = None;
     loop {
         let lock = match shared.as_ref().map(|shared| shared.take_turn(settings, in_hand, &trying)) {
             None => None,
@@ -60,28 +61,39 @@ pub(crate) fn mint(
                 return Ok(Minted::Found(found));
             }
             Some(Turn::Elsewhere) => return Ok(Minted::Elsewhere),
-            Some(Turn::NotYet(remembered)) => return Ok(Minted::NotYet(remembered)),
+            Some(Turn::NotYet(remembered)) => match failed {
+                None => return Ok(Minted::NotYet(remembered)),
+                Some(failure) => {
+                    let not_yet = remembered.at(clock::now(), in_hand.alive);
+                    if !wait_a_little(not_yet.and_then(|not_yet| not_yet.worth_waiting), &trying) {
+                        return Err(in_context(failure, settings, attempts));
+                    }
+                    failed = Some(failure);
+                    continue;
+                }
+            },
         };
         attempts += 1;
         let began = clock::now();
         log.token_requested(&settings.token_url.origin, reason, attempts);
-        let failed = match attempt(settings, http, counters, corrected_clock.or(known_clock)) {
+        let Failed { failure, other_clock } = match attempt(settings, http, counters, corrected_clock.or(known_clock)) {
             Ok(granted) => {
                 if let Some(clock) = corrected_clock {
                     minting.account.keep_server_clock(clock);
                 }
-                let lifetime = granted.lifetime.kept();
-                log.token_received(&settings.token_url.origin, lifetime, clock::now().since(began));
-                if let (Some(shared), Some(token)) = (shared, Found::of(&granted, began))
-                    && let Err(why) = shared.granted(token)
-                {
+                let took = clock::now().since(began);
+                let token = shared.as_ref().zip(Found::of(&granted, began));
+                let written = token.map_or(Ok(()), |(shared, token)| shared.granted(token));
+                // The other processes must not wait for what a host does with its log.
+                drop(lock);
+                log.token_received(&settings.token_url.origin, granted.lifetime.kept(), took);
+                if let Err(why) = written {
                     log.cache_unavailable(&why);
                 }
                 return Ok(Minted::Token(granted, began));
             }
             Err(failed) => failed,
         };
-        let Failed { failure, other_clock } = failed;
         let fraction = crypto::random_fraction();
         let pause = if other_clock.is_some() && corrected_clock.is_none() {
             corrected_clock = other_clock;
@@ -89,17 +101,18 @@ pub(crate) fn mint(
         } else {
             governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction)
         };
-        log.token_request_failed(&failure.error, pause);
         // Before the lock is free, so that the next process reads it instead of trying the same.
         if let Some(shared) = shared {
-            shared.attempt_failed(&failure, pause, fraction);
+            shared.attempt_failed(&failure, pause, minting.account.first_end(clock::now()), fraction);
         }
         drop(lock);
+        log.token_request_failed(&failure.error, pause);
         let again = pause.is_some_and(|pause| trying.sleep(pause).is_ok())
             && (shared.is_some() || wait_for_budget(minting, &trying));
         if !again {
             return Err(in_context(failure, settings, attempts));
         }
+        failed = Some(failure);
     }
 }
 
@@ -108,13 +121,17 @@ fn wait_for_budget(minting: &Minting, trying: &Wait) -> bool {
     loop {
         match minting.account.enter(&minting.settings, false) {
             Ok(()) => return true,
-            Err(NotYet { worth_waiting: Some(time), .. }) if time < trying.remaining() => {
-                if trying.sleep(min(time, LOOK_AGAIN)).is_err() {
-                    return false;
-                }
-            }
+            Err(not_yet) if wait_a_little(not_yet.worth_waiting, trying) => {}
             Err(_) => return false,
         }
+    }
+}
+
+/// Waits until it may be time to look again; false if the time does not allow it, or nothing is gained by waiting.
+fn wait_a_little(worth_waiting: Option<Duration>, trying: &Wait) -> bool {
+    match worth_waiting {
+        Some(time) if time < trying.remaining() => trying.sleep(min(time, LOOK_AGAIN)).is_ok(),
+        _ => false,
     }
 }
 

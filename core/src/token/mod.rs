@@ -30,7 +30,7 @@ use crate::log::{Log, Reason};
 use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::stats::TokenCounters;
-use crate::token::flight::{Flight, Progress};
+use crate::token::flight::{Flight, NoToken, Progress};
 use crate::token::governor::{Hold, NotYet};
 use crate::token::life::{Life, State};
 use crate::token::record::Found;
@@ -274,7 +274,9 @@ impl Slot {
             };
             let waiting_from = clock::now();
             let waited = flight.wait(wait, patience);
-            minting.log.token_waited(clock::now().since(waiting_from));
+            if !matches!(waited, Ok(Some(Err(NoToken { sent_nothing: true, .. })))) {
+                minting.log.token_waited(clock::now().since(waiting_from));
+            }
             if let Ok(Some(Ok(token))) = &waited {
                 let ended = token.life != Life::NONE && token.life.state(clock::now()) == State::Ended;
                 if !ended || discarded {
@@ -297,11 +299,10 @@ impl Slot {
                 return Ok(Token(latest));
             }
             match waited {
-                // Room for a token will be there before this caller's time is over: round again, to wait for it.
-                Ok(Some(Err(error)))
-                    if error.code() == ErrorCode::TokenLimit
-                        && error.retry_after().is_some_and(|time| time < wait.remaining()) => {}
-                Ok(Some(Err(error))) => return Err(error),
+                // Room for a token, or in the budget, will be there before this caller's time is over: round again, to
+                // wait for it.
+                Ok(Some(Err(NoToken { worth_waiting: Some(time), .. }))) if time < wait.remaining() => {}
+                Ok(Some(Err(no_token))) => return Err(no_token.error),
                 Err(stop) => return Err(stop.into_error(Stage::Waiting, &doing())),
                 // The token ended while this thread slept, or its patience outlived it.
                 Ok(_) => {}

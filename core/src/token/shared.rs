@@ -187,13 +187,19 @@ impl Shared {
     }
 
     /// Tells the others of a failed attempt, and until when to leave the server alone; the token stays. `pause`: it is
-    /// tried again then.
-    pub(crate) fn attempt_failed(&self, failure: &Failure, pause: Option<Duration>, fraction: f64) {
+    /// tried again then. `first_end`: how long until a token of the account ends that is known here.
+    pub(crate) fn attempt_failed(
+        &self,
+        failure: &Failure,
+        pause: Option<Duration>,
+        first_end: Option<Duration>,
+        fraction: f64,
+    ) {
         let record = self.read();
         let now = clock::now();
         let remembered = match pause {
             Some(pause) => Remembered::pause(failure.error.clone(), pause, now),
-            None => Remembered::after(failure, record.failure.as_ref(), None, now, fraction),
+            None => Remembered::after(failure, record.failure.as_ref(), first_end, now, fraction),
         };
         // A full or read-only disk costs the others a mint, and us nothing.
         let _ = self.write(&Record { failure: Some(remembered), ..record });

@@ -1,7 +1,10 @@
 //! Processes that share one token in the file store: what they do when one of them dies, sleeps, is refused or finds
-//! the store spoilt.
+//! the store spoilt, and when many are killed at any moment.
 
 mod child;
+mod kills;
 mod machine;
+mod preset;
 mod shared;
+mod staged;
 mod store;

@@ -94,8 +94,8 @@ fn client_certificates(space: &Space) -> Option<Arc<dyn ClientCertVerifier>> {
     match state.settings.client_certificates? {
         ClientCertificates::Any => Some(client_certificate::any()),
         ClientCertificates::Required => {
-            let ca_file = state.settings.client_ca_file.as_deref().expect("client_ca_file beside required");
-            Some(client_certificate::of_authority(ca_file).expect("client_ca_file is a PEM file of certificates"))
+            let clients = state.settings.client_ca_file.as_deref().and_then(client_certificate::of_authority);
+            Some(clients.expect("the settings were checked, and the file is still there"))
         }
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
+use crate::client_certificate;
 use crate::rules::RuleBook;
 
 /// A space as it was asked for.
@@ -67,7 +68,7 @@ impl Default for Settings {
 
 impl Settings {
     pub(crate) fn from_json(settings: &Map<String, Value>) -> Result<Self, SettingsError> {
-        Settings::deserialize(settings).map_err(|whole| {
+        let read = Settings::deserialize(settings).map_err(|whole| {
             // serde names the wrong type but not the field that has it: the first setting that fails alone does.
             let culprit = settings.iter().find_map(|(name, value)| {
                 let alone = Map::from_iter([(name.clone(), value.clone())]);
@@ -77,7 +78,21 @@ impl Settings {
                 Some((name, error)) => format!("{name}: {error}"),
                 None => whole.to_string(),
             })
-        })
+        })?;
+        read.check().map(|()| read)
+    }
+
+    /// What no setting alone can be wrong in.
+    fn check(&self) -> Result<(), SettingsError> {
+        let mut clients = self.clients.iter().chain(self.realms.values().flat_map(|realm| &realm.clients));
+        if let Some(client) = clients.find(|client| client.auth_method.is_none() && client.secret.is_empty()) {
+            return Err(SettingsError(format!("clients: {} has neither secret nor auth_method", client.id)));
+        }
+        let authority = self.client_ca_file.as_deref().and_then(client_certificate::of_authority);
+        if self.client_certificates == Some(ClientCertificates::Required) && authority.is_none() {
+            return Err(SettingsError("client_ca_file: expected a PEM file of certificates".into()));
+        }
+        Ok(())
     }
 
     /// How long a token announced with this `expires_in` really lives, in milliseconds.

@@ -64,7 +64,8 @@ fn every_kind_of_key_signs_with_every_algorithm_of_its_own_and_no_other() {
          openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out p384.pem
          openssl genpkey -algorithm ED25519 -out ed25519.pem",
     );
-    let all: [(&str, &[(Algorithm, &dyn VerificationAlgorithm)]); 4] = [
+    type Verified<'a> = (Algorithm, &'a dyn VerificationAlgorithm);
+    let all: [(&str, &[Verified<'_>]); 4] = [
         (
             "rsa.pem",
             &[

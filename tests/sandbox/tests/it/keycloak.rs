@@ -161,7 +161,7 @@ fn an_assertion_serves_once_and_only_its_own_client_its_realm_and_its_time() {
     let setup = setup(json!({ "realms": { "demo": { "clients": [client] } } }));
     let mut connection = setup.connect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let issuer = format!("{}/realms/demo", setup.space.http());
+    let issuer = "http://sandbox.test/realms/demo";
     let right =
         |id: &str| json!({"iss": "signer", "sub": "signer", "aud": issuer, "jti": id, "iat": now, "exp": now + 50});
     let mut ask = |secret: &str, claims: &Value| {

@@ -40,7 +40,7 @@ check-tools: ## name what this machine lacks
 	need $(PYTHON3) "Python 3.10 or newer, with venv"; need node "Node.js 20 or newer"; need npm "comes with Node.js"; need openssl "makes the keys of the tests"; \
 	$(PYTHON3) -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' || { echo "missing: Python 3.10 with venv"; missing=1; }; \
 	node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' || { echo "missing: Node.js 20"; missing=1; }; \
-	for optional in valgrind java mvn; do \
+	for optional in valgrind java mvn redis-server; do \
 	  command -v $$optional >/dev/null || echo "optional, and missing: $$optional (some tests will say that they were skipped)"; \
 	done; \
 	exit $$missing

@@ -16,6 +16,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::clock::BootTime;
 use crate::crypto::{hex, random_bytes, sha256};
+use crate::store::{self, Tried, Which};
 
 /// No record is larger.
 const LARGEST_FILE: u64 = 64 * 1024;
@@ -29,23 +30,6 @@ pub(crate) struct FileStore {
     folder: PathBuf,
     /// Of all boots.
     root: PathBuf,
-}
-
-/// Which of a record's two locks: the second is for those who waited too long for the holder of the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Which {
-    First,
-    Second,
-}
-
-/// What came of trying a lock.
-#[derive(Debug)]
-pub(crate) enum Tried {
-    Locked(Lock),
-    /// Another holds it, until then if it said so.
-    Busy(Option<BootTime>),
-    /// This file system has no locks.
-    Unsupported,
 }
 
 /// A lock held by this process. Unlocked when dropped; in a forked child only closed, as unlocking would unlock the
@@ -150,7 +134,10 @@ impl FileStore {
             let mut file = self.open_or_make(&path, OFlags::RDWR)?;
             match file.try_lock() {
                 // The sweeper may have removed the file between the opening and the locking: then the lock is nobody's.
-                Ok(()) if is_at(&file, &path) => return Ok(Tried::Locked(Lock { file, process: std::process::id() })),
+                Ok(()) if is_at(&file, &path) => {
+                    let lock = Lock { file, process: std::process::id() };
+                    return Ok(Tried::Locked(store::Lock::File(lock)));
+                }
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(Tried::Busy(read_until(&mut file))),
                 Err(TryLockError::Error(_)) => return Ok(Tried::Unsupported),
@@ -333,7 +320,7 @@ mod tests {
         let Ok(Tried::Locked(mut lock)) = store.try_lock("a", Which::First) else { panic!("free") };
         assert!(matches!(store.try_lock("a", Which::First), Ok(Tried::Busy(None))));
         let until = BootTime::from_nanoseconds(12345);
-        lock.say_until(until).expect("writable");
+        lock.say_until(until);
         assert!(matches!(store.try_lock("a", Which::First), Ok(Tried::Busy(Some(said))) if said == until));
         assert!(matches!(store.try_lock("a", Which::Second), Ok(Tried::Locked(_))));
         drop(lock);

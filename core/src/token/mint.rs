@@ -13,7 +13,7 @@ use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenReque
 use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
 use crate::log::Reason;
 use crate::stats::TokenCounters;
-use crate::token::governor::Remembered;
+use crate::token::governor::{NotYet, Remembered};
 use crate::token::record::Found;
 use crate::token::server_clock::{self, ServerClock};
 use crate::token::shared::{InHand, Turn};
@@ -53,15 +53,14 @@ pub(crate) fn mint(
     let mut corrected_clock = None;
     let mut failed = None;
     loop {
-        let lock = match shared.as_ref().map(|shared| shared.take_turn(settings, in_hand, &trying)) {
-            None => None,
-            Some(Turn::Ours(lock)) => lock,
-            Some(Turn::Found(found)) => {
+        let lock = match turn(minting, &in_hand, &trying) {
+            Turn::Ours(lock) => lock,
+            Turn::Found(found) => {
                 log.token_found((found.begin + found.lifetime).since(clock::now()));
                 return Ok(Minted::Found(found));
             }
-            Some(Turn::Elsewhere) => return Ok(Minted::Elsewhere),
-            Some(Turn::NotYet(remembered)) => match failed {
+            Turn::Elsewhere => return Ok(Minted::Elsewhere),
+            Turn::NotYet(remembered) => match failed {
                 None => return Ok(Minted::NotYet(remembered)),
                 Some(failure) => {
                     let not_yet = remembered.at(clock::now(), in_hand.alive);
@@ -83,12 +82,12 @@ pub(crate) fn mint(
                 }
                 let took = clock::now().since(began);
                 let token = shared.as_ref().zip(Found::of(&granted, began));
-                let written = token.map_or(Ok(()), |(shared, token)| shared.granted(token));
+                let written = token.map_or(Ok(()), |(shared, token)| shared.granted(&token));
                 // The other processes must not wait for what a host does with its log.
                 drop(lock);
                 log.token_received(&settings.token_url.origin, granted.lifetime.kept(), took);
-                if let Err(why) = written {
-                    log.cache_unavailable(&why);
+                if let (Some(shared), Err(why)) = (shared, written) {
+                    shared.complain(log, &why);
                 }
                 return Ok(Minted::Token(granted, began));
             }
@@ -114,6 +113,19 @@ pub(crate) fn mint(
         }
         failed = Some(failure);
     }
+}
+
+/// Whose turn it is: ours where nobody shares; and where the store does not answer, each process keeps to the budget by
+/// itself.
+fn turn(minting: &Minting, in_hand: &InHand, trying: &Wait) -> Turn {
+    let Minting { settings, account, shared, log, .. } = minting;
+    let Some(shared) = shared else { return Turn::Ours(None) };
+    shared.take_turn(settings, in_hand, trying, log).unwrap_or_else(|| match account.enter(settings, in_hand.alive) {
+        Ok(()) => Turn::Ours(None),
+        Err(NotYet { error, worth_waiting }) => {
+            Turn::NotYet(Remembered::pause(error, worth_waiting.unwrap_or_default(), clock::now()))
+        }
+    })
 }
 
 /// Enters another attempt in the account's ledger, waiting for its turn if the time allows.

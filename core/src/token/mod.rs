@@ -31,7 +31,7 @@ use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::stats::TokenCounters;
 use crate::token::flight::{Flight, NoToken, Progress};
-use crate::token::governor::{Hold, NotYet};
+use crate::token::governor::NotYet;
 use crate::token::life::{Life, State};
 use crate::token::record::Found;
 use crate::token::shared::InHand;
@@ -39,6 +39,7 @@ use crate::wait::{Stop, Wait};
 
 pub(crate) use account::Account;
 pub(crate) use flight::Minting;
+pub(crate) use governor::Hold;
 pub(crate) use shared::Shared;
 
 /// How long the caller that starts a refresh waits for it while its token is still good.
@@ -147,6 +148,16 @@ impl LiveToken {
         }
     }
 
+    fn in_hand(&self, now: BootTime) -> InHand {
+        let state = self.life.state(now);
+        InHand {
+            begin: self.life.begin,
+            text: self.text.clone(),
+            alive: state != State::Ended,
+            in_no_hurry: state == State::Stale,
+        }
+    }
+
     fn with_life(&self, life: Life) -> LiveToken {
         LiveToken {
             text: self.text.clone(),
@@ -239,12 +250,12 @@ impl Slot {
             if state == State::Fresh {
                 return Ok(Token(current));
             }
-            wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
             if let Some(shared) = &minting.shared
-                && self.look(shared, &minting.log)
+                && self.look(shared, &minting.log, wait)
             {
                 continue;
             }
+            wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
             let (flight, joined) = match self.join(&progress, &current, minting, now) {
                 Joined::Flight { flight, joined } => (flight, joined),
                 Joined::LookAgain => continue,
@@ -312,8 +323,14 @@ impl Slot {
 
     /// Looks into the record for what other processes have done: adopts a later token, and a hold. True if a token was
     /// adopted.
-    pub(crate) fn look(&self, shared: &Shared, log: &Log) -> bool {
-        let record = shared.read();
+    pub(crate) fn look(&self, shared: &Shared, log: &Log, wait: &Wait) -> bool {
+        let record = match shared.read(wait) {
+            Ok(record) => record,
+            Err(why) => {
+                shared.complain(log, &why);
+                return false;
+            }
+        };
         let progress = self.progress();
         let mut progress = lock(&progress);
         if let Some(hold) = record.hold
@@ -321,7 +338,8 @@ impl Slot {
         {
             progress.hold = Some(hold);
         }
-        let Some(found) = shared.find(&record, self.current.load().life.begin) else { return false };
+        let in_hand = self.current.load().in_hand(clock::now());
+        let Some(found) = shared.find(&record, &in_hand) else { return false };
         let token = self.put(&found);
         // A hook may call the client, which wants the lock.
         drop(progress);
@@ -332,7 +350,8 @@ impl Slot {
     /// Puts a token of the record in place of an earlier one.
     fn put(&self, found: &Found) -> Arc<LiveToken> {
         let life = Life::new(found.begin, found.lifetime, crypto::random_fraction());
-        let token = Arc::new(LiveToken::new(found.granted(), life));
+        let successor = self.current.load().life.is_condemned();
+        let token = Arc::new(LiveToken { successor, ..LiveToken::new(found.granted(), life) });
         self.current.store(token.clone());
         token
     }
@@ -432,8 +451,7 @@ impl Slot {
         if let Some(not_yet) = remembered.or_else(of_account) {
             return Joined::NotYet(not_yet);
         }
-        let in_hand = InHand { begin: current.life.begin, alive, in_no_hurry: state == State::Stale };
-        match Flight::start(self, minting, reason(state, current), in_hand) {
+        match Flight::start(self, minting, reason(state, current), current.in_hand(now)) {
             Ok(flight) => {
                 progress.flight = Some(flight.clone());
                 Joined::Flight { flight, joined: false }

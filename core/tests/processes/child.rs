@@ -120,6 +120,7 @@ fn obeys() {
         let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
         let done = match command {
             "get" => client.get_token().map(|token| format!("token {}", token.as_str())),
+            "left" => client.get_token().map(|token| token.expires_in().as_secs().to_string()),
             "invalidate" => Ok(client.invalidate_token(argument).to_string()),
             "request" => client.request("GET", argument).send().map(|answer| answer.status().to_string()),
             "keep-getting" => loop {

@@ -14,8 +14,7 @@ use svctoken_sandbox::{Sandbox, Space, Waited};
 use crate::child::Child;
 
 pub(crate) struct Machine {
-    // Ends with this value.
-    _sandbox: Sandbox,
+    pub(crate) sandbox: Sandbox,
     pub(crate) space: Arc<Space>,
     pub(crate) folder: PathBuf,
 }
@@ -29,7 +28,7 @@ impl Machine {
         DirBuilder::new().mode(0o700).create(&folder).expect("a temporary folder");
         let sandbox = Sandbox::start();
         let space = sandbox.create_space(settings).expect("known settings");
-        Machine { _sandbox: sandbox, space, folder }
+        Machine { sandbox, space, folder }
     }
 
     /// Where the store is, unless a test says otherwise.

@@ -28,7 +28,7 @@ fn beside(child: &Child) -> String {
 }
 
 /// Whether this machine lets us stage that. A test that cannot says so; root's in CI fails.
-fn can(before: &str) -> bool {
+pub(crate) fn can(before: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     let tried = Command::new("sh").args(["-c", &format!("{before}\nexec \"$0\" \"$@\""), "/bin/true"]).output();
     let can = root && tried.as_ref().is_ok_and(|output| output.status.success());

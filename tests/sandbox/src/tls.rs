@@ -15,6 +15,8 @@ type Authority = CertifiedIssuer<'static, KeyPair>;
 
 pub(crate) struct Identities {
     pub(crate) ca_pem: String,
+    /// Certificate and key of another server on loopback, in PEM.
+    pub(crate) other_server_pem: [String; 2],
     pub(crate) good: Arc<ServerConfig>,
     good_certificate: Certified,
     pub(crate) wrong_host: Arc<ServerConfig>,
@@ -33,6 +35,7 @@ impl Identities {
         let server = |params, authority| Certified::new(params, authority).server(None);
         Identities {
             ca_pem: authority.pem(),
+            other_server_pem: pem(leaf(&["localhost", "127.0.0.1", "::1"]), &authority),
             good: good.server(None),
             good_certificate: good,
             wrong_host: server(leaf(&["other.invalid"]), &authority),
@@ -93,6 +96,12 @@ impl Certified {
             .expect("the key belongs to the certificate");
         Arc::new(config)
     }
+}
+
+fn pem(params: CertificateParams, authority: &Authority) -> [String; 2] {
+    let key = new_key();
+    let certificate = params.signed_by(&key, authority).expect("constant parameters make a certificate");
+    [certificate.pem(), key.serialize_pem()]
 }
 
 fn new_key() -> KeyPair {

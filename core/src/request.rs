@@ -259,6 +259,9 @@ impl Sending<'_> {
         let mut token = self.client.token(self.wait)?;
         let mut too_fresh = token.is_too_fresh();
         let mut answer = self.send(&token)?;
+        if answer.status == 401 && self.client.was_revoked(&token) {
+            too_fresh = false;
+        }
         let mut replaced = false;
         if answer.status == 401 && !too_fresh {
             self.client.condemn(&token, self.wait);

@@ -169,6 +169,24 @@ pub extern "C" fn svctoken_config_set_token_url(
     change(config, |config| config.set_text("token_url", text))
 }
 
+/// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the preset's.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_revocation_url(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("revocation_url", text))
+}
+
+/// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the preset's.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_introspection_url(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("introspection_url", text))
+}
+
 /// The API: where relative paths go, and the origin that gets the token. Default: the preset's.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_base_url(
@@ -373,7 +391,8 @@ pub extern "C" fn svctoken_config_set_ca_file(
 }
 
 /// A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are
-/// shown it (RFC 8705): the token endpoint, base_url and allowed_origins, no others. Default: none.
+/// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, base_url and allowed_origins, no others.
+/// Default: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_client_cert_file(
     config: Option<&mut svctoken_config>,

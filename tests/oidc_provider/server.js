@@ -32,6 +32,9 @@ const account = (client_id, client_secret, more) => ({
   ...more,
 })
 
+// Every client may ask about its own tokens, and the API about all.
+const allowedPolicy = (_ctx, client, token) => client.clientId === API.client_id || client.clientId === token.clientId
+
 const configuration = {
   clients: [
     account('plain', 'plain-secret-of-the-provider'),
@@ -74,7 +77,7 @@ const configuration = {
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
-    introspection: { enabled: true, allowedPolicy: (_ctx, client) => client.clientId === API.client_id },
+    introspection: { enabled: true, allowedPolicy },
     mTLS: {
       enabled: true,
       tlsClientAuth: true,
@@ -83,7 +86,7 @@ const configuration = {
       certificateAuthorized: (ctx) => ctx.socket.authorized,
       certificateSubjectMatches: (ctx, _property, expected) => certificateOf(ctx).subject === expected,
     },
-    revocation: { enabled: true, allowedPolicy: (_ctx, client) => client.clientId === API.client_id },
+    revocation: { enabled: true, allowedPolicy },
     resourceIndicators: {
       enabled: true,
       getResourceServerInfo(_ctx, resource) {

@@ -15,6 +15,8 @@ impl Identity {
         let GrantSettings {
             credential: Credential { client_id, proof, certificate },
             token_url,
+            revocation_url: _,
+            introspection_url: _,
             scope,
             audience,
             resource,

@@ -246,6 +246,8 @@ options! {
     key_id: Text, "the JWK's kid, else none", "The key's name at the server, which assertions bear as kid (RFC 7515 section 4.1.4).";
     access_token: Secret, "none", "An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.";
     token_url: Text, "the preset's", "The token endpoint (RFC 6749 section 3.2).";
+    revocation_url: Text, "the preset's", "The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too.";
+    introspection_url: Text, "the preset's", "The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too.";
     base_url: Text, "the preset's", "The API: where relative paths go, and the origin that gets the token.";
     allowed_origins: List, "none", "Further origins that may get the token.";
     auth_method: Text, "client_secret_basic", "How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth (RFC 8705 section 2).";
@@ -268,7 +270,7 @@ options! {
     max_response_bytes: Count, "64 MiB", "The largest answer body, after decoding, in bytes.";
     allow_http: Flag, "false", "Permits http to hosts that are not this machine.";
     ca_file: Text, "none", "A PEM file of certificate authorities trusted beside the platform's.";
-    client_cert_file: Text, "none", "A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are shown it (RFC 8705): the token endpoint, base_url and allowed_origins, no others.";
+    client_cert_file: Text, "none", "A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are shown it (RFC 8705): those of token_url, revocation_url, introspection_url, base_url and allowed_origins, no others.";
     client_key_file: Text, "client_cert_file", "A PEM file of the certificate's private key (PKCS #8, PKCS #1 or SEC 1), without a passphrase.";
 }
 

@@ -64,6 +64,7 @@ fn fill_in_atlas(config: &mut Config) -> Result<()> {
     if config.token_url.is_none() {
         let origin = Url::parse(base).map_err(|why| Error::configuration(format!("base_url {why}")))?.origin;
         config.token_url = Some(format!("{origin}/api/oauth/token"));
+        config.revocation_url.get_or_insert_with(|| format!("{origin}/api/oauth/revoke"));
     }
     Ok(())
 }
@@ -76,11 +77,16 @@ fn fill_in_keycloak(config: &mut Config, server_url: &str, realm: &str) -> Resul
     if realm.is_empty() {
         return Err(Error::configuration("realm is missing or empty"));
     }
-    let mut issuer = format!("{}{}/realms/", server.origin, server.path_and_query.trim_end_matches('/'));
-    percent_encode_segment(realm, &mut issuer);
-    config.token_url.get_or_insert_with(|| format!("{issuer}/protocol/openid-connect/token"));
-    // Keycloak takes no other, and only alone.
-    config.assertion_audience.get_or_insert(issuer);
+    if config.token_url.is_none() {
+        let mut realm_url = format!("{}{}/realms/", server.origin, server.path_and_query.trim_end_matches('/'));
+        percent_encode_segment(realm, &mut realm_url);
+        let endpoint = |name: &str| format!("{realm_url}/protocol/openid-connect/{name}");
+        config.token_url = Some(endpoint("token"));
+        config.revocation_url.get_or_insert_with(|| endpoint("revoke"));
+        config.introspection_url.get_or_insert_with(|| endpoint("token/introspect"));
+        // The issuer; another server could use an assertion for it.
+        config.assertion_audience.get_or_insert(realm_url);
+    }
     config.base_url.get_or_insert_with(|| server.origin.to_string());
     Ok(())
 }
@@ -117,6 +123,10 @@ mod tests {
         }
     }
 
+    fn revocation_url(settings: &Settings) -> Option<String> {
+        grant(settings).revocation_url.as_ref().map(ToString::to_string)
+    }
+
     fn with_credential() -> ClientBuilder {
         ClientBuilder::new().client_id("id").client_secret("secret")
     }
@@ -136,6 +146,7 @@ mod tests {
             [("MONGODB_ATLAS_CLIENT_ID", "a"), ("MONGODB_ATLAS_CLIENT_SECRET", "b"), ("SVCTOKEN_CLIENT_ID", "c")];
         let settings = resolve(Preset::Atlas, ClientBuilder::new(), &environment).expect("valid");
         assert_eq!(grant(&settings).token_url.to_string(), "https://cloud.mongodb.com/api/oauth/token");
+        assert_eq!(revocation_url(&settings).as_deref(), Some("https://cloud.mongodb.com/api/oauth/revoke"));
         assert_eq!(settings.accept, ATLAS_ACCEPT);
         assert_eq!(grant(&settings).credential.client_id, "c", "SVCTOKEN_ wins over MONGODB_ATLAS_");
         let given = resolve(Preset::Atlas, ClientBuilder::new().client_id("d"), &environment).expect("valid");
@@ -186,6 +197,12 @@ mod tests {
             grant(&settings).token_url.to_string(),
             "https://k.example/auth/realms/my%20realm/protocol/openid-connect/token"
         );
+        assert_eq!(
+            revocation_url(&settings).as_deref(),
+            Some("https://k.example/auth/realms/my%20realm/protocol/openid-connect/revoke")
+        );
+        let introspection_url = grant(&settings).introspection_url.as_ref().expect("known").to_string();
+        assert!(introspection_url.ends_with("/my%20realm/protocol/openid-connect/token/introspect"));
         assert_eq!(settings.base_origin.expect("set").to_string(), "https://k.example");
     }
 
@@ -204,10 +221,24 @@ mod tests {
         };
         let keycloak = || Preset::Keycloak { server_url: "https://k.example/auth/".into(), realm: "my realm".into() };
         assert_eq!(audience(Preset::Plain, with_key()), "https://a.example/token");
-        assert_eq!(audience(keycloak(), with_key()), "https://k.example/auth/realms/my%20realm");
+        let elsewhere = "another server could show Keycloak what is for Keycloak";
+        assert_eq!(audience(keycloak(), with_key()), "https://a.example/token", "{elsewhere}");
+        let mut of_preset = with_key();
+        of_preset.config.token_url = None;
+        assert_eq!(audience(keycloak(), of_preset), "https://k.example/auth/realms/my%20realm");
         for preset in [Preset::Plain, keycloak()] {
             assert_eq!(audience(preset, with_key().assertion_audience("urn:as")), "urn:as");
         }
+    }
+
+    #[test]
+    fn a_secret_goes_to_no_endpoint_of_a_preset_whose_token_endpoint_is_another() {
+        let elsewhere = || with_credential().token_url("https://other.example/token");
+        let settings = resolve(Preset::Atlas, elsewhere(), &[]).expect("valid");
+        assert_eq!(revocation_url(&settings), None);
+        let given = elsewhere().revocation_url("https://other.example/revoke");
+        let settings = resolve(Preset::Atlas, given, &[]).expect("valid");
+        assert_eq!(revocation_url(&settings).as_deref(), Some("https://other.example/revoke"));
     }
 
     #[test]
@@ -223,6 +254,8 @@ mod tests {
             (with_credential(), "token_url"),
             (plain().token_url("a.example"), "token_url"),
             (plain().token_url("http://a.example/t"), "token_url"),
+            (plain().revocation_url("http://a.example/revoke"), "revocation_url"),
+            (plain().introspection_url("http://a.example/introspect"), "introspection_url"),
             (plain().base_url("http://a.example"), "base_url"),
             (plain().base_url("https://a.example/api"), "base_url"),
             (plain().allowed_origins(["https://a@b.example"]), "allowed_origins"),
@@ -305,6 +338,7 @@ mod tests {
         let identities: std::collections::BTreeSet<_> = different.into_iter().map(identity).collect();
         assert_eq!(identities.len(), count);
         let same = plain().timeout(Duration::from_secs(1)).base_url("https://c.example").accept("x/y");
+        let same = same.revocation_url("https://d.example/revoke").introspection_url("https://d.example/introspect");
         assert!(identity(same) == identity(plain()), "what cannot change the token does not split it");
     }
 }

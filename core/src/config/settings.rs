@@ -67,6 +67,8 @@ pub(crate) enum TokenSource {
 pub(crate) struct GrantSettings {
     pub(crate) credential: Credential,
     pub(crate) token_url: Url,
+    pub(crate) revocation_url: Option<Url>,
+    pub(crate) introspection_url: Option<Url>,
     pub(crate) scope: Option<String>,
     pub(crate) audience: Option<String>,
     pub(crate) resource: Vec<String>,
@@ -97,6 +99,8 @@ impl Settings {
             key_id: _,
             ref access_token,
             token_url: _,
+            revocation_url: _,
+            introspection_url: _,
             ref base_url,
             ref allowed_origins,
             auth_method: _,
@@ -216,11 +220,23 @@ impl GrantSettings {
             return Err(Error::configuration("token_url is missing or empty")
                 .with_next_step("Give token_url, or use a preset that knows it: atlas or keycloak."));
         }
-        let token_url = safe_url("token_url", token_url, config.allow_http.unwrap_or(false))?;
-        if credential.proof.is_certificate() && token_url.origin.scheme != Scheme::Https {
-            let method = credential.proof.method();
-            return Err(Error::configuration(format!("token_url is plain http, and auth_method {method} wants TLS"))
+        let allow_http = config.allow_http.unwrap_or(false);
+        let token_url = safe_url("token_url", token_url, allow_http)?;
+        // The proof goes there too.
+        let endpoint = |option: &str, text: &Option<String>| {
+            text.as_deref().map(|text| safe_url(option, text, allow_http)).transpose()
+        };
+        let revocation_url = endpoint("revocation_url", &config.revocation_url)?;
+        let introspection_url = endpoint("introspection_url", &config.introspection_url)?;
+        let endpoints = [("token_url", Some(&token_url)), ("revocation_url", revocation_url.as_ref())];
+        for (option, url) in endpoints.into_iter().chain([("introspection_url", introspection_url.as_ref())]) {
+            if credential.proof.is_certificate() && url.is_some_and(|url| url.origin.scheme != Scheme::Https) {
+                let method = credential.proof.method();
+                return Err(Error::configuration(format!(
+                    "{option} is plain http, and auth_method {method} wants TLS"
+                ))
                 .with_next_step("Give the server's https endpoint."));
+            }
         }
         if config.mint_budget == Some(0) {
             return Err(Error::configuration("mint_budget must be 1 or more"));
@@ -240,6 +256,8 @@ impl GrantSettings {
         Ok(GrantSettings {
             credential,
             token_url,
+            revocation_url,
+            introspection_url,
             scope: not_empty(&config.scope),
             audience: not_empty(&config.audience),
             resource: config.resource.clone().unwrap_or_default(),

@@ -30,12 +30,14 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn from_settings(settings: &Settings) -> Result<Arc<Network>> {
         let extra_authorities = settings.ca_file.as_deref().map(tls::read_ca_file).transpose()?.unwrap_or_default();
-        let token_origin = match &settings.tokens {
-            TokenSource::Grant(grant) => Some(&grant.token_url.origin),
-            TokenSource::Ready(_) => None,
+        let endpoints = match &settings.tokens {
+            TokenSource::Grant(grant) => {
+                [Some(&grant.token_url), grant.revocation_url.as_ref(), grant.introspection_url.as_ref()]
+            }
+            TokenSource::Ready(_) => [None; 3],
         };
-        let certificate_origins =
-            token_origin.into_iter().chain(&settings.base_origin).chain(&settings.allowed_origins);
+        let endpoints = endpoints.into_iter().flatten().map(|url| &url.origin);
+        let certificate_origins = endpoints.chain(&settings.base_origin).chain(&settings.allowed_origins);
         Ok(Arc::new(Network {
             connect_timeout: settings.connect_timeout,
             extra_authorities,
@@ -72,9 +74,19 @@ mod tests {
     fn p07_the_certificate_is_for_those_who_get_the_credential_or_the_token() {
         let builder = ClientBuilder::new().client_id("id").client_secret("secret").token_url("https://a.example/token");
         let builder = builder.base_url("https://b.example").allowed_origins(["https://c.example:8443"]);
+        let builder = builder.revocation_url("https://r.example/r").introspection_url("https://i.example/i");
         let settings = Preset::Plain.resolve(builder.config, &Environment::from_pairs::<&str, &str>([]));
         let network = Network::from_settings(&settings.expect("valid")).expect("no files");
         let origins: Vec<_> = network.certificate_origins.iter().map(ToString::to_string).collect();
-        assert_eq!(origins, ["https://a.example", "https://b.example", "https://c.example:8443"]);
+        assert_eq!(
+            origins,
+            [
+                "https://a.example",
+                "https://r.example",
+                "https://i.example",
+                "https://b.example",
+                "https://c.example:8443"
+            ]
+        );
     }
 }

@@ -133,6 +133,14 @@ impl Account {
         lock(&self.books()).first_end(now)
     }
 
+    /// Forgets what was concluded of the account and the credential; what the server asked for and counts stays.
+    pub(crate) fn forget_failures(&self, settings: &GrantSettings) {
+        let books = self.books();
+        let mut books = lock(&books);
+        books.cool_down = books.cool_down.take().filter(Remembered::is_the_servers_wish);
+        books.refused.remove(&fingerprint(settings));
+    }
+
     fn books(&self) -> Arc<Owned<Mutex<Books>>> {
         self.books.get(Mutex::default)
     }

@@ -39,6 +39,8 @@ pub(crate) struct Progress {
     pub(crate) flight: Option<Arc<Flight>>,
     pub(crate) failure: Option<Remembered>,
     pub(crate) hold: Option<Hold>,
+    /// The generation of the token that was revoked last.
+    pub(crate) revoked: Option<u64>,
 }
 
 pub(crate) struct Flight {
@@ -121,7 +123,7 @@ impl Slot {
         let failure = match minted {
             Ok(Minted::Found(found)) => {
                 account.granted(settings, found.begin + found.lifetime);
-                return Ok(self.put(&found));
+                return Ok(self.put(&found).unwrap_or_else(|| self.current.load_full()));
             }
             Ok(Minted::Elsewhere) => {
                 // For a moment: it is another process that brings the token.

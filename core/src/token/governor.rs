@@ -111,6 +111,11 @@ impl Remembered {
         Remembered { until_with_token, ..longer }
     }
 
+    /// Whether it is the server that asked for time, and not we who concluded that trying again is of no use.
+    pub(crate) fn is_the_servers_wish(&self) -> bool {
+        matches!(self.class, FailureClass::Limit | FailureClass::Transient) && self.error.retry_after().is_some()
+    }
+
     /// What a caller at `now` is told, who has a living token or not; `None` when it is time to try again.
     pub(crate) fn at(&self, now: BootTime, alive: bool) -> Option<NotYet> {
         let until = if alive { self.until_with_token } else { self.until };

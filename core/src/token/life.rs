@@ -75,6 +75,11 @@ impl Life {
         Life { fresh_until: min(now + SAME_TOKEN_PAUSE, self.ends), ending_from: self.ends, ..self }
     }
 
+    /// The life of a token that is over before its time. Only tokens that began later than `begin` may follow it.
+    pub(crate) fn dropped(begin: BootTime) -> Life {
+        Life { begin, ..Life::NONE }
+    }
+
     pub(crate) fn state(&self, now: BootTime) -> State {
         if now < self.fresh_until {
             State::Fresh

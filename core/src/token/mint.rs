@@ -1,27 +1,24 @@
-//! One flight's work: token requests until a token, an end of patience, or a reason to give up. The only place where
-//! credential, grant and http meet.
+//! One flight's work: token requests until a token, an end of patience, or a reason to give up.
 
 use std::cmp::min;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::clock::{self, BootTime};
 use crate::config::settings::GrantSettings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Stage};
-use crate::grant::assertion::{CLOCKS_MAY_DIFFER, Stamp};
-use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenRequest};
-use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
+use crate::grant::assertion::CLOCKS_MAY_DIFFER;
+use crate::grant::{self, Failure, FailureClass, Granted, TokenRequest};
+use crate::http::{HttpClient, date};
 use crate::log::Reason;
 use crate::stats::TokenCounters;
+use crate::token::exchange::{as_read, send, stamp};
 use crate::token::governor::{NotYet, Remembered};
 use crate::token::record::Found;
-use crate::token::server_clock::{self, ServerClock};
+use crate::token::server_clock::ServerClock;
 use crate::token::shared::{InHand, Turn};
 use crate::token::{LOOK_AGAIN, Minting, governor};
 use crate::wait::Wait;
-
-/// Larger answers are no token answers.
-const LARGEST_ANSWER: u64 = 1024 * 1024;
 
 /// What came of a flight that did not fail.
 pub(crate) enum Minted {
@@ -175,58 +172,18 @@ fn attempt(
     counters: &TokenCounters,
     clock: Option<ServerClock>,
 ) -> Result<Granted, Failed> {
-    let not_sent = |error| Failure { class: FailureClass::Wrong, error };
-    let stamp = stamp(clock).map_err(not_sent)?;
-    let request = TokenRequest::build(settings, &stamp).map_err(not_sent)?;
-    let outgoing = Outgoing {
-        method: Method::POST,
-        url: &settings.token_url,
-        headers: headers(settings, &request).map_err(not_sent)?,
-        body: Some(request.body.reveal().as_bytes()),
-    };
-    counters.token_request();
+    let request = stamp(clock).and_then(|stamp| TokenRequest::build(settings, &stamp));
+    let request = request.map_err(|error| Failure { class: FailureClass::Wrong, error })?;
     let wait = Wait::of("token_timeout", settings.token_timeout);
-    let answer = http.send(&outgoing, &wait, LARGEST_ANSWER).map_err(failure_of_network)?;
-    let date = date(&answer.headers);
-    let clock_ahead = date.map(|date| seconds_after(date, server_clock::now_by(clock)));
-    let read = TokenAnswer {
-        status: answer.status,
-        body: &answer.body,
-        retry_after: retry_after(&answer.headers),
-        redirects_to: (300..400)
-            .contains(&answer.status)
-            .then(|| answer.headers.get("location").and_then(|location| location.to_str().ok()))
-            .flatten(),
-        clock_ahead,
-    };
+    counters.token_request();
+    let answer = send(&request, &settings.token_url, settings, http, &wait).map_err(failure_of_network)?;
+    let read = as_read(&answer, clock);
     grant::read_answer(&read, &request, settings).map_err(|failure| {
         let refused = failure.class == FailureClass::Refused && settings.credential.proof.assertion().is_some();
-        let differs = clock_ahead.is_some_and(|ahead| ahead.unsigned_abs() > CLOCKS_MAY_DIFFER.as_secs());
-        let other_clock = date.filter(|_| refused && differs).map(ServerClock::of_date);
+        let differs = read.clock_ahead.is_some_and(|ahead| ahead.unsigned_abs() > CLOCKS_MAY_DIFFER.as_secs());
+        let other_clock = date(&answer.headers).filter(|_| refused && differs).map(ServerClock::of_date);
         Failed { failure, other_clock }
     })
-}
-
-fn stamp(clock: Option<ServerClock>) -> Result<Stamp, Error> {
-    let no_randomness = || Error::new(ErrorCode::Internal, Stage::Sending, "the machine gave no random bytes");
-    Ok(Stamp { time: server_clock::now_by(clock), id: crypto::random_bytes().ok_or_else(no_randomness)? })
-}
-
-fn headers(settings: &GrantSettings, request: &TokenRequest) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::new();
-    headers.insert("accept", HeaderValue::from_static("application/json"));
-    headers.insert("cache-control", HeaderValue::from_static("no-cache"));
-    headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-    let text = |option: &str, text: &str| {
-        HeaderValue::from_str(text).map_err(|_| Error::configuration(format!("{option} cannot stand in a header")))
-    };
-    headers.insert("user-agent", text("user_agent", &settings.user_agent)?);
-    if let Some(authorization) = &request.authorization {
-        let mut value = text("client_secret", authorization.reveal())?;
-        value.set_sensitive(true);
-        headers.insert("authorization", value);
-    }
-    Ok(headers)
 }
 
 /// What the network did to a token request: nearly all of it may go away by itself.
@@ -241,9 +198,4 @@ fn failure_of_network(error: Error) -> Failure {
         _ => FailureClass::Transient,
     };
     Failure { class, error }
-}
-
-fn seconds_after(later: SystemTime, earlier: SystemTime) -> i64 {
-    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    later.duration_since(earlier).map_or_else(|before| -seconds(before.duration()), seconds)
 }

@@ -1,6 +1,7 @@
 //! One token for each identity of this process: kept, handed out without a lock, replaced in time.
 
 mod account;
+mod exchange;
 mod flight;
 pub(crate) mod governor;
 mod life;
@@ -8,6 +9,7 @@ mod mint;
 #[cfg(test)]
 mod properties;
 mod record;
+mod revoke;
 mod server_clock;
 mod shared;
 
@@ -34,10 +36,12 @@ use crate::token::flight::{Flight, NoToken, Progress};
 use crate::token::governor::NotYet;
 use crate::token::life::{Life, State};
 use crate::token::record::Found;
+use crate::token::revoke::Dropped;
 use crate::token::shared::InHand;
 use crate::wait::{Stop, Wait};
 
 pub(crate) use account::Account;
+pub(crate) use exchange::{introspect, introspection_url};
 pub(crate) use flight::Minting;
 pub(crate) use governor::Hold;
 pub(crate) use shared::Shared;
@@ -118,6 +122,8 @@ struct LiveToken {
     generation: u64,
     /// It replaced a token that was refused, and no API has accepted it yet.
     successor: bool,
+    /// Given up before its end, and kept so that it is known when it comes back.
+    dropped: Option<Dropped>,
 }
 
 static GENERATIONS: AtomicU64 = AtomicU64::new(1);
@@ -131,6 +137,7 @@ impl LiveToken {
             life: Life::NONE,
             generation: 0,
             successor: false,
+            dropped: None,
         }
     }
 
@@ -145,6 +152,7 @@ impl LiveToken {
             life,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
             successor: false,
+            dropped: None,
         }
     }
 
@@ -158,6 +166,10 @@ impl LiveToken {
         }
     }
 
+    fn is(&self, text: &str) -> bool {
+        self.text.reveal() == text
+    }
+
     fn with_life(&self, life: Life) -> LiveToken {
         LiveToken {
             text: self.text.clone(),
@@ -166,6 +178,7 @@ impl LiveToken {
             life,
             generation: self.generation,
             successor: self.successor,
+            dropped: self.dropped,
         }
     }
 }
@@ -340,20 +353,25 @@ impl Slot {
         }
         let in_hand = self.current.load().in_hand(clock::now());
         let Some(found) = shared.find(&record, &in_hand) else { return false };
-        let token = self.put(&found);
+        let Some(token) = self.put(&found) else { return false };
         // A hook may call the client, which wants the lock.
         drop(progress);
         log.token_found(token.life.ends.since(clock::now()));
         true
     }
 
-    /// Puts a token of the record in place of an earlier one.
-    fn put(&self, found: &Found) -> Arc<LiveToken> {
+    /// Puts a token of the record in place of an earlier one. `None` if the present one is not earlier: it may have
+    /// been dropped since the record was read.
+    fn put(&self, found: &Found) -> Option<Arc<LiveToken>> {
+        let current = self.current.load();
+        if found.begin <= current.life.begin || (current.dropped.is_some() && current.is(found.text.reveal())) {
+            return None;
+        }
         let life = Life::new(found.begin, found.lifetime, crypto::random_fraction());
-        let successor = self.current.load().life.is_condemned();
+        let successor = current.life.is_condemned();
         let token = Arc::new(LiveToken { successor, ..LiveToken::new(found.granted(), life) });
         self.current.store(token.clone());
-        token
+        Some(token)
     }
 
     /// Condemns the token if it is the current one: it is to be replaced, and served until then. In a hold, none is.
@@ -364,7 +382,7 @@ impl Slot {
         let now = clock::now();
         let alive = current.life.state(now) != State::Ended;
         let held = progress.hold.is_some_and(|hold| hold.is_on(now));
-        if held || !alive || current.life.is_condemned() || current.text.reveal() != text {
+        if held || !alive || current.life.is_condemned() || !current.is(text) {
             return Refusal::NoNews;
         }
         self.current.store(Arc::new(current.with_life(current.life.condemned())));
@@ -377,7 +395,7 @@ impl Slot {
     pub(crate) fn invalidate(&self, text: &str) -> Refusal {
         let current = self.current.load();
         let young = clock::now().since(current.life.begin) < YOUNG_SUCCESSOR;
-        if current.successor && young && current.text.reveal() == text {
+        if current.successor && young && current.is(text) {
             return self.hold(&Token(current));
         }
         self.condemn(text)
@@ -389,6 +407,10 @@ impl Slot {
     }
 
     fn open_hold(&self, progress: &mut Progress, token: &LiveToken) -> Refusal {
+        // Its refusal was our own doing, and tells nothing about the next token.
+        if progress.revoked == Some(token.generation) {
+            return Refusal::NoNews;
+        }
         let lifetime = token.life.ends.since(token.life.begin);
         let hold = Hold::after(progress.hold, token.generation, lifetime, clock::now());
         if progress.hold == Some(hold) {
@@ -418,7 +440,7 @@ impl Slot {
         self.progress.get(|| {
             // In a forked child: drawn again, so that the children of one parent do not all come at once.
             let current = self.current.load();
-            if current.life != Life::NONE && !current.life.is_condemned() {
+            if current.life.ends > BootTime::ZERO && !current.life.is_condemned() {
                 let life = current.life.redrawn(crypto::random_fraction());
                 self.current.compare_and_swap(&*current, Arc::new(current.with_life(life)));
             }
@@ -476,7 +498,11 @@ impl Slot {
         let current = self.current.load();
         let now = clock::now();
         let condemned = current.life.is_condemned();
-        let same = current.text.reveal() == granted.access_token.reveal();
+        let same = current.is(granted.access_token.reveal());
+        if same && current.dropped.is_some_and(|dropped| began <= dropped.at) {
+            // It was on its way here when it was revoked.
+            return Guard::into_inner(current);
+        }
         let token = if same && current.life.state(now) != State::Ended {
             // The server has no other: the token it gave in place of a refused one is that same.
             if condemned {

@@ -122,6 +122,8 @@ fn obeys() {
             "get" => client.get_token().map(|token| format!("token {}", token.as_str())),
             "left" => client.get_token().map(|token| token.expires_in().as_secs().to_string()),
             "invalidate" => Ok(client.invalidate_token(argument).to_string()),
+            "revoke" => client.revoke().map(|revoked| revoked.to_string()),
+            "clear" => client.clear_cache().map(|()| "done".to_owned()),
             "request" => client.request("GET", argument).send().map(|answer| answer.status().to_string()),
             "keep-getting" => loop {
                 // Before the call, so that what it returns was alive then or later.

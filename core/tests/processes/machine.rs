@@ -99,6 +99,14 @@ impl Machine {
         matches!(waited, Waited::Reached(_))
     }
 
+    /// Waits for a request at that gate.
+    pub(crate) fn await_held(&self, gate: &str) {
+        let until = json!({ "held": { gate: 1 } });
+        let within = Duration::from_secs(40);
+        let waited = self.space.wait(until.as_object().expect("an object"), within).expect("a known counter");
+        assert!(matches!(waited, Waited::Reached(_)), "nothing waits at {gate}");
+    }
+
     pub(crate) fn await_token_requests(&self, count: u64) {
         assert!(self.token_requests_reach(count, Duration::from_secs(40)), "{} of {count}", self.token_requests());
     }

@@ -7,6 +7,7 @@ mod machine;
 mod preset;
 mod redis_server;
 mod redis_store;
+mod revoke;
 mod shared;
 mod staged;
 mod store;

@@ -59,6 +59,26 @@ class Client(_native.Client):
 
         return token_info(*self._token_facts(timeout, cancel))
 
+    def introspect(
+        self,
+        token: str | None = None,
+        *,
+        timeout: Seconds | None = None,
+        cancel: _native.CancelToken | None = None,
+    ) -> dict[str, Any]:
+        """What the server knows of an access token (RFC 7662): of ``token``, or if that is None of the current one,
+        which is got as :meth:`get_token` gets it.
+
+        The answer has at least ``active``, a bool; which claims else is the server's business. A token that is not
+        active is no error, and nothing follows from it here: some servers say so to clients the token is not for.
+
+        Raises :class:`InvalidConfigurationError` without an ``introspection_url``,
+        :class:`CredentialUnavailableError` with a ready access token, :class:`BadAnswerError` if the answer has no
+        ``active``, and :class:`Error`.
+        """
+        answer: dict[str, Any] = json_module.loads(self._introspect(token, timeout, cancel))
+        return answer
+
     def request(
         self,
         method: str,

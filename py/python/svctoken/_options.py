@@ -27,6 +27,8 @@ class Options(TypedDict, total=False):
     key_id: str | None
     access_token: str | None
     token_url: str | None
+    revocation_url: str | None
+    introspection_url: str | None
     base_url: str | None
     allowed_origins: Iterable[str] | None
     auth_method: str | None

@@ -68,7 +68,7 @@ impl Secrets {
                 }
             }
             for parameter in request["body"].as_str().unwrap_or_default().split('&') {
-                if let Some(("client_secret" | "client_assertion", secret)) = parameter.split_once('=') {
+                if let Some(("client_secret" | "client_assertion" | "token", secret)) = parameter.split_once('=') {
                     self.add(secret);
                 }
             }
@@ -183,12 +183,14 @@ mod tests {
     fn what_requests_carried_is_secret() {
         let mut secrets = Secrets::default();
         let headers = json!({"authorization": "Basic aWQ6c2VjcmV0LXNlY3JldA==", "accept": "application/json"});
-        let body = "grant_type=client_credentials&client_secret=another-secret&client_assertion=signed.statement";
+        let body = "grant_type=client_credentials&client_secret=another-secret&client_assertion=signed.statement\
+                    &token=the-token-itself";
         secrets.add_carried(&json!({"log": [{"headers": headers, "body": body}]}));
-        assert_eq!(secrets.count(), 4);
+        assert_eq!(secrets.count(), 5);
         assert!(secrets.find_in("Basic aWQ6c2VjcmV0LXNlY3JldA==").is_some());
         assert!(secrets.find_in("secret-secre").is_some() && secrets.find_in("another-secre").is_some());
         assert!(secrets.find_in("signed.statem").is_some());
+        assert!(secrets.find_in("the-token-it").is_some());
         assert_eq!(secrets.find_in("client_credentials application/json"), None);
     }
 }

@@ -197,6 +197,10 @@ impl<'a> Run<'a> {
                     self.ask(&["invalidate_token".to_owned(), encode(client.as_bytes()), encode(token.as_bytes())])?;
                 self.judge(&answer, expect)
             }
+            Action::ClearCache { client, expect } => {
+                let answer = self.ask(&["clear_cache".to_owned(), encode(client.as_bytes())])?;
+                self.judge(&answer, expect)
+            }
             Action::Stats { client, expect } => {
                 let mut answer = self.ask(&["stats".to_owned(), encode(client.as_bytes())])?;
                 for value in answer.fields.values_mut() {

@@ -59,6 +59,8 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
         "key_id" => builder.key_id(value),
         "access_token" => builder.access_token(value),
         "token_url" => builder.token_url(value),
+        "introspection_url" => builder.introspection_url(value),
+        "revocation_url" => builder.revocation_url(value),
         "base_url" => builder.base_url(value),
         "auth_method" => builder.auth_method(value),
         "auth_encoding" => builder.auth_encoding(value),

@@ -295,7 +295,8 @@ impl Client {
             return Err(Error::argument("token must not be empty"));
         }
         let url = introspection_url(&grant.settings)?;
-        let introspect = |token| introspect(url, &grant.settings, &self.http(), token, &wait);
+        let clock = grant.account.server_clock();
+        let introspect = |token| introspect(url, &grant.settings, &self.http(), clock, token, &wait);
         match token {
             Some(token) => introspect(token),
             None => introspect(self.token(&wait)?.as_str()),

@@ -18,7 +18,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBu
 use ureq::{Agent, Body};
 
 use crate::clock::{self, BootTime};
-use crate::config::url::Url;
+use crate::config::url::{Origin, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{Answer, Broken, Network, Outgoing, Progress, is_idempotent};
 use crate::net::resolver::Resolver;
@@ -104,7 +104,11 @@ impl HttpClient {
         let connector = Connect {
             connect_timeout: network.connect_timeout,
             names: Resolver::default(),
-            trust: Trust::new(network.extra_authorities.clone()),
+            trust: Trust::new(network.extra_authorities.clone(), None),
+            shown: network.certificate.as_ref().map(|certificate| Shown {
+                trust: Trust::new(network.extra_authorities.clone(), Some(certificate.certified().clone())),
+                to: network.certificate_origins.clone(),
+            }),
         };
         HttpClient { agent: Agent::with_parts(config, connector, NoLookUp) }
     }
@@ -255,6 +259,13 @@ struct Connect {
     connect_timeout: Duration,
     names: Resolver,
     trust: Trust,
+    shown: Option<Shown>,
+}
+
+/// The client's certificate, and who is shown it.
+struct Shown {
+    trust: Trust,
+    to: Vec<Origin>,
 }
 
 impl fmt::Debug for Connect {
@@ -276,6 +287,13 @@ impl Connector for Connect {
 }
 
 impl Connect {
+    fn trust(&self, origin: &Origin) -> &Trust {
+        match &self.shown {
+            Some(shown) if shown.to.contains(origin) => &shown.trust,
+            _ => &self.trust,
+        }
+    }
+
     fn open(&self, uri: &Uri) -> Result<Connection> {
         let url = Url::parse(&uri.to_string()).map_err(|why| Error::argument(format!("the URL {uri} {why}")))?;
         let (origin, host) = (&url.origin, url.origin.bare_host());
@@ -288,7 +306,7 @@ impl Connect {
             }
         })?;
         let stream = match uri.scheme_str() {
-            Some("https") => Stream::Tls(Box::new(TlsSocket::handshake(socket, host, &self.trust, &wait)?)),
+            Some("https") => Stream::Tls(Box::new(TlsSocket::handshake(socket, host, self.trust(origin), &wait)?)),
             _ => Stream::Plain(socket),
         };
         in_current(|exchange| exchange.progress.reused = false);
@@ -386,5 +404,24 @@ impl Transport for Connection {
 
     fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p07_no_other_origin_is_shown_the_certificate() {
+        let origin = |text: &str| Url::parse(text).expect("a URL").origin;
+        let trust = || Trust::new(Vec::new(), None);
+        let shown = Some(Shown { trust: trust(), to: vec![origin("https://a.example")] });
+        let connect = Connect { connect_timeout: Duration::ZERO, names: Resolver::default(), trust: trust(), shown };
+        let shows =
+            |text: &str| std::ptr::eq(connect.trust(&origin(text)), &connect.shown.as_ref().expect("set").trust);
+        assert!(shows("https://a.example/path") && shows("https://A.example:443"));
+        for other in ["https://a.example:444", "http://a.example", "https://b.example", "https://a.example.b.example"] {
+            assert!(!shows(other), "{other}");
+        }
     }
 }

@@ -220,8 +220,9 @@ impl Client {
     /// Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the
     /// one this client shares with other processes. None is requested in order to be revoked.
     ///
-    /// True if there was one; false, and nothing is done, if not. A token that another call or process has fetched
-    /// meanwhile stays. Other processes that hold the revoked token notice by their next 401. A program that wants its
+    /// True if there was one; false, and nothing is done, if not. If a refresh token came with it (old Keycloak servers
+    /// open a session for each token), that is revoked too, which ends the session; it serves for nothing else. A token
+    /// that another call or process has fetched meanwhile stays. Other processes that hold the revoked token notice by their next 401. A program that wants its
     /// token gone calls this before [`close`](Client::close), which never revokes.
     ///
     /// Blocks, at most for the client's `timeout`. Fails with `invalid_configuration` without a `revocation_url`, with

@@ -22,6 +22,7 @@ pub(crate) struct Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) text: Secret,
+    pub(crate) refresh_token: Option<Secret>,
     pub(crate) scope: Option<String>,
     pub(crate) begin: BootTime,
     pub(crate) lifetime: Duration,
@@ -30,7 +31,8 @@ pub(crate) struct Found {
 impl Found {
     pub(crate) fn of(granted: &Granted, begin: BootTime) -> Option<Found> {
         let Lifetime::Lasts(lifetime) = granted.lifetime else { return None };
-        Some(Found { text: granted.access_token.clone(), scope: granted.scope.clone(), begin, lifetime })
+        let Granted { access_token, refresh_token, scope, lifetime: _ } = granted.clone();
+        Some(Found { text: access_token, refresh_token, scope, begin, lifetime })
     }
 
     /// Whether its age lies within its life: one of the future is of another boot, or nobody's.
@@ -39,7 +41,8 @@ impl Found {
     }
 
     pub(crate) fn granted(&self) -> Granted {
-        Granted { access_token: self.text.clone(), scope: self.scope.clone(), lifetime: Lifetime::Lasts(self.lifetime) }
+        let Found { text, refresh_token, scope, begin: _, lifetime } = self.clone();
+        Granted { access_token: text, refresh_token, scope, lifetime: Lifetime::Lasts(lifetime) }
     }
 }
 
@@ -48,6 +51,7 @@ impl Record {
         let token = self.token.as_ref().map(|token| {
             json!({
                 "text": token.text.reveal(),
+                "refresh_token": token.refresh_token.as_ref().map(Secret::reveal),
                 "scope": token.scope,
                 "begin": token.begin.as_nanoseconds(),
                 "lifetime": nanoseconds(token.lifetime),
@@ -92,6 +96,7 @@ fn token_of(json: &Map<String, Value>) -> Option<Found> {
     crate::config::header::check_access_token(&token).ok()?;
     Some(Found {
         text: Secret::new(token),
+        refresh_token: text(json, "refresh_token").map(Secret::new),
         scope: text(json, "scope"),
         begin: time(json, "begin")?,
         lifetime: duration(json, "lifetime")?,
@@ -165,6 +170,7 @@ mod tests {
         let record = Record {
             token: Some(Found {
                 text: Secret::new("a.token".into()),
+                refresh_token: Some(Secret::new("of the session".into())),
                 scope: Some("s".into()),
                 begin: at(5),
                 lifetime: Duration::from_secs(60),

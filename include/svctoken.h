@@ -314,7 +314,9 @@ svctoken_code svctoken_config_set_connect_timeout(svctoken_config *config, int64
 svctoken_code svctoken_config_set_token_timeout(svctoken_config *config, int64_t milliseconds);
 
 // Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
-// folder) or file:FOLDER (an absolute path). Default: memory.
+// folder), file:FOLDER (an absolute path), or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] (one token for all
+// machines that use it; rediss:// with TLS, and plain redis:// to another machine only with allow_http). Default: file
+// for Atlas, else memory.
 svctoken_code svctoken_config_set_cache(svctoken_config *config, const char *text);
 
 // The Accept header of API requests. Default: the preset's.

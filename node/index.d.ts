@@ -71,8 +71,10 @@ export interface ClientOptions {
   /** How long one token request may take. In milliseconds. Default: 15 s. */
   tokenTimeout?: number | null
   /**
-   * Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
-   * folder) or file:FOLDER (an absolute path). Default: memory.
+   * Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's
+   * cache folder), file:FOLDER (an absolute path), or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] (one token for all
+   * machines that use it; rediss:// with TLS, and plain redis:// to another machine only with allowHttp). Default: file
+   * for Atlas, else memory.
    */
   cache?: string | null
   /** The Accept header of API requests. Default: the preset's. */

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::background;
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::config::identity::Identity;
@@ -17,7 +18,10 @@ use crate::http::{HttpClient, Network};
 use crate::log::{Log, LogHook};
 use crate::request::RequestBuilder;
 use crate::stats::{RequestCounters, Stats};
-use crate::token::{Account, Minting, Refusal, Shared, Slot, Token, introspect, introspection_url};
+use crate::store::Store;
+use crate::store::file::FileStore;
+use crate::store::redis::RedisStore;
+use crate::token::{Account, Hold, Minting, Refusal, Shared, Slot, Token, introspect, introspection_url};
 use crate::wait::{CallOptions, Wait};
 
 /// Gets tokens and makes requests with them.
@@ -109,7 +113,8 @@ impl ClientBuilder {
         let (slot, grant) = match &settings.tokens {
             TokenSource::Grant(grant) => {
                 let (account, identity) = (Account::of(grant), Identity::of(grant));
-                let shared = share(&settings.cache, grant, identity, &self.log);
+                let store = open_store(&settings.cache, &network, &self.log);
+                let shared = store.map(|store| Arc::new(Shared::new(store, grant, identity)));
                 (Slot::of(identity), Some(Grant { settings: grant.clone(), account, shared }))
             }
             TokenSource::Ready(token) => (Slot::ready(token), None),
@@ -127,12 +132,15 @@ impl ClientBuilder {
     }
 }
 
-/// The store that a client shares with other processes. One that cannot be used fails nobody: it is said, and memory
-/// serves.
-fn share(cache: &Cache, grant: &GrantSettings, identity: Identity, log: &Log) -> Option<Arc<Shared>> {
-    let Cache::File(folder) = cache else { return None };
-    let opened = folder.clone().and_then(|folder| Shared::open(&folder, grant, identity));
-    opened.inspect_err(|why| log.cache_unavailable(why)).ok().map(Arc::new)
+/// The store that a client shares with other processes. A folder that cannot be used fails nobody: it is said, and
+/// memory serves.
+fn open_store(cache: &Cache, network: &Network, log: &Log) -> Option<Store> {
+    let opened = match cache {
+        Cache::Memory => return None,
+        Cache::File(folder) => folder.clone().and_then(|folder| FileStore::open(&folder)).map(Store::File),
+        Cache::Redis(address) => RedisStore::at(address, &network.extra_authorities).map(Store::Redis),
+    };
+    opened.inspect_err(|why| log.cache_unavailable(why)).ok()
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -211,7 +219,11 @@ impl Client {
     /// taken its place already, and then nothing happens; and false in a hold, which the refusal of a token that has
     /// just replaced a refused one opens.
     pub fn invalidate_token(&self, token: &str) -> bool {
-        self.look();
+        // Asking a Redis would make the caller wait, who may have no thread to wait on: what others have done since is
+        // found by the call that needs the next token.
+        if self.shared().is_some_and(|shared| !shared.is_remote()) {
+            self.look(&Wait::of("timeout", self.0.settings.timeout));
+        }
         let refusal = self.0.slot.invalidate(token);
         self.share_hold(refusal);
         self.told(refusal)
@@ -378,8 +390,8 @@ impl Client {
     }
 
     /// An API refused this token, which was not new when it was sent.
-    pub(crate) fn condemn(&self, token: &Token) {
-        self.look();
+    pub(crate) fn condemn(&self, token: &Token, wait: &Wait) {
+        self.look(wait);
         self.told(self.0.slot.condemn(token.as_str()));
     }
 
@@ -392,27 +404,37 @@ impl Client {
 
     /// An API accepted the successor of a condemned token.
     pub(crate) fn accepted(&self, token: &Token) {
-        let was_held = self.0.slot.accepted(token);
-        if let (true, Some(shared)) = (was_held, self.shared()) {
-            shared.held(None);
+        if self.0.slot.accepted(token) {
+            self.tell_hold(None);
         }
     }
 
     /// Adopts what other processes have done since.
-    fn look(&self) {
+    fn look(&self, wait: &Wait) {
         if let Some(shared) = self.shared() {
-            self.0.slot.look(shared, &self.0.log);
+            self.0.slot.look(shared, &self.0.log, wait);
         }
     }
 
     fn share_hold(&self, refusal: Refusal) {
-        if let (Refusal::HoldOpened(_), Some(shared)) = (refusal, self.shared()) {
-            shared.held(self.0.slot.current_hold());
+        if let Refusal::HoldOpened(_) = refusal {
+            self.tell_hold(self.0.slot.current_hold());
         }
     }
 
-    fn shared(&self) -> Option<&Shared> {
-        self.0.grant.as_ref()?.shared.as_deref()
+    /// Tells the other processes of a hold, or of its end; nobody waits for that where it takes a network.
+    fn tell_hold(&self, hold: Option<Hold>) {
+        let Some(shared) = self.shared().cloned() else { return };
+        if shared.is_remote() {
+            // Without a thread they learn it by refusals of their own.
+            let _ = background::spawn("svctoken-hold", move || shared.held(hold));
+        } else {
+            shared.held(hold);
+        }
+    }
+
+    fn shared(&self) -> Option<&Arc<Shared>> {
+        self.0.grant.as_ref()?.shared.as_ref()
     }
 
     /// Logs what became of a refused token; true if it was condemned.

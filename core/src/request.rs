@@ -264,7 +264,7 @@ impl Sending<'_> {
         }
         let mut replaced = false;
         if answer.status == 401 && !too_fresh {
-            self.client.condemn(&token);
+            self.client.condemn(&token, self.wait);
             // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
             match self.client.token(self.wait) {
                 Ok(successor) if successor.generation() != token.generation() => token = successor,

@@ -262,7 +262,9 @@ pub extern "C" fn svctoken_config_set_token_timeout(
 }
 
 /// Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
-/// folder) or file:FOLDER (an absolute path). Default: memory.
+/// folder), file:FOLDER (an absolute path), or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] (one token for all
+/// machines that use it; rediss:// with TLS, and plain redis:// to another machine only with allow_http). Default: file
+/// for Atlas, else memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_cache(
     config: Option<&mut svctoken_config>,

@@ -86,6 +86,7 @@ pub(crate) fn create_client(
         let listening = Listening::new(number, calls);
         let builder = ClientBuilder::from_config(config).environment(Environment::from_pairs(environment));
         let client = builder.on_log(listening.hook()).preset(&preset)?;
+        listening.set(false);
         let wait = Arc::new(TokenWait::new(client.clone()));
         Ok(External::new(NativeClient { client, listening, wait }))
     }))

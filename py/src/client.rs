@@ -56,6 +56,7 @@ impl Client {
             let environment = convert::environment(environ)?;
             let builder =
                 ClientBuilder::from_config(convert::config(options)?).environment(environment).on_log(log::hook());
+            log::look_at_level(py)?;
             // Files are read.
             let core = py.detach(|| builder.preset(&preset))?;
             Ok(Client { core, handed_out: ArcSwapOption::empty() })

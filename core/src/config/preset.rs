@@ -31,6 +31,8 @@ const ATLAS_ACCEPT: &str = "application/vnd.atlas.2025-03-12+json";
 const PLAIN_ACCEPT: &str = "application/json";
 /// Per minute, account and address, as Atlas's documentation says.
 const ATLAS_MINT_BUDGET: u64 = 10;
+/// Atlas limits how many tokens an account has alive, so that a process must not need one of its own.
+const ATLAS_CACHE: &str = "file";
 
 impl Preset {
     /// Fills in what the preset and the environment know, and checks all of it.
@@ -57,6 +59,7 @@ impl Preset {
 
 fn fill_in_atlas(config: &mut Config) -> Result<()> {
     config.mint_budget.get_or_insert(ATLAS_MINT_BUDGET);
+    config.cache.get_or_insert_with(|| ATLAS_CACHE.into());
     let base = config.base_url.get_or_insert_with(|| ATLAS.into());
     if config.token_url.is_none() {
         let origin = Url::parse(base).map_err(|why| Error::configuration(format!("base_url {why}")))?.origin;
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
     use crate::ClientBuilder;
     use crate::config::identity::Identity;
-    use crate::config::settings::{GrantSettings, TokenSource};
+    use crate::config::settings::{Cache, GrantSettings, TokenSource};
 
     fn resolve(preset: Preset, builder: ClientBuilder, environment: &[(&str, &str)]) -> Result<Settings> {
         let environment = Environment::from_pairs(environment.iter().copied());
@@ -137,6 +140,24 @@ mod tests {
         assert_eq!(grant(&settings).credential.client_id, "c", "SVCTOKEN_ wins over MONGODB_ATLAS_");
         let given = resolve(Preset::Atlas, ClientBuilder::new().client_id("d"), &environment).expect("valid");
         assert_eq!(grant(&given).credential.client_id, "d", "a given value wins over both");
+    }
+
+    #[test]
+    fn atlas_keeps_its_token_in_files_unless_told_otherwise() {
+        let cache = |preset, builder, environment: &[(&str, &str)]| {
+            let environment =
+                [&[("XDG_CACHE_HOME", "/caches"), ("MONGODB_ATLAS_CLIENT_ID", "id")], environment].concat();
+            resolve(preset, builder, &environment).expect("valid").cache
+        };
+        let file = || Cache::File(Ok("/caches/svctoken".into()));
+        assert_eq!(cache(Preset::Atlas, with_credential(), &[]), file());
+        assert_eq!(cache(Preset::FromEnvironment, with_credential(), &[]), file());
+        assert_eq!(cache(Preset::Atlas, with_credential().cache("memory"), &[]), Cache::Memory);
+        assert_eq!(cache(Preset::Atlas, with_credential(), &[("SVCTOKEN_CACHE", "memory")]), Cache::Memory);
+        let plain = with_credential().token_url("https://a.example/token");
+        assert_eq!(cache(Preset::Plain, plain, &[]), Cache::Memory);
+        let keycloak = Preset::Keycloak { server_url: "https://k.example".into(), realm: "demo".into() };
+        assert_eq!(cache(keycloak, with_credential(), &[]), Cache::Memory);
     }
 
     #[test]

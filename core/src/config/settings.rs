@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::config::credential::Credential;
 use crate::config::header;
-use crate::config::url::{Origin, Url};
+use crate::config::redis_address::RedisAddress;
+use crate::config::url::{Origin, Url, shown};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -65,6 +66,7 @@ pub(crate) enum Cache {
     Memory,
     /// In files below this folder; or why there is no folder to use.
     File(std::result::Result<PathBuf, String>),
+    Redis(RedisAddress),
 }
 
 /// Where tokens come from.
@@ -147,7 +149,7 @@ impl Settings {
             .flatten()
             .map(|text| safe_origin("allowed_origins", text, allow_http))
             .collect::<Result<Vec<_>>>()?;
-        let cache = Cache::read(cache.as_deref().unwrap_or("memory"), cache_folder)?;
+        let cache = Cache::read(cache.as_deref().unwrap_or("memory"), cache_folder, allow_http)?;
         let headers = headers.clone().unwrap_or_default();
         for (name, value) in &headers {
             header::check(name, value).map_err(|why| Error::configuration(format!("headers: {why}")))?;
@@ -184,7 +186,12 @@ impl Settings {
 }
 
 impl Cache {
-    fn read(text: &str, default_folder: std::result::Result<PathBuf, String>) -> Result<Cache> {
+    fn read(text: &str, default_folder: std::result::Result<PathBuf, String>, allow_http: bool) -> Result<Cache> {
+        if let Some(address) = RedisAddress::parse(text) {
+            return address
+                .map_err(|why| Error::configuration(format!("cache {why}")))
+                .and_then(|address| safe_redis(address, allow_http));
+        }
         match text.split_once(':') {
             None if text == "memory" => Ok(Cache::Memory),
             None if text == "file" => Ok(Cache::File(default_folder)),
@@ -193,9 +200,24 @@ impl Cache {
                 Err(Error::configuration(format!("cache names the folder {folder:?}, which is not absolute"))
                     .with_next_step("Give the whole path: file:/path/to/folder."))
             }
-            _ => Err(unknown_choice("cache", text, "memory, file or file:FOLDER")),
+            _ => Err(unknown_choice("cache", &shown(text), "memory, file, file:FOLDER, redis://… or rediss://…")),
         }
     }
+}
+
+/// A Redis to which records may travel: sealed, but a password is not.
+fn safe_redis(address: RedisAddress, allow_http: bool) -> Result<Cache> {
+    if cfg!(not(feature = "redis")) {
+        return Err(Error::configuration("cache names a Redis, for which this build lacks the cargo feature redis"));
+    }
+    if !address.is_encrypted() && !address.origin.is_loopback() && !allow_http {
+        return Err(Error::configuration(format!(
+            "cache is plain redis to {}, which would show its password to the network",
+            address.origin.host
+        ))
+        .with_next_step("Use rediss, or set allow_http if the network between can be trusted."));
+    }
+    Ok(Cache::Redis(address))
 }
 
 impl GrantSettings {

@@ -95,7 +95,7 @@ impl Account {
     ) -> Option<Remembered> {
         let books = self.books();
         let mut books = lock(&books);
-        let first_end = books.ledger.first_end(now).map(|end| end + END_MARGIN);
+        let first_end = books.first_end(now);
         let after = |before: Option<&Remembered>| Remembered::after(failure, before, first_end, now, fraction);
         match failure.class {
             FailureClass::Refused => {
@@ -123,12 +123,21 @@ impl Account {
         books.refused.remove(&fingerprint(settings));
     }
 
+    /// How long until the first of the account's living tokens ends that are known here, on the server too.
+    pub(crate) fn first_end(&self, now: BootTime) -> Option<Duration> {
+        lock(&self.books()).first_end(now)
+    }
+
     fn books(&self) -> Arc<Owned<Mutex<Books>>> {
         self.books.get(Mutex::default)
     }
 }
 
 impl Books {
+    fn first_end(&self, now: BootTime) -> Option<Duration> {
+        self.ledger.first_end(now).map(|end| end + END_MARGIN)
+    }
+
     fn are_in_use(&self, now: BootTime) -> bool {
         let remembered = self.cool_down.iter().chain(self.refused.values());
         self.ledger.is_in_use(now) || remembered.into_iter().any(|failure| failure.at(now, true).is_some())

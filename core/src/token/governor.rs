@@ -15,7 +15,7 @@ const LIMIT_MEMORY: Duration = Duration::from_secs(60);
 const SHORTEST_COOL_DOWN: Duration = Duration::from_secs(1);
 const FIRST_HOLD: Duration = Duration::from_secs(60);
 /// A minute, and what a request may take to reach the server, which counts it then.
-const BUDGET_WINDOW: Duration = Duration::from_secs(62);
+pub(crate) const BUDGET_WINDOW: Duration = Duration::from_secs(62);
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 

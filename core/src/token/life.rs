@@ -36,8 +36,12 @@ pub(crate) struct Life {
 
 impl Life {
     /// Of a token that never was.
-    pub(crate) const NONE: Life =
-        Life { begin: BootTime::ZERO, fresh_until: BootTime::ZERO, ending_from: BootTime::ZERO, ends: BootTime::ZERO };
+    pub(crate) const NONE: Life = Life {
+        begin: BootTime::NEVER,
+        fresh_until: BootTime::NEVER,
+        ending_from: BootTime::NEVER,
+        ends: BootTime::NEVER,
+    };
 
     /// Of a token that lives `lifetime` from `begin`; `fraction` (0 to 1) draws the advisory window within ±10 %, so
     /// that processes do not all come at once.
@@ -62,7 +66,7 @@ impl Life {
 
     /// The life of a token that a server refused: to be replaced at once, and kept until then.
     pub(crate) fn condemned(self) -> Life {
-        Life { fresh_until: BootTime::ZERO, ending_from: BootTime::ZERO, ..self }
+        Life { fresh_until: BootTime::NEVER, ending_from: BootTime::NEVER, ..self }
     }
 
     /// The life of a token that the server handed out again before its end: asked for again only after a while, and
@@ -89,7 +93,7 @@ impl Life {
     }
 
     pub(crate) fn is_condemned(&self) -> bool {
-        self.ends > BootTime::ZERO && self.fresh_until == BootTime::ZERO
+        self.ends > BootTime::NEVER && self.fresh_until == BootTime::NEVER
     }
 }
 

@@ -31,8 +31,8 @@ use crate::log::{Log, Reason};
 use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::stats::TokenCounters;
-use crate::token::flight::{Flight, Progress};
-use crate::token::governor::{Hold, NotYet};
+use crate::token::flight::{Flight, NoToken, Progress};
+use crate::token::governor::NotYet;
 use crate::token::life::{Life, State};
 use crate::token::record::Found;
 use crate::token::revoke::Dropped;
@@ -42,6 +42,7 @@ use crate::wait::{Stop, Wait};
 pub(crate) use account::Account;
 pub(crate) use exchange::{introspect, introspection_url};
 pub(crate) use flight::Minting;
+pub(crate) use governor::Hold;
 pub(crate) use shared::Shared;
 
 /// How long the caller that starts a refresh waits for it while its token is still good.
@@ -161,6 +162,16 @@ impl LiveToken {
         self.text.reveal() == text
     }
 
+    fn in_hand(&self, now: BootTime) -> InHand {
+        let state = self.life.state(now);
+        InHand {
+            begin: self.life.begin,
+            text: self.text.clone(),
+            alive: state != State::Ended,
+            in_no_hurry: state == State::Stale,
+        }
+    }
+
     fn with_life(&self, life: Life) -> LiveToken {
         LiveToken {
             text: self.text.clone(),
@@ -259,12 +270,12 @@ impl Slot {
             if state == State::Fresh {
                 return Ok(Token(current));
             }
-            wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
             if let Some(shared) = &minting.shared
-                && self.look(shared, &minting.log)
+                && self.look(shared, &minting.log, wait)
             {
                 continue;
             }
+            wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
             let (flight, joined) = match self.join(&progress, &current, minting, now) {
                 Joined::Flight { flight, joined } => (flight, joined),
                 Joined::LookAgain => continue,
@@ -294,7 +305,9 @@ impl Slot {
             };
             let waiting_from = clock::now();
             let waited = flight.wait(wait, patience);
-            minting.log.token_waited(clock::now().since(waiting_from));
+            if !matches!(waited, Ok(Some(Err(NoToken { sent_nothing: true, .. })))) {
+                minting.log.token_waited(clock::now().since(waiting_from));
+            }
             if let Ok(Some(Ok(token))) = &waited {
                 let ended = token.life != Life::NONE && token.life.state(clock::now()) == State::Ended;
                 if !ended || discarded {
@@ -317,11 +330,10 @@ impl Slot {
                 return Ok(Token(latest));
             }
             match waited {
-                // Room for a token will be there before this caller's time is over: round again, to wait for it.
-                Ok(Some(Err(error)))
-                    if error.code() == ErrorCode::TokenLimit
-                        && error.retry_after().is_some_and(|time| time < wait.remaining()) => {}
-                Ok(Some(Err(error))) => return Err(error),
+                // Room for a token, or in the budget, will be there before this caller's time is over: round again, to
+                // wait for it.
+                Ok(Some(Err(NoToken { worth_waiting: Some(time), .. }))) if time < wait.remaining() => {}
+                Ok(Some(Err(no_token))) => return Err(no_token.error),
                 Err(stop) => return Err(stop.into_error(Stage::Waiting, &doing())),
                 // The token ended while this thread slept, or its patience outlived it.
                 Ok(_) => {}
@@ -331,8 +343,14 @@ impl Slot {
 
     /// Looks into the record for what other processes have done: adopts a later token, and a hold. True if a token was
     /// adopted.
-    pub(crate) fn look(&self, shared: &Shared, log: &Log) -> bool {
-        let record = shared.read();
+    pub(crate) fn look(&self, shared: &Shared, log: &Log, wait: &Wait) -> bool {
+        let record = match shared.read(wait) {
+            Ok(record) => record,
+            Err(why) => {
+                shared.complain(log, &why);
+                return false;
+            }
+        };
         let progress = self.progress();
         let mut progress = lock(&progress);
         if let Some(hold) = record.hold
@@ -340,7 +358,8 @@ impl Slot {
         {
             progress.hold = Some(hold);
         }
-        let Some(found) = shared.find(&record, self.current.load().life.begin) else { return false };
+        let in_hand = self.current.load().in_hand(clock::now());
+        let Some(found) = shared.find(&record, &in_hand) else { return false };
         let Some(token) = self.put(&found) else { return false };
         // A hook may call the client, which wants the lock.
         drop(progress);
@@ -356,7 +375,8 @@ impl Slot {
             return None;
         }
         let life = Life::new(found.begin, found.lifetime, crypto::random_fraction());
-        let token = Arc::new(LiveToken::new(found.granted(), life));
+        let successor = current.life.is_condemned();
+        let token = Arc::new(LiveToken { successor, ..LiveToken::new(found.granted(), life) });
         self.current.store(token.clone());
         Some(token)
     }
@@ -460,8 +480,7 @@ impl Slot {
         if let Some(not_yet) = remembered.or_else(of_account) {
             return Joined::NotYet(not_yet);
         }
-        let in_hand = InHand { begin: current.life.begin, alive, in_no_hurry: state == State::Stale };
-        match Flight::start(self, minting, reason(state, current), in_hand) {
+        match Flight::start(self, minting, reason(state, current), current.in_hand(now)) {
             Ok(flight) => {
                 progress.flight = Some(flight.clone());
                 Joined::Flight { flight, joined: false }

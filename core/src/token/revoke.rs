@@ -37,10 +37,10 @@ impl Slot {
                 .with_next_step("Give revocation_url, or use a preset that knows it: atlas or keycloak."));
         };
         let doing = format!("revoking a token at {}", url.origin);
-        wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing))?;
         if let (None, Some(shared)) = (self.to_revoke(), shared) {
-            self.look(shared, log);
+            self.look(shared, log, wait);
         }
+        wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing))?;
         let Some(token) = self.to_revoke() else { return Ok(false) };
         let revoked = token.revoke(minting, url, wait);
         if let Err(NotRevoked { error, in_doubt: false }) = revoked {

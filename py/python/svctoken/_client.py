@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._response import Response
 
+# As type checkers know it; importing typing, json or dataclasses takes longer than all of svctoken.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Any
 
     from typing_extensions import Self, Unpack
 
     from ._options import Options, Pairs, Seconds
-
-
-@dataclass(frozen=True)
-class TokenInfo:
-    """A token with its facts. ``repr()`` does not show the token."""
-
-    token: str = field(repr=False)
-    """The token, as it stands behind ``Bearer``."""
-    token_type: str
-    """Always ``"Bearer"``."""
-    scope: str | None
-    """The scope the server granted, if it named one."""
-    expires_at: datetime
-    """When it ends by this machine's clock, in UTC."""
-    expires_in: float
-    """How many seconds it still lives."""
+    from ._token_info import TokenInfo
 
 
 class Client(_native.Client):
@@ -71,8 +55,9 @@ class Client(_native.Client):
         self, *, timeout: Seconds | None = None, cancel: _native.CancelToken | None = None
     ) -> TokenInfo:
         """As :meth:`get_token`, with what is known about the token."""
-        token, token_type, scope, expires_at, expires_in = self._token_facts(timeout, cancel)
-        return TokenInfo(token, token_type, scope, datetime.fromtimestamp(expires_at, timezone.utc), expires_in)
+        from ._token_info import token_info
+
+        return token_info(*self._token_facts(timeout, cancel))
 
     def introspect(
         self,
@@ -91,7 +76,9 @@ class Client(_native.Client):
         :class:`CredentialUnavailableError` with a ready access token, :class:`BadAnswerError` if the answer has no
         ``active``, and :class:`Error`.
         """
-        answer: dict[str, Any] = json_module.loads(self._introspect(token, timeout, cancel))
+        import json
+
+        answer: dict[str, Any] = json.loads(self._introspect(token, timeout, cancel))
         return answer
 
     def request(
@@ -149,8 +136,10 @@ class Client(_native.Client):
 
 
 def _json_body(value: Any) -> bytes:
+    import json
+
     try:
-        return json_module.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise _native.invalid_argument(f"json cannot be written: {error}", isinstance(error, TypeError)) from error
 

@@ -35,8 +35,10 @@ pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client,
             },
         }
     }
-    // These and no others, as if the process had been started with them.
-    builder = set_gathered(builder, gathered).environment(Environment::from_pairs(environment));
+    // As if the process had been started with these and no others of ours.
+    let is_ours = |name: &str| name.starts_with("SVCTOKEN_") || name.starts_with("MONGODB_ATLAS_");
+    let others = std::env::vars().filter(|(name, _)| !is_ours(name));
+    builder = set_gathered(builder, gathered).environment(Environment::from_pairs(others.chain(environment)));
     loud::show(&builder);
     Ok(match constructor.as_str() {
         "plain" => builder.build(),

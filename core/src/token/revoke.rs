@@ -47,8 +47,10 @@ impl Slot {
             return Err(error.while_doing(&doing));
         }
         self.drop_token(token.text.reveal(), revoked.is_err());
-        if let Some(Err(why)) = shared.as_ref().map(|shared| shared.drop_token(token.text.reveal())) {
-            log.cache_unavailable(&why);
+        if let Some(shared) = shared
+            && let Err(why) = shared.drop_token(token.text.reveal())
+        {
+            shared.complain(log, &why);
         }
         revoked.map_err(|failed| failed.error.while_doing(&doing))?;
         log.token_revoked(&url.origin);

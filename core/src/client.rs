@@ -1,9 +1,10 @@
 //! The client: what a program holds.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::background;
@@ -40,8 +41,13 @@ struct Inner {
     log: Log,
     http: PerProcess<HttpClient>,
     counters: RequestCounters,
+    /// The paths of which it was said that they are deprecated.
+    deprecated: PerProcess<Mutex<HashSet<String>>>,
     closed: AtomicBool,
 }
+
+/// Of so many paths of one client it is said that they are deprecated: programs put ids into paths.
+const MOST_DEPRECATED: usize = 256;
 
 /// How a client requests tokens.
 struct Grant {
@@ -127,6 +133,7 @@ impl ClientBuilder {
             log: self.log,
             http: PerProcess::new(),
             counters: RequestCounters::default(),
+            deprecated: PerProcess::new(),
             closed: AtomicBool::new(false),
         })))
     }
@@ -451,12 +458,20 @@ impl Client {
         &self.0.log
     }
 
-    pub(crate) fn count_request(&self) {
-        self.0.counters.request();
+    /// An API's answer has a Deprecation or a Sunset (RFC 9745, RFC 8594): that is said once for each path.
+    pub(crate) fn deprecated(&self, path: &str, deprecation: Option<&str>, sunset: Option<&str>) {
+        let told = self.0.deprecated.get(Mutex::default);
+        let is_news = {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.len() < MOST_DEPRECATED && told.insert(path.to_owned())
+        };
+        if is_news {
+            self.0.log.api_deprecated(path, deprecation, sunset);
+        }
     }
 
-    pub(crate) fn count_resend(&self) {
-        self.0.counters.resend();
+    pub(crate) fn counters(&self) -> &RequestCounters {
+        &self.0.counters
     }
 }
 

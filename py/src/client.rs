@@ -184,8 +184,8 @@ impl Client {
     }
 
     /// What was done so far, by name: ``token_requests``, ``tokens_received``, ``failed_refreshes`` and
-    /// ``condemned_tokens`` of all clients in this process with the same options; ``requests`` and ``resends`` of
-    /// this one.
+    /// ``condemned_tokens`` of all clients in this process with the same options; ``requests``, ``resends`` (after a
+    /// 401), ``retries`` (after a failure) and ``redirects`` of this one.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = PyDict::new(py);
         for (name, count) in self.core.stats().entries() {

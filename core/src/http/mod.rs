@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::config::settings::Settings;
 use crate::config::url::Url;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::net::tls;
 
 /// What a connection pool is made from, kept so that a forked child can make its own.
@@ -36,6 +36,35 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) url: &'a Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<&'a [u8]>,
+}
+
+/// Whether a request of that method does the same twice as once (RFC 9110 section 9.2.2).
+pub(crate) fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(method)
+}
+
+/// How far a request came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// It went over a connection that an earlier request had opened.
+    pub(crate) reused: bool,
+    /// A byte of it left this machine, so the server may have acted on it.
+    pub(crate) left: bool,
+    /// A byte of the answer came.
+    pub(crate) answered: bool,
+}
+
+/// A request without a whole answer.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub(crate) error: Error,
+    pub(crate) progress: Progress,
+}
+
+impl From<Broken> for Error {
+    fn from(broken: Broken) -> Error {
+        broken.error
+    }
 }
 
 /// An answer, read to its end.

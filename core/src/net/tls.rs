@@ -121,6 +121,11 @@ impl TlsSocket {
         Ok(())
     }
 
+    /// As [`Socket::bytes_written`], encrypted.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.socket.bytes_written()
+    }
+
     /// As [`Socket::is_quiet`], with nothing decrypted and unread either.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.connection.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() == 0)

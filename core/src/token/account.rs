@@ -115,17 +115,17 @@ impl Account {
         }
     }
 
+    /// How long until the first of the account's living tokens ends that are known here, on the server too.
+    pub(crate) fn first_end(&self, now: BootTime) -> Option<Duration> {
+        lock(&self.books()).first_end(now)
+    }
+
     /// Forgets what was concluded of the account and the credential; what the server asked for and counts stays.
     pub(crate) fn forget_failures(&self, settings: &GrantSettings) {
         let books = self.books();
         let mut books = lock(&books);
         books.cool_down = books.cool_down.take().filter(Remembered::is_the_servers_wish);
         books.refused.remove(&fingerprint(settings));
-    }
-
-    /// How long until the first of the account's living tokens ends that are known here, on the server too.
-    pub(crate) fn first_end(&self, now: BootTime) -> Option<Duration> {
-        lock(&self.books()).first_end(now)
     }
 
     fn books(&self) -> Arc<Owned<Mutex<Books>>> {

@@ -158,10 +158,6 @@ impl LiveToken {
         }
     }
 
-    fn is(&self, text: &str) -> bool {
-        self.text.reveal() == text
-    }
-
     fn in_hand(&self, now: BootTime) -> InHand {
         let state = self.life.state(now);
         InHand {
@@ -170,6 +166,10 @@ impl LiveToken {
             alive: state != State::Ended,
             in_no_hurry: state == State::Stale,
         }
+    }
+
+    fn is(&self, text: &str) -> bool {
+        self.text.reveal() == text
     }
 
     fn with_life(&self, life: Life) -> LiveToken {

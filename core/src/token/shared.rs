@@ -235,7 +235,7 @@ impl Shared {
         });
         self.store.sweep();
         self.complained.fetch_and(written.is_err(), Ordering::Relaxed);
-        written.map_err(|why| format!("the token's record cannot be written: {why}"))
+        written.map_err(not_written)
     }
 
     /// Tells the others of a failed attempt, and until when to leave the server alone; the token stays. `pause`: it is
@@ -265,19 +265,21 @@ impl Shared {
 
     /// Drops this token from the record, if it is the one there. The error says why others may still find it.
     pub(crate) fn drop_token(&self, text: &str) -> Result<(), String> {
-        let holds_it = |record: &Record| record.token.as_ref().is_some_and(|token| token.text.reveal() == text);
-        let dropped = self.update(|record| holds_it(&record).then_some(Record { token: None, ..record }));
-        dropped.map_err(|why| format!("the token stays in the record: {why}"))
+        self.update(|record| {
+            let holds_it = record.token.as_ref().is_some_and(|token| token.text.reveal() == text);
+            holds_it.then(|| Record { token: None, ..record })
+        })
+        .map_err(not_written)
     }
 
     /// Drops all that the record holds but what the server asked for. The error says why others may still find it.
     pub(crate) fn clear(&self) -> Result<(), String> {
-        let cleared = self.update(|Record { token, hold, failure }| {
+        self.update(|Record { token, hold, failure }| {
             let is_empty = token.is_none() && hold.is_none() && failure.is_none();
             let failure = failure.filter(Remembered::is_the_servers_wish);
-            (!is_empty).then_some(Record { failure, ..Record::default() })
-        });
-        cleared.map_err(|why| format!("the token stays in the record: {why}"))
+            (!is_empty).then(|| Record { failure, ..Record::default() })
+        })
+        .map_err(not_written)
     }
 
     /// Replaces the record by what `next` makes of it, unless that is `None`.
@@ -299,6 +301,10 @@ impl Shared {
     fn name(&self) -> &str {
         self.sealer.name().as_str()
     }
+}
+
+fn not_written(why: String) -> String {
+    format!("the token's record cannot be written: {why}")
 }
 
 /// What a process that waits knows of who holds the locks.

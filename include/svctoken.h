@@ -349,8 +349,8 @@ svctoken_code svctoken_config_set_user_agent(svctoken_config *config, const char
 // Adds one. Headers of every API request; never sent to the token endpoint. Default: none.
 svctoken_code svctoken_config_add_header(svctoken_config *config, const char *name, const char *text);
 
-// How often a token request is tried in all when the server or the network fails, the first included; at most 10. 1
-// or more. Default: 3.
+// How often a request or a token request is tried in all when the server or the network fails, the first included; at
+// most 10. 1 or more. Default: 3.
 svctoken_code svctoken_config_set_max_attempts(svctoken_config *config, uint64_t count);
 
 // How many token requests a minute this process, or all that share its cache, may send for one client_id at one token
@@ -429,8 +429,20 @@ svctoken_code svctoken_options_set_body(svctoken_options *options,
 // The largest answer body, after decoding, in bytes. Default: the client's.
 svctoken_code svctoken_options_set_max_response_bytes(svctoken_options *options, uint64_t count);
 
+// How often the request is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no
+// retry. Default: the client's.
+svctoken_code svctoken_options_set_max_attempts(svctoken_options *options, uint64_t count);
+
+// Says that to send this POST or PATCH twice is as good as once, so that it may be tried again after it has left. An
+// Idempotency-Key header says the same. GET, HEAD, PUT, DELETE and OPTIONS are so by themselves. Default: false.
+svctoken_code svctoken_options_set_idempotent(svctoken_options *options, bool idempotent);
+
 // Adds a query parameter, form-encoded, after those there are.
 svctoken_code svctoken_options_add_query(svctoken_options *options, const char *name, const char *value);
+
+// Adds a field to a form body (application/x-www-form-urlencoded), after those there are. Not beside
+// svctoken_options_set_body.
+svctoken_code svctoken_options_add_form(svctoken_options *options, const char *name, const char *value);
 
 // Adds a header. One of the same name that the client sends by default is replaced; one of these options is joined.
 svctoken_code svctoken_options_add_header(svctoken_options *options, const char *name, const char *value);
@@ -507,7 +519,8 @@ svctoken_code svctoken_client_invalidate_token(const svctoken_client *client,
 // that is shared with other processes. None is requested in order to be revoked. Blocks, at most for the timeout.
 // `options` may be NULL.
 //
-// `*revoked`, which may be NULL, becomes true if there was one; false, and nothing is done, if not. A token that another
+// `*revoked`, which may be NULL, becomes true if there was one; false, and nothing is done, if not. If a refresh token
+// came with it (old Keycloak servers open a session for each token), that is revoked too, which ends the session. A token that another
 // call or process has fetched meanwhile stays. Other processes that hold the revoked token notice by their next 401.
 // svctoken_client_free never revokes: call this before.
 //
@@ -600,6 +613,16 @@ const char *svctoken_response_body(const svctoken_response *response);
 // The body's length in bytes; 0 for NULL.
 size_t svctoken_response_body_len(const svctoken_response *response);
 
+// The body as text: in UTF-8, whatever charset the answer's Content-Type names. Known are UTF-8, which is also taken
+// where none is named, and ISO 8859-1 and windows-1252, which are read as the latter.
+//
+// Fails with SVCTOKEN_BAD_ANSWER if the body is no such text. `*text` is NUL-terminated and borrowed; `*length`, where
+// `length` is not NULL, becomes its bytes without that NUL, as the text may hold others.
+svctoken_code svctoken_response_text(const svctoken_response *response,
+                                     const char **text,
+                                     size_t *length,
+                                     svctoken_error **error);
+
 // The value of the first header of that name, without regard to case; NULL if there is none. NUL-terminated; bytes
 // that are not UTF-8 are replaced by U+FFFD.
 const char *svctoken_response_header(const svctoken_response *response, const char *name);
@@ -611,10 +634,11 @@ size_t svctoken_response_header_count(const svctoken_response *response);
 // NUL-terminated. False, and nothing written, if there is none or an argument is NULL.
 bool svctoken_response_header_at(const svctoken_response *response, size_t index, const char **name, const char **text);
 
-// How often the request was sent; 0 for NULL.
+// How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected. 0 for NULL.
 uint32_t svctoken_response_attempts(const svctoken_response *response);
 
-// The URL asked, with its query, NUL-terminated. NULL for NULL.
+// The URL that answered, with its query, NUL-terminated: where the last redirect led, if any was followed. NULL for
+// NULL.
 const char *svctoken_response_url(const svctoken_response *response);
 
 // Makes an error of a status of 400 or above: SVCTOKEN_HTTP_STATUS, with what Atlas's, OAuth's and RFC 9457's bodies

@@ -308,9 +308,25 @@ public:
         svctoken_options_set_max_response_bytes(options_.get(), count);
         return *this;
     }
+    // How often the request is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no
+    // retry. Default: the client's.
+    Options &max_attempts(std::uint64_t count) {
+        svctoken_options_set_max_attempts(options_.get(), count);
+        return *this;
+    }
+    // Says that to send this POST or PATCH twice is as good as once, so that it may be tried again after it has left.
+    Options &idempotent(bool idempotent = true) {
+        svctoken_options_set_idempotent(options_.get(), idempotent);
+        return *this;
+    }
     // Adds a query parameter, form-encoded, after those there are.
     Options &query(const std::string &name, const std::string &value) {
         svctoken_options_add_query(options_.get(), detail::c_text(name), detail::c_text(value));
+        return *this;
+    }
+    // Adds a field to a form body, application/x-www-form-urlencoded, after those there are. Not beside body or json.
+    Options &form(const std::string &name, const std::string &value) {
+        svctoken_options_add_form(options_.get(), detail::c_text(name), detail::c_text(value));
         return *this;
     }
     // Adds a header. One of the same name that the client sends by default is replaced; one of these is joined.
@@ -348,8 +364,14 @@ public:
     std::string_view body() const noexcept {
         return {svctoken_response_body(response_.get()), svctoken_response_body_len(response_.get())};
     }
-    // A copy of the body's bytes, whatever they are.
-    std::string text() const { return std::string(body()); }
+    // The body as UTF-8, whatever charset the answer's Content-Type names; throws SVCTOKEN_BAD_ANSWER if it is no text.
+    std::string text() const {
+        detail::Check check;
+        const char *text = nullptr;
+        std::size_t length = 0;
+        check(svctoken_response_text(response_.get(), &text, &length, check));
+        return std::string(text, length);
+    }
     // The first header of that name, without regard to case.
     std::optional<std::string> header(const std::string &name) const {
         return detail::optional_text(svctoken_response_header(response_.get(), detail::c_text(name)));
@@ -364,9 +386,9 @@ public:
         }
         return headers;
     }
-    // How often the request was sent.
+    // How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected.
     unsigned attempts() const noexcept { return svctoken_response_attempts(response_.get()); }
-    // The URL asked, with its query.
+    // The URL that answered, with its query: where the last redirect led, if any was followed.
     std::string url() const { return svctoken_response_url(response_.get()); }
     // Throws SVCTOKEN_HTTP_STATUS for a status of 400 or above, with what the body says of it.
     void raise_for_status() const {

@@ -108,8 +108,8 @@ export interface ClientOptions {
   /** Headers of every API request; never sent to the token endpoint. Default: none. */
   headers?: Pairs | null
   /**
-   * How often a token request is tried in all when the server or the network fails, the first included; at most 10.
-   * Default: 3.
+   * How often a request or a token request is tried in all when the server or the network fails, the first included; at
+   * most 10. Default: 3.
    */
   maxAttempts?: number | null
   /**
@@ -150,8 +150,10 @@ export interface RequestOptions extends CallOptions {
   query?: MorePairs | null
   /** Replace the client's headers of the same name. The header fields that are svctoken's own to set are refused. */
   headers?: MorePairs | null
-  /** The body as a value, written by `JSON.stringify`. Not beside `body`. */
+  /** The body as a value, written by `JSON.stringify`. Not beside `body` or `form`. */
   json?: unknown
+  /** The body as a form, `application/x-www-form-urlencoded`. Not beside `body` or `json`. */
+  form?: MorePairs | null
   /** The body; bytes are copied before the call returns. A URLSearchParams brings its Content-Type. Default: none. */
   body?: string | ArrayBufferView | ArrayBuffer | URLSearchParams | null
   /** The body's Content-Type. Default: that of `json` or of a URLSearchParams, else none is sent. */
@@ -160,6 +162,16 @@ export interface RequestOptions extends CallOptions {
   accept?: string | null
   /** The largest answer body, after decoding, in bytes, 1 or more. Default: the client's. */
   maxResponseBytes?: number | null
+  /**
+   * How often the request is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no
+   * retry. Default: the client's.
+   */
+  maxAttempts?: number | null
+  /**
+   * Says that to send this POST or PATCH twice is as good as once, so that it may be tried again after it has left. An
+   * Idempotency-Key header says the same; GET, HEAD, PUT, DELETE and OPTIONS are so by themselves. Default: false.
+   */
+  idempotent?: boolean | null
 }
 
 /**
@@ -205,7 +217,8 @@ export class Client {
   /**
    * Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the one
    * that is shared with other processes. None is requested in order to be revoked. True if there was one; false, and
-   * nothing is done, if not. A token that another call or process has fetched meanwhile stays. Other processes that hold
+   * nothing is done, if not. If a refresh token came with it (old Keycloak servers open a session for each token), that is
+   * revoked too, which ends the session. A token that another call or process has fetched meanwhile stays. Other processes that hold
    * the revoked token notice by their next 401. Call this before `close`, which never revokes.
    *
    * Rejects with `SVCTOKEN_INVALID_CONFIGURATION` without a `revocationUrl`, with `SVCTOKEN_CREDENTIAL_UNAVAILABLE` with a
@@ -240,6 +253,11 @@ export class Client {
   /**
    * A request with the token. `url` is a path on `baseUrl`'s origin, or a URL of it or of one of `allowedOrigins`. Any
    * HTTP status is an answer; see {@link Response.error}.
+   *
+   * Failed connections and answers of 429 are tried again, and so are 408, 502, 503, 504 and broken connections where
+   * that cannot do the request's work twice. Redirects are followed: 301, 302 and 303 for GET and HEAD, 307 and 308 for
+   * every method, at most 5; to another origin for GET and HEAD without a body only, and without the token or any header
+   * but Accept, Range and User-Agent. One that leads where it may not rejects with `SVCTOKEN_REDIRECT_REFUSED`.
    */
   request(method: string, url: string | URL, options?: RequestOptions | null): Promise<Response>
 
@@ -294,11 +312,14 @@ export class Response {
   /** Whether the status is 200 to 299. */
   readonly ok: boolean
   readonly headers: Headers
-  /** The URL asked, with its query. */
+  /** The URL that answered, with its query: where the last redirect led, if any was followed. */
   readonly url: string
-  /** How often the request was sent. */
+  /** How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected. */
   readonly attempts: number
-  /** The body as text; bytes that are not UTF-8 are replaced. */
+  /**
+   * The body as text, in the charset of its Content-Type or else UTF-8; bytes that are none in it are replaced. Rejects
+   * with `SVCTOKEN_BAD_ANSWER` if Node.js does not know the charset.
+   */
   text(): Promise<string>
   /** The body as JSON. Rejects with `SVCTOKEN_BAD_ANSWER` if it is not. */
   json(): Promise<any>
@@ -339,6 +360,10 @@ export interface Stats {
   requests: number
   /** Requests sent again after a 401. */
   resends: number
+  /** Requests tried again after the server or the network failed. */
+  retries: number
+  /** Redirects followed. */
+  redirects: number
 }
 
 /** What failed, the same in every language. */

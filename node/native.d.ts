@@ -148,6 +148,8 @@ export interface RequestFacts {
   query?: Array<string>
   /** Names and values in turn. */
   headers?: Array<string>
+  /** Names and values in turn. */
+  form?: Array<string>
   /** Copied before the call returns. */
   body?: string | Uint8Array
   contentType?: string
@@ -155,6 +157,8 @@ export interface RequestFacts {
   /** In milliseconds. */
   timeout?: number
   maxResponseBytes?: number
+  maxAttempts?: number
+  idempotent?: boolean
 }
 
 /** An answer of the API. */
@@ -165,6 +169,10 @@ export interface ResponseFacts {
   /** One `name: value` a line. */
   headers: string
   body: Buffer
+  /** What the Content-Type names. */
+  charset?: string
+  /** The body's text, where it is not in UTF-8 and the core reads its charset: so do not all versions of Node.js. */
+  text?: string
   /** The error a status of 400 or above stands for. */
   error?: ErrorFacts
 }

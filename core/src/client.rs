@@ -1,9 +1,10 @@
 //! The client: what a program holds.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::background;
@@ -39,9 +40,15 @@ struct Inner {
     grant: Option<Grant>,
     log: Log,
     http: PerProcess<HttpClient>,
+    http_for_strangers: PerProcess<HttpClient>,
     counters: RequestCounters,
+    /// The paths of which it was said that they are deprecated.
+    deprecated: PerProcess<Mutex<HashSet<String>>>,
     closed: AtomicBool,
 }
+
+/// Of so many paths of one client it is said that they are deprecated: programs put ids into paths.
+const MOST_DEPRECATED: usize = 256;
 
 /// How a client requests tokens.
 struct Grant {
@@ -126,7 +133,9 @@ impl ClientBuilder {
             grant,
             log: self.log,
             http: PerProcess::new(),
+            http_for_strangers: PerProcess::new(),
             counters: RequestCounters::default(),
+            deprecated: PerProcess::new(),
             closed: AtomicBool::new(false),
         })))
     }
@@ -232,8 +241,9 @@ impl Client {
     /// Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the
     /// one this client shares with other processes. None is requested in order to be revoked.
     ///
-    /// True if there was one; false, and nothing is done, if not. A token that another call or process has fetched
-    /// meanwhile stays. Other processes that hold the revoked token notice by their next 401. A program that wants its
+    /// True if there was one; false, and nothing is done, if not. If a refresh token came with it (old Keycloak servers
+    /// open a session for each token), that is revoked too, which ends the session; it serves for nothing else. A token
+    /// that another call or process has fetched meanwhile stays. Other processes that hold the revoked token notice by their next 401. A program that wants its
     /// token gone calls this before [`close`](Client::close), which never revokes.
     ///
     /// Blocks, at most for the client's `timeout`. Fails with `invalid_configuration` without a `revocation_url`, with
@@ -362,6 +372,15 @@ impl Client {
         self.0.http.get(|| HttpClient::new(&self.0.network))
     }
 
+    /// For where a redirect leads: servers that see no certificate of the client's, not even on a connection that was
+    /// kept.
+    pub(crate) fn http_for_strangers(&self) -> Arc<Owned<HttpClient>> {
+        match &self.0.network.certificate {
+            Some(_) => self.0.http_for_strangers.get(|| HttpClient::new(&self.0.network.for_strangers())),
+            None => self.http(),
+        }
+    }
+
     /// A token for a request.
     pub(crate) fn token(&self, wait: &Wait) -> Result<Token> {
         if let Some(token) = self.0.slot.fresh() {
@@ -451,12 +470,20 @@ impl Client {
         &self.0.log
     }
 
-    pub(crate) fn count_request(&self) {
-        self.0.counters.request();
+    /// An API's answer has a Deprecation or a Sunset (RFC 9745, RFC 8594): that is said once for each path.
+    pub(crate) fn deprecated(&self, path: &str, deprecation: Option<&str>, sunset: Option<&str>) {
+        let told = self.0.deprecated.get(Mutex::default);
+        let is_news = {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.len() < MOST_DEPRECATED && told.insert(path.to_owned())
+        };
+        if is_news {
+            self.0.log.api_deprecated(path, deprecation, sunset);
+        }
     }
 
-    pub(crate) fn count_resend(&self) {
-        self.0.counters.resend();
+    pub(crate) fn counters(&self) -> &RequestCounters {
+        &self.0.counters
     }
 }
 

@@ -137,7 +137,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 10] = [
+    pub(crate) const ALL: [Stage; 10] = [
         Stage::Configuration,
         Stage::Argument,
         Stage::Waiting,

@@ -23,9 +23,11 @@ mod grant;
 mod http;
 mod log;
 mod net;
+mod redirect;
 mod registry;
 mod request;
 mod response;
+mod retry;
 mod secret;
 #[cfg(test)]
 mod simulation;

@@ -8,6 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::ErrorCode;
+
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -73,6 +75,13 @@ pub(crate) enum Reason {
     Stale,
     Ending,
     Refused,
+}
+
+/// What a try of a request came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Status(u16),
+    Error(ErrorCode),
 }
 
 /// Where a client's events go.
@@ -195,6 +204,46 @@ impl Log {
     pub(crate) fn cache_cleared(&self) {
         self.emit(Severity::Debug, "cache_cleared", || {
             ("the token and what failed before were forgotten".into(), Vec::new())
+        });
+    }
+
+    pub(crate) fn request_retried(&self, server: &dyn fmt::Display, outcome: Outcome, attempt: u32, wait: Duration) {
+        self.emit(Severity::Debug, "request_retried", || {
+            let (because, fact) = match outcome {
+                Outcome::Status(status) => (format!("an answer of {status}"), ("status", status.to_string())),
+                Outcome::Error(code) => {
+                    let meaning = code.meaning().trim_end_matches('.');
+                    (format!("this: {meaning}"), ("error", code.name().to_string()))
+                }
+            };
+            let wait_ms = wait.as_millis();
+            let message =
+                format!("trying a request to {server} for the {attempt}. time in {wait_ms} ms, after {because}");
+            let facts = [("server", server.to_string()), ("attempt", attempt.to_string()), ("wait_ms", ms(wait))];
+            (message, std::iter::once(fact).chain(facts).collect())
+        });
+    }
+
+    pub(crate) fn redirect_followed(&self, status: u16, server: &dyn fmt::Display, with_token: bool) {
+        self.emit(Severity::Debug, "redirect_followed", || {
+            let how = if with_token { "" } else { ", another origin and so without the token" };
+            let message = format!("following a {status} to {server}{how}");
+            let facts = [
+                ("status", status.to_string()),
+                ("server", server.to_string()),
+                ("with_token", with_token.to_string()),
+            ];
+            (message, facts.to_vec())
+        });
+    }
+
+    pub(crate) fn api_deprecated(&self, path: &str, deprecation: Option<&str>, sunset: Option<&str>) {
+        self.emit(Severity::Warning, "api_deprecated", || {
+            let until = sunset.map(|sunset| format!(" and may end on {sunset}")).unwrap_or_default();
+            let known = [("deprecation", deprecation), ("sunset", sunset)];
+            let known = known.into_iter().filter_map(|(name, text)| Some((name, text?.to_string())));
+            let fields = std::iter::once(("path", path.to_string())).chain(known).collect();
+            (format!("the API says that {path}, in the version asked for, is deprecated{until}"), fields)
         });
     }
 

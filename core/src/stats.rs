@@ -35,6 +35,10 @@ counters! {
         requests by request,
         /// A request was sent again with another token, or with the same one after a pause.
         resends by resend,
+        /// A request was tried again after the server or the network failed.
+        retries by retry,
+        /// A redirect was followed.
+        redirects by redirect,
     }
 }
 
@@ -54,6 +58,10 @@ pub struct Stats {
     pub requests: u64,
     /// Requests sent again after a 401.
     pub resends: u64,
+    /// Requests tried again after the server or the network failed.
+    pub retries: u64,
+    /// Redirects followed.
+    pub redirects: u64,
 }
 
 impl Stats {
@@ -66,12 +74,23 @@ impl Stats {
             condemned_tokens: read(&tokens.condemned_tokens),
             requests: read(&requests.requests),
             resends: read(&requests.resends),
+            retries: read(&requests.retries),
+            redirects: read(&requests.redirects),
         }
     }
 
     /// Names and values, for bindings.
-    pub fn entries(&self) -> [(&'static str, u64); 6] {
-        let Stats { token_requests, tokens_received, failed_refreshes, condemned_tokens, requests, resends } = *self;
+    pub fn entries(&self) -> [(&'static str, u64); 8] {
+        let Stats {
+            token_requests,
+            tokens_received,
+            failed_refreshes,
+            condemned_tokens,
+            requests,
+            resends,
+            retries,
+            redirects,
+        } = *self;
         [
             ("token_requests", token_requests),
             ("tokens_received", tokens_received),
@@ -79,6 +98,8 @@ impl Stats {
             ("condemned_tokens", condemned_tokens),
             ("requests", requests),
             ("resends", resends),
+            ("retries", retries),
+            ("redirects", redirects),
         ]
     }
 }

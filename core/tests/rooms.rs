@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top; rooms of one line may import from each other only where the line says so.
-const LINES: [&[&str]; 7] = [
+const LINES: [&[&str]; 8] = [
     &["client", "request"],
-    &["response"],
+    &["response", "redirect"],
     &["token"],
+    &["retry"],
     &["store", "grant", "http"],
     &["net", "config"],
     &["wait", "registry", "background", "log", "stats"],

@@ -352,8 +352,8 @@ pub extern "C" fn svctoken_config_add_header(
     change(config, |config| config.add_pair("headers", name, text))
 }
 
-/// How often a token request is tried in all when the server or the network fails, the first included; at most 10. 1
-/// or more. Default: 3.
+/// How often a request or a token request is tried in all when the server or the network fails, the first included; at
+/// most 10. 1 or more. Default: 3.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_max_attempts(config: Option<&mut svctoken_config>, count: u64) -> svctoken_code {
     change(config, |config| config.set("max_attempts", Value::Number(count as f64)))

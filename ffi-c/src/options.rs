@@ -21,8 +21,11 @@ pub struct svctoken_options {
     body: Option<Vec<u8>>,
     content_type: Option<String>,
     max_response_bytes: Option<u64>,
+    max_attempts: Option<u64>,
+    idempotent: bool,
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
+    form: Vec<(String, String)>,
     first_error: Option<Error>,
 }
 
@@ -40,6 +43,9 @@ impl svctoken_options {
         }
         for (name, value) in &self.headers {
             request = request.header(name, value);
+        }
+        for (name, value) in &self.form {
+            request = request.form(name, value);
         }
         if let Some(timeout) = timeout {
             request = request.timeout(*timeout);
@@ -59,7 +65,10 @@ impl svctoken_options {
         if let Some(limit) = self.max_response_bytes {
             request = request.max_response_bytes(limit);
         }
-        Ok(request)
+        if let Some(count) = self.max_attempts {
+            request = request.max_attempts(count);
+        }
+        Ok(request.idempotent(self.idempotent))
     }
 }
 
@@ -163,6 +172,32 @@ pub extern "C" fn svctoken_options_set_max_response_bytes(
     })
 }
 
+/// How often the request is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no
+/// retry. Default: the client's.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_options_set_max_attempts(
+    options: Option<&mut svctoken_options>,
+    count: u64,
+) -> svctoken_code {
+    change(options, |options| {
+        options.max_attempts = Some(count);
+        Ok(())
+    })
+}
+
+/// Says that to send this POST or PATCH twice is as good as once, so that it may be tried again after it has left. An
+/// Idempotency-Key header says the same. GET, HEAD, PUT, DELETE and OPTIONS are so by themselves. Default: false.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_options_set_idempotent(
+    options: Option<&mut svctoken_options>,
+    idempotent: bool,
+) -> svctoken_code {
+    change(options, |options| {
+        options.idempotent = idempotent;
+        Ok(())
+    })
+}
+
 /// Adds a query parameter, form-encoded, after those there are.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_options_add_query(
@@ -172,6 +207,20 @@ pub extern "C" fn svctoken_options_add_query(
 ) -> svctoken_code {
     change(options, |options| {
         options.query.push((text(name, "the query's name")?.into(), text(value, "the query's value")?.into()));
+        Ok(())
+    })
+}
+
+/// Adds a field to a form body (application/x-www-form-urlencoded), after those there are. Not beside
+/// svctoken_options_set_body.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_options_add_form(
+    options: Option<&mut svctoken_options>,
+    name: *const c_char,
+    value: *const c_char,
+) -> svctoken_code {
+    change(options, |options| {
+        options.form.push((text(name, "the field's name")?.into(), text(value, "the field's value")?.into()));
         Ok(())
     })
 }

@@ -16,11 +16,13 @@ pub struct svctoken_response {
     response: Response,
     url: CString,
     headers: OnceLock<Vec<(CString, CString)>>,
+    /// With a NUL behind it.
+    text: OnceLock<Vec<u8>>,
 }
 
 impl svctoken_response {
     pub(crate) fn new(response: Response) -> svctoken_response {
-        svctoken_response { url: c_string(response.url()), response, headers: OnceLock::new() }
+        svctoken_response { url: c_string(response.url()), response, headers: OnceLock::new(), text: OnceLock::new() }
     }
 
     fn headers(&self) -> &[(CString, CString)] {
@@ -52,6 +54,30 @@ pub extern "C" fn svctoken_response_body(response: Option<&svctoken_response>) -
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_response_body_len(response: Option<&svctoken_response>) -> usize {
     value(0, || response.map_or(0, |response| response.response.body().len()))
+}
+
+/// The body as text: in UTF-8, whatever charset the answer's Content-Type names. Known are UTF-8, which is also taken
+/// where none is named, and ISO 8859-1 and windows-1252, which are read as the latter.
+///
+/// Fails with SVCTOKEN_BAD_ANSWER if the body is no such text. `*text` is NUL-terminated and borrowed; `*length`, where
+/// `length` is not NULL, becomes its bytes without that NUL, as the text may hold others.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_text(
+    response: Option<&svctoken_response>,
+    text: Option<&mut MaybeUninit<*const c_char>>,
+    length: Option<&mut MaybeUninit<usize>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let (response, slot) = (given(response, "response")?, given(text, "text")?);
+        let decoded = response.response.text()?;
+        let kept = response.text.get_or_init(|| [decoded.as_bytes(), b"\0"].concat());
+        slot.write(kept.as_ptr().cast());
+        if let Some(length) = length {
+            length.write(kept.len() - 1);
+        }
+        Ok(())
+    })
 }
 
 /// The value of the first header of that name, without regard to case; NULL if there is none. NUL-terminated; bytes
@@ -90,13 +116,14 @@ pub extern "C" fn svctoken_response_header_at(
     })
 }
 
-/// How often the request was sent; 0 for NULL.
+/// How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected. 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_response_attempts(response: Option<&svctoken_response>) -> u32 {
     value(0, || response.map_or(0, |response| response.response.attempts()))
 }
 
-/// The URL asked, with its query, NUL-terminated. NULL for NULL.
+/// The URL that answered, with its query, NUL-terminated: where the last redirect led, if any was followed. NULL for
+/// NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_response_url(response: Option<&svctoken_response>) -> *const c_char {
     value(null(), || response.map_or(null(), |response| response.url.as_ptr()))

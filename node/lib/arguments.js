@@ -38,6 +38,12 @@ function optionalCount(name, value) {
   return value
 }
 
+function optionalFlag(name, value) {
+  if (value == null) return undefined
+  if (typeof value !== 'boolean') throw invalidArgument(`${name} must be true or false, not ${typeName(value)}`)
+  return value
+}
+
 /**
  * Names and values in turn, of an object, a URLSearchParams, a Headers, a Map or an array of pairs. An array of values
  * repeats its name; `null` and `undefined` are left out.
@@ -89,4 +95,4 @@ function jsonText(value) {
   return written
 }
 
-module.exports = { bodyOf, optionalCount, optionalNumber, optionalText, optionsOf, pairs, text }
+module.exports = { bodyOf, optionalCount, optionalFlag, optionalNumber, optionalText, optionsOf, pairs, text }

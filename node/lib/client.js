@@ -3,7 +3,7 @@
 const { EventEmitter } = require('node:events')
 const { inspect } = require('node:util')
 const native = require('../native.js')
-const { bodyOf, optionalCount, optionalNumber, optionalText, optionsOf, pairs, text } = require('./arguments.js')
+const { bodyOf, optionalCount, optionalFlag, optionalNumber, optionalText, optionsOf, pairs, text } = require('./arguments.js')
 const { createClient, signalOf, start } = require('./calls.js')
 const { invalidConfiguration, typeName, valueOf } = require('./error.js')
 const { handOver } = require('./log.js')
@@ -11,7 +11,8 @@ const { Response } = require('./response.js')
 
 const TOKEN_OPTIONS = ['timeout', 'signal']
 const REQUEST_OPTIONS = [
-  'query', 'headers', 'json', 'body', 'contentType', 'accept', 'timeout', 'maxResponseBytes', 'signal',
+  'query', 'headers', 'json', 'form', 'body', 'contentType', 'accept', 'timeout', 'maxResponseBytes',
+  'maxAttempts', 'idempotent', 'signal',
 ]
 
 /** Which constructor a client is made by; what a user hands over is never an instance of it. */
@@ -122,11 +123,14 @@ class Client {
       url: url instanceof URL ? url.href : text('url', url),
       query: pairs('query', given.query),
       headers: pairs('headers', given.headers),
+      form: pairs('form', given.form),
       body,
       contentType,
       accept: optionalText('accept', given.accept),
       timeout: optionalNumber('timeout', given.timeout),
       maxResponseBytes: optionalCount('maxResponseBytes', given.maxResponseBytes),
+      maxAttempts: optionalCount('maxAttempts', given.maxAttempts),
+      idempotent: optionalFlag('idempotent', given.idempotent),
     }
     return new Response(await start(signalOf(given.signal), (calls, number, cancellable) =>
       native.request(calls, this.#native, number, facts, cancellable)))

@@ -42,12 +42,12 @@ class Response {
   }
 
   async text() {
-    return new TextDecoder().decode(this.#facts.body)
+    return this.#facts.text ?? decoderOf(this.#facts.charset ?? 'utf-8').decode(this.#facts.body)
   }
 
   async json() {
     try {
-      return JSON.parse(await this.text())
+      return JSON.parse(new TextDecoder().decode(this.#facts.body))
     } catch (error) {
       throw errorOf('bad_answer', 'answer', `the answer's body is not JSON: ${error.message}`, error)
     }
@@ -60,6 +60,14 @@ class Response {
   [inspect.custom](depth, options) {
     const { status, url, attempts } = this
     return `Response ${inspect({ status, url, attempts }, options)}`
+  }
+}
+
+function decoderOf(charset) {
+  try {
+    return new TextDecoder(charset)
+  } catch (error) {
+    throw errorOf('bad_answer', 'answer', `the answer's body is in the charset "${charset}", which is unknown here`, error)
   }
 }
 

@@ -1,6 +1,7 @@
 //! Calls that end later: each has a number, runs on a thread of ours, and comes back through the one thread-safe
 //! function of its environment, which `index.js` turns into the settling of a promise. Log events come the same way.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -30,6 +31,10 @@ pub(crate) struct ResponseFacts {
     /// One `name: value` a line.
     pub headers: String,
     pub body: Buffer,
+    /// What the Content-Type names.
+    pub charset: Option<String>,
+    /// The body's text, where it is not in UTF-8 and the core reads its charset: so do not all versions of Node.js.
+    pub text: Option<String>,
     /// The error a status of 400 or above stands for.
     pub error: Option<ErrorFacts>,
 }
@@ -161,6 +166,11 @@ fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
     })
 }
 
+fn text(response: &Response) -> Option<String> {
+    let is_utf8 = response.charset().is_none_or(|charset| charset == "utf-8");
+    if is_utf8 { None } else { response.text().ok().map(Cow::into_owned) }
+}
+
 fn facts(response: Response) -> ResponseFacts {
     let mut headers = String::new();
     for (name, value) in response.headers() {
@@ -175,6 +185,8 @@ fn facts(response: Response) -> ResponseFacts {
         url: response.url().into(),
         headers,
         error: response.error().map(ErrorFacts::from),
+        text: text(&response),
+        charset: response.charset(),
         body: response.into_body().into(),
     }
 }

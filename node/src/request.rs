@@ -19,6 +19,8 @@ pub(crate) struct RequestFacts {
     pub query: Option<Vec<String>>,
     /// Names and values in turn.
     pub headers: Option<Vec<String>>,
+    /// Names and values in turn.
+    pub form: Option<Vec<String>>,
     /// Copied before the call returns.
     pub body: Option<Either<String, Uint8Array>>,
     pub content_type: Option<String>,
@@ -26,6 +28,8 @@ pub(crate) struct RequestFacts {
     /// In milliseconds.
     pub timeout: Option<f64>,
     pub max_response_bytes: Option<f64>,
+    pub max_attempts: Option<f64>,
+    pub idempotent: Option<bool>,
 }
 
 /// A request that owns what it sends, to be sent on another thread.
@@ -34,11 +38,14 @@ struct Sending {
     url: String,
     query: Vec<String>,
     headers: Vec<String>,
+    form: Vec<String>,
     body: Option<Vec<u8>>,
     content_type: Option<String>,
     accept: Option<String>,
     timeout: Option<Duration>,
     max_response_bytes: Option<u64>,
+    max_attempts: Option<u64>,
+    idempotent: bool,
 }
 
 /// Starts a request, which is settled later.
@@ -67,6 +74,7 @@ impl From<RequestFacts> for Sending {
             url: request.url,
             query: request.query.unwrap_or_default(),
             headers: request.headers.unwrap_or_default(),
+            form: request.form.unwrap_or_default(),
             body: request.body.map(|body| match body {
                 Either::A(text) => text.into_bytes(),
                 Either::B(bytes) => bytes.to_vec(),
@@ -75,6 +83,8 @@ impl From<RequestFacts> for Sending {
             accept: request.accept,
             timeout: request.timeout.map(|timeout| duration_of_milliseconds(timeout).unwrap_or(Duration::ZERO)),
             max_response_bytes: request.max_response_bytes.map(|bytes| bytes as u64),
+            max_attempts: request.max_attempts.map(|count| count as u64),
+            idempotent: request.idempotent.unwrap_or_default(),
         }
     }
 }
@@ -92,6 +102,9 @@ impl Sending {
         for pair in self.headers.chunks_exact(2) {
             request = request.header(&pair[0], &pair[1]);
         }
+        for pair in self.form.chunks_exact(2) {
+            request = request.form(&pair[0], &pair[1]);
+        }
         if let Some(accept) = self.accept {
             request = request.accept(accept);
         }
@@ -104,6 +117,9 @@ impl Sending {
         if let Some(bytes) = self.max_response_bytes {
             request = request.max_response_bytes(bytes);
         }
-        Ok(request.send()?)
+        if let Some(count) = self.max_attempts {
+            request = request.max_attempts(count);
+        }
+        Ok(request.idempotent(self.idempotent).send()?)
     }
 }

@@ -90,6 +90,8 @@ test('a body may be JSON, text, bytes or a form', async () => {
   assert.deepEqual(await sent({ body: '<a/>', contentType: 'application/xml' }), ['<a/>', 'application/xml'])
   const form = new URLSearchParams({ a: 'b c' })
   assert.deepEqual(await sent({ body: form }), ['a=b+c', 'application/x-www-form-urlencoded'])
+  assert.deepEqual(await sent({ form: { a: ['1', 2], b: null, c: true } }), ['a=1&a=2&c=true', 'application/x-www-form-urlencoded'])
+  await assert.rejects(sent({ form: { a: 1 }, json: {} }), { code: 'SVCTOKEN_INVALID_ARGUMENT' })
   const bytes = Uint8Array.from([1, 2, 3, 255])
   for (const body of [bytes.subarray(1), Buffer.from(bytes).subarray(1), bytes.buffer.slice(1)]) {
     assert.deepEqual(await sent({ body }), ['\x02\x03\xff', undefined])

@@ -114,7 +114,8 @@ impl Client {
     /// Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the
     /// one that is shared with other processes. None is requested in order to be revoked.
     ///
-    /// True if there was one; False, and nothing is done, if not. A token that another call or process has fetched
+    /// True if there was one; False, and nothing is done, if not. If a refresh token came with it (old Keycloak servers
+    /// open a session for each token), that is revoked too, which ends the session. A token that another call or process has fetched
     /// meanwhile stays. Other processes that hold the revoked token notice by their next 401. Call this before close(),
     /// which never revokes.
     ///
@@ -183,8 +184,8 @@ impl Client {
     }
 
     /// What was done so far, by name: ``token_requests``, ``tokens_received``, ``failed_refreshes`` and
-    /// ``condemned_tokens`` of all clients in this process with the same options; ``requests`` and ``resends`` of
-    /// this one.
+    /// ``condemned_tokens`` of all clients in this process with the same options; ``requests``, ``resends`` (after a
+    /// 401), ``retries`` (after a failure) and ``redirects`` of this one.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = PyDict::new(py);
         for (name, count) in self.core.stats().entries() {

@@ -120,7 +120,12 @@ pub(crate) fn text_argument(name: &str, value: &Bound<'_, PyAny>) -> Result<Stri
     text(value).map_err(|got| wrong_type(name, "a str", &got))
 }
 
-/// An argument that is a number of bytes; what is too large is the largest there is, and what is negative 0, which the
+/// An argument that is true or false.
+pub(crate) fn flag(name: &str, value: &Bound<'_, PyAny>) -> Result<bool, Failure> {
+    value.extract().map_err(|_| wrong_type(name, "a bool", &type_name(value)))
+}
+
+/// An argument that is a count; what is too large is the largest there is, and what is negative 0, which the
 /// core refuses.
 pub(crate) fn size(name: &str, value: &Bound<'_, PyAny>) -> Result<u64, Failure> {
     if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() {

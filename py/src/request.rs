@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use svctoken::RequestBuilder;
 
-use crate::convert::{cancel, pairs_argument, size, text_argument, time};
+use crate::convert::{cancel, flag, pairs_argument, size, text_argument, time};
 use crate::error::Failure;
 
 /// The request with what was given; `None` is as if it were not given.
@@ -21,10 +21,13 @@ pub(crate) fn with_arguments<'a>(
             "headers" => {
                 pairs_argument(&name, &value)?.into_iter().fold(request, |r, (name, value)| r.header(name, value))
             }
+            "form" => pairs_argument("data", &value)?.into_iter().fold(request, |r, (name, value)| r.form(name, value)),
             "content_type" => request.content_type(text_argument(&name, &value)?),
             "accept" => request.accept(text_argument(&name, &value)?),
             "timeout" => request.timeout(time(&name, &value)?),
             "max_response_bytes" => request.max_response_bytes(size(&name, &value)?),
+            "max_attempts" => request.max_attempts(size(&name, &value)?),
+            "idempotent" => request.idempotent(flag(&name, &value)?),
             "cancel" => request.cancel(&cancel(&value)?),
             _ => return Err(Failure::WrongType(format!("a request has no argument {name}"))),
         };

@@ -1,5 +1,7 @@
 //! An answer.
 
+use std::borrow::Cow;
+
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -37,7 +39,11 @@ impl Response {
         PyBytes::new(py, self.core.body())
     }
 
-    fn text(&self, py: Python<'_>) -> PyResult<&str> {
+    fn charset(&self) -> Option<String> {
+        self.core.charset()
+    }
+
+    fn text(&self, py: Python<'_>) -> PyResult<Cow<'_, str>> {
         boundary(py, || Ok(self.core.text()?))
     }
 

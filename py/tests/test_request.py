@@ -80,6 +80,10 @@ def test_headers_and_accept_are_sent(space: Space) -> None:
         ({"data": bytearray(b"abc"), "content_type": "text/plain"}, b"abc", "text/plain"),
         ({"data": memoryview(b"abcdef")[::2]}, b"ace", None),
         ({"data": "ü"}, b"\xc3\xbc", None),
+        ({"data": {"a": ["1", 2], "b": None, "c": True}}, b"a=1&a=2&c=true", "application/x-www-form-urlencoded"),
+        ({"data": [("a", "x y"), ("a", "&")]}, b"a=x+y&a=%26", "application/x-www-form-urlencoded"),
+        ({"data": {"a": 1}, "content_type": "application/x-test"}, b"a=1", "application/x-test"),
+        ({"data": {}}, b"", None),
         ({}, b"", None),
     ],
 )

@@ -265,7 +265,7 @@ options! {
     accept: Text, "the preset's", "The Accept header of API requests.";
     user_agent: Text, "svctoken/VERSION (OS;ARCHITECTURE)", "The User-Agent header of every request.";
     headers: Pairs, "none", "Headers of every API request; never sent to the token endpoint.";
-    max_attempts: Count, "3", "How often a token request is tried in all when the server or the network fails, the first included; at most 10.";
+    max_attempts: Count, "3", "How often a request or a token request is tried in all when the server or the network fails, the first included; at most 10.";
     mint_budget: Count, "10 for Atlas, else none", "How many token requests a minute this process, or all that share its cache, may send for one client_id at one token endpoint; further ones wait.";
     max_response_bytes: Count, "64 MiB", "The largest answer body, after decoding, in bytes.";
     allow_http: Flag, "false", "Permits http to hosts that are not this machine.";

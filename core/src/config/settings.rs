@@ -13,7 +13,7 @@ use crate::config::url::{Origin, Scheme, Url, shown};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
-const MOST_ATTEMPTS: u64 = 10;
+const MOST_ATTEMPTS: u32 = 10;
 
 /// Parameters of a token request that are never extra, and where they come from.
 const OWN_PARAMETERS: [(&str, &str); 8] = [
@@ -38,7 +38,9 @@ pub(crate) struct Settings {
     pub(crate) accept: String,
     pub(crate) user_agent: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) max_attempts: u32,
     pub(crate) max_response_bytes: u64,
+    pub(crate) allow_http: bool,
     pub(crate) ca_file: Option<String>,
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
     pub(crate) cache: Cache,
@@ -118,7 +120,7 @@ impl Settings {
             ref accept,
             ref user_agent,
             ref headers,
-            max_attempts: _,
+            max_attempts,
             mint_budget: _,
             max_response_bytes,
             allow_http,
@@ -153,9 +155,11 @@ impl Settings {
             return Err(Error::configuration("max_response_bytes must be 1 or more"));
         }
         let timeout = given_time("timeout", timeout, 60)?;
+        let max_attempts = check_attempts(max_attempts.unwrap_or(3)).map_err(Error::configuration)?;
         let tokens = match (credential, access_token) {
             (Some(credential), _) => {
-                TokenSource::Grant(Arc::new(GrantSettings::check(&config, credential, &user_agent, timeout)?))
+                let grant = GrantSettings::check(&config, credential, &user_agent, timeout, max_attempts)?;
+                TokenSource::Grant(Arc::new(grant))
             }
             (None, token) => TokenSource::Ready(ready_token(token.as_ref())?),
         };
@@ -168,7 +172,9 @@ impl Settings {
             accept,
             user_agent,
             headers,
+            max_attempts,
             max_response_bytes: max_response_bytes.unwrap_or(64 * 1024 * 1024),
+            allow_http,
             ca_file: ca_file.clone(),
             certificate,
             cache,
@@ -214,7 +220,13 @@ fn safe_redis(address: RedisAddress, allow_http: bool) -> Result<Cache> {
 }
 
 impl GrantSettings {
-    fn check(config: &Config, credential: Credential, user_agent: &str, timeout: Duration) -> Result<GrantSettings> {
+    fn check(
+        config: &Config,
+        credential: Credential,
+        user_agent: &str,
+        timeout: Duration,
+        max_attempts: u32,
+    ) -> Result<GrantSettings> {
         let token_url = config.token_url.as_deref().unwrap_or_default();
         if token_url.is_empty() {
             return Err(Error::configuration("token_url is missing or empty")
@@ -241,11 +253,6 @@ impl GrantSettings {
         if config.mint_budget == Some(0) {
             return Err(Error::configuration("mint_budget must be 1 or more"));
         }
-        let max_attempts = config.max_attempts.unwrap_or(3);
-        if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
-            let what = format!("max_attempts is {max_attempts}; it can be 1 to {MOST_ATTEMPTS}");
-            return Err(Error::configuration(what));
-        }
         for (name, _) in config.extra_params.iter().flatten() {
             if let Some((_, next_step)) = OWN_PARAMETERS.iter().find(|(own, _)| own == name) {
                 return Err(Error::configuration(format!("extra_params has {name}, which has a place of its own"))
@@ -265,10 +272,16 @@ impl GrantSettings {
             user_agent: user_agent.into(),
             retry_window: timeout,
             token_timeout: given_time("token_timeout", config.token_timeout, 15)?,
-            max_attempts: max_attempts as u32,
+            max_attempts,
             mint_budget: config.mint_budget.map(|budget| budget.try_into().unwrap_or(u32::MAX)),
         })
     }
+}
+
+/// `max_attempts` of a client or of a call; the error says what is wrong.
+pub(crate) fn check_attempts(count: u64) -> std::result::Result<u32, String> {
+    let in_range = u32::try_from(count).ok().filter(|count| (1..=MOST_ATTEMPTS).contains(count));
+    in_range.ok_or_else(|| format!("max_attempts is {count}; it can be 1 to {MOST_ATTEMPTS}"))
 }
 
 /// A token that was given must be one that a header can carry.

@@ -65,13 +65,47 @@ impl Url {
         Ok(Url { origin: origin.clone(), path_and_query: path.to_string() })
     }
 
+    /// Where a reference in an answer of this URL leads (RFC 3986 section 5.2), its fragment left out. Whatever parsers
+    /// disagree about is refused.
+    pub(crate) fn follow(&self, reference: &str) -> Result<Url, String> {
+        let reference = reference.split('#').next().unwrap_or_default();
+        if reference.is_empty() {
+            return Err("is empty".into());
+        }
+        check_characters(reference)?;
+        let scheme = match self.origin.scheme {
+            Scheme::Https => "https",
+            Scheme::Http => "http",
+        };
+        if reference.starts_with("//") {
+            return Url::parse(&format!("{scheme}:{reference}"));
+        }
+        if reference.split(['/', '?']).next().is_some_and(|first| first.contains(':')) {
+            return Url::parse(reference);
+        }
+        let path = self.path_and_query.split('?').next().unwrap_or_default();
+        let (below, query) = match reference.split_once('?') {
+            Some((below, query)) => (below, Some(query)),
+            None => (reference, None),
+        };
+        let mut target = match below {
+            "" => path.to_string(),
+            _ if below.starts_with('/') => without_dot_segments(below),
+            _ => without_dot_segments(&format!("{}/{below}", &path[..path.rfind('/').unwrap_or_default()])),
+        };
+        if let Some(query) = query {
+            target.push('?');
+            target.push_str(query);
+        }
+        Url::on_origin(&self.origin, &target)
+    }
+
     /// Adds form-encoded query parameters.
     pub(crate) fn add_query<'a>(&mut self, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
-        for (name, value) in pairs {
+        let query = form_body(pairs);
+        if !query.is_empty() {
             self.path_and_query.push(if self.path_and_query.contains('?') { '&' } else { '?' });
-            form_encode(name, &mut self.path_and_query);
-            self.path_and_query.push('=');
-            form_encode(value, &mut self.path_and_query);
+            self.path_and_query.push_str(&query);
         }
     }
 
@@ -135,6 +169,27 @@ pub(crate) fn shown(text: &str) -> String {
     }
 }
 
+/// A path that begins with a slash, with `.` and `..` worked out (RFC 3986 section 5.2.4).
+fn without_dot_segments(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if is_last {
+                    kept.push("");
+                }
+            }
+            _ => kept.push(segment),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
 fn check_characters(text: &str) -> Result<(), String> {
     for character in text.chars() {
         match character {
@@ -184,6 +239,20 @@ fn parse_authority(scheme: Scheme, authority: &str) -> Result<Origin, String> {
         return Err("has a host that is no name and no address".into());
     }
     Ok(origin)
+}
+
+/// Names and values as `application/x-www-form-urlencoded`.
+pub(crate) fn form_body<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut body = String::new();
+    for (name, value) in pairs {
+        if !body.is_empty() {
+            body.push('&');
+        }
+        form_encode(name, &mut body);
+        body.push('=');
+        form_encode(value, &mut body);
+    }
+    body
 }
 
 /// Form-encodes by the WHATWG set: `A-Z a-z 0-9 * - . _` stay, a space becomes `+`, all else `%XX`.
@@ -255,6 +324,48 @@ mod tests {
             ["//evil.example", "evil", "/\\evil", "/a b", "/a\tb", "/ä", "/a#b", "@evil", ".evil.example", ""]
         {
             assert!(Url::on_origin(&origin, hostile).is_err(), "{hostile:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_reference_leads_where_the_rfc_says() {
+        let base = Url::parse("http://a/b/c/d;p?q").expect("valid");
+        // RFC 3986 section 5.4, less what has another scheme or no path of its own.
+        for (reference, expected) in [
+            ("g", "http://a/b/c/g"),
+            ("./g", "http://a/b/c/g"),
+            ("g/", "http://a/b/c/g/"),
+            ("/g", "http://a/g"),
+            ("//g", "http://g/"),
+            ("?y", "http://a/b/c/d;p?y"),
+            ("g?y", "http://a/b/c/g?y"),
+            ("g#s", "http://a/b/c/g"),
+            ("g?y#s", "http://a/b/c/g?y"),
+            (";x", "http://a/b/c/;x"),
+            ("g;x?y#s", "http://a/b/c/g;x?y"),
+            (".", "http://a/b/c/"),
+            ("./", "http://a/b/c/"),
+            ("..", "http://a/b/"),
+            ("../", "http://a/b/"),
+            ("../g", "http://a/b/g"),
+            ("../..", "http://a/"),
+            ("../../g", "http://a/g"),
+            ("../../../g", "http://a/g"),
+            ("/./g", "http://a/g"),
+            ("/../g", "http://a/g"),
+            ("g.", "http://a/b/c/g."),
+            ("..g", "http://a/b/c/..g"),
+            ("./g/.", "http://a/b/c/g/"),
+            ("g/../h", "http://a/b/c/h"),
+            ("g;x=1/../y", "http://a/b/c/y"),
+            ("g?y/../x", "http://a/b/c/g?y/../x"),
+            ("HTTP://B:80/x#y", "http://b/x"),
+        ] {
+            assert_eq!(base.follow(reference).map(|url| url.to_string()).as_deref(), Ok(expected), "{reference}");
+        }
+        for hostile in ["", "#x", "g:h", "http:g", "../..//evil", "/.//evil", "/x/..//evil", "//", "///evil", "/\\evil"]
+        {
+            assert!(base.follow(hostile).is_err(), "{hostile:?} was followed to {:?}", base.follow(hostile));
         }
     }
 

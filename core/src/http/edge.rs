@@ -17,9 +17,10 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver}
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 use ureq::{Agent, Body};
 
-use crate::config::url::{Origin, Url};
+use crate::clock::{self, BootTime};
+use crate::config::url::Url;
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::http::{Answer, Network, Outgoing};
+use crate::http::{Answer, Broken, Network, Outgoing, Progress, is_idempotent};
 use crate::net::resolver::Resolver;
 use crate::net::tcp::Socket;
 use crate::net::tls::{TlsSocket, Trust};
@@ -38,21 +39,33 @@ const LARGEST_RESERVE: u64 = 64 * 1024 * 1024;
 /// As many idle connections as callers are likely to use at once.
 const MOST_IDLE: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(55);
+/// The longer a connection was idle, the likelier the server closes it in the very moment of its use; what must not be
+/// sent twice has no remedy then.
+const IDLE_FOR_ONCE_ONLY: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// The wait of the call this thread is in.
-    static CURRENT: RefCell<Option<Wait>> = const { RefCell::new(None) };
+    /// The call this thread is in.
+    static CURRENT: RefCell<Option<Exchange>> = const { RefCell::new(None) };
 }
 
-/// Puts a wait in place for as long as it lives. The one before comes back afterwards: a host's signal handler may run
-/// inside a wait and make a call of its own.
+/// What a call hands to our sockets beside ureq, and hears from them.
+struct Exchange {
+    wait: Wait,
+    /// How long a connection may have been idle that this request goes over.
+    longest_idle: Duration,
+    progress: Progress,
+}
+
+/// Puts an exchange in place for as long as it lives. The one before comes back afterwards: a host's signal handler may
+/// run inside a wait and make a call of its own.
 struct InCall {
-    before: Option<Wait>,
+    before: Option<Exchange>,
 }
 
 impl InCall {
-    fn with(wait: &Wait) -> InCall {
-        InCall { before: CURRENT.replace(Some(wait.clone())) }
+    fn with(wait: &Wait, longest_idle: Duration) -> InCall {
+        let exchange = Exchange { wait: wait.clone(), longest_idle, progress: Progress::default() };
+        InCall { before: CURRENT.replace(Some(exchange)) }
     }
 }
 
@@ -62,8 +75,12 @@ impl Drop for InCall {
     }
 }
 
+fn in_current<T>(look: impl FnOnce(&mut Exchange) -> T) -> T {
+    CURRENT.with_borrow_mut(|current| look(current.as_mut().expect("ureq works only inside HttpClient::send")))
+}
+
 fn current_wait() -> Wait {
-    CURRENT.with_borrow(|current| current.clone()).expect("ureq works only inside HttpClient::send")
+    in_current(|exchange| exchange.wait.clone())
 }
 
 /// A pool of connections, and the ways to make more.
@@ -87,23 +104,29 @@ impl HttpClient {
         let connector = Connect {
             connect_timeout: network.connect_timeout,
             names: Resolver::default(),
-            trust: Trust::new(network.extra_authorities.clone(), None),
-            shown: network.certificate.as_ref().map(|certificate| Shown {
-                trust: Trust::new(network.extra_authorities.clone(), Some(certificate.certified().clone())),
-                to: network.certificate_origins.clone(),
-            }),
+            trust: Trust::new(
+                network.extra_authorities.clone(),
+                network.certificate.as_ref().map(|certificate| certificate.certified().clone()),
+            ),
         };
         HttpClient { agent: Agent::with_parts(config, connector, NoLookUp) }
     }
 
     /// Sends a request and reads its answer whole, at most `limit` bytes of body after decoding.
-    pub(crate) fn send(&self, outgoing: &Outgoing<'_>, wait: &Wait, limit: u64) -> Result<Answer> {
-        check_lines(outgoing)?;
+    pub(crate) fn send(&self, outgoing: &Outgoing<'_>, wait: &Wait, limit: u64) -> std::result::Result<Answer, Broken> {
         #[cfg(test)]
         if let Some(played) = crate::simulation::exchange(outgoing, wait) {
-            return played;
+            let progress = Progress { left: true, ..Progress::default() };
+            return played.map_err(|error| Broken { error, progress });
         }
-        let _in_call = InCall::with(wait);
+        let longest_idle = if is_idempotent(&outgoing.method) { IDLE_FOR } else { IDLE_FOR_ONCE_ONLY };
+        let _in_call = InCall::with(wait, longest_idle);
+        self.exchange(outgoing, limit)
+            .map_err(|error| Broken { error, progress: in_current(|exchange| exchange.progress) })
+    }
+
+    fn exchange(&self, outgoing: &Outgoing<'_>, limit: u64) -> Result<Answer> {
+        check_lines(outgoing)?;
         let mut request = ureq::http::Request::new(());
         *request.method_mut() = outgoing.method.clone();
         *request.uri_mut() = to_uri(outgoing.url)?;
@@ -235,13 +258,6 @@ struct Connect {
     connect_timeout: Duration,
     names: Resolver,
     trust: Trust,
-    shown: Option<Shown>,
-}
-
-/// The client's certificate, and who is shown it.
-struct Shown {
-    trust: Trust,
-    to: Vec<Origin>,
 }
 
 impl fmt::Debug for Connect {
@@ -263,13 +279,6 @@ impl Connector for Connect {
 }
 
 impl Connect {
-    fn trust(&self, origin: &Origin) -> &Trust {
-        match &self.shown {
-            Some(shown) if shown.to.contains(origin) => &shown.trust,
-            _ => &self.trust,
-        }
-    }
-
     fn open(&self, uri: &Uri) -> Result<Connection> {
         let url = Url::parse(&uri.to_string()).map_err(|why| Error::argument(format!("the URL {uri} {why}")))?;
         let (origin, host) = (&url.origin, url.origin.bare_host());
@@ -282,10 +291,12 @@ impl Connect {
             }
         })?;
         let stream = match uri.scheme_str() {
-            Some("https") => Stream::Tls(Box::new(TlsSocket::handshake(socket, host, self.trust(origin), &wait)?)),
+            Some("https") => Stream::Tls(Box::new(TlsSocket::handshake(socket, host, &self.trust, &wait)?)),
             _ => Stream::Plain(socket),
         };
-        Ok(Connection { stream, buffers: LazyBuffers::new(BUFFER, OUTPUT_BUFFER), in_use: true })
+        in_current(|exchange| exchange.progress.reused = false);
+        let buffers = LazyBuffers::new(BUFFER, OUTPUT_BUFFER);
+        Ok(Connection { stream, buffers, in_use: true, idle_since: clock::now() })
     }
 }
 
@@ -299,11 +310,22 @@ struct Connection {
     buffers: LazyBuffers,
     /// Bytes went through since the last time ureq asked whether the connection is open.
     in_use: bool,
+    /// By the boot clock, so that a suspend makes it old.
+    idle_since: BootTime,
 }
 
 enum Stream {
     Plain(Socket),
     Tls(Box<TlsSocket>),
+}
+
+impl Stream {
+    fn bytes_written(&self) -> u64 {
+        match self {
+            Stream::Plain(socket) => socket.bytes_written(),
+            Stream::Tls(tls) => tls.bytes_written(),
+        }
+    }
 }
 
 impl fmt::Debug for Connection {
@@ -320,12 +342,16 @@ impl Transport for Connection {
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> std::result::Result<(), ureq::Error> {
         self.in_use = true;
         let wait = current_wait();
+        let before = self.stream.bytes_written();
         let output = &self.buffers.output()[..amount];
-        match &mut self.stream {
+        let written = match &mut self.stream {
             Stream::Plain(socket) => socket.write_all(output, &wait),
             Stream::Tls(tls) => tls.write_all(output, &wait),
+        };
+        if self.stream.bytes_written() > before {
+            in_current(|exchange| exchange.progress.left = true);
         }
-        .map_err(other)
+        written.map_err(other)
     }
 
     fn await_input(&mut self, _: NextTimeout) -> std::result::Result<bool, ureq::Error> {
@@ -338,6 +364,9 @@ impl Transport for Connection {
         }
         .map_err(other)?;
         self.buffers.input_appended(count);
+        if count > 0 {
+            in_current(|exchange| exchange.progress.answered = true);
+        }
         Ok(count > 0)
     }
 
@@ -345,34 +374,20 @@ impl Transport for Connection {
     /// matters, as whatever came in between is seen then; so the first costs no system call.
     fn is_open(&mut self) -> bool {
         if std::mem::take(&mut self.in_use) {
+            self.idle_since = clock::now();
             return true;
         }
-        match &mut self.stream {
-            Stream::Plain(socket) => socket.is_quiet(),
-            Stream::Tls(tls) => tls.is_quiet(),
-        }
+        let young = clock::now().since(self.idle_since) < in_current(|exchange| exchange.longest_idle);
+        let open = young
+            && match &mut self.stream {
+                Stream::Plain(socket) => socket.is_quiet(),
+                Stream::Tls(tls) => tls.is_quiet(),
+            };
+        in_current(|exchange| exchange.progress.reused = open);
+        open
     }
 
     fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn p07_no_other_origin_is_shown_the_certificate() {
-        let origin = |text: &str| Url::parse(text).expect("a URL").origin;
-        let trust = || Trust::new(Vec::new(), None);
-        let shown = Some(Shown { trust: trust(), to: vec![origin("https://a.example")] });
-        let connect = Connect { connect_timeout: Duration::ZERO, names: Resolver::default(), trust: trust(), shown };
-        let shows =
-            |text: &str| std::ptr::eq(connect.trust(&origin(text)), &connect.shown.as_ref().expect("set").trust);
-        assert!(shows("https://a.example/path") && shows("https://A.example:443"));
-        for other in ["https://a.example:444", "http://a.example", "https://b.example", "https://a.example.b.example"] {
-            assert!(!shows(other), "{other}");
-        }
     }
 }

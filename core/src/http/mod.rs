@@ -12,9 +12,9 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 
 use crate::config::certificate::ClientCertificate;
-use crate::config::settings::{Settings, TokenSource};
-use crate::config::url::{Origin, Url};
-use crate::error::Result;
+use crate::config::settings::Settings;
+use crate::config::url::Url;
+use crate::error::{Error, Result};
 use crate::net::tls;
 
 /// What a connection pool is made from, kept so that a forked child can make its own.
@@ -22,28 +22,25 @@ use crate::net::tls;
 pub(crate) struct Network {
     pub(crate) connect_timeout: Duration,
     pub(crate) extra_authorities: Vec<CertificateDer<'static>>,
+    /// Shown to servers that ask for it.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
-    /// Who is shown it: those that get the credential or the token.
-    pub(crate) certificate_origins: Vec<Origin>,
 }
 
 impl Network {
     pub(crate) fn from_settings(settings: &Settings) -> Result<Arc<Network>> {
         let extra_authorities = settings.ca_file.as_deref().map(tls::read_ca_file).transpose()?.unwrap_or_default();
-        let endpoints = match &settings.tokens {
-            TokenSource::Grant(grant) => {
-                [Some(&grant.token_url), grant.revocation_url.as_ref(), grant.introspection_url.as_ref()]
-            }
-            TokenSource::Ready(_) => [None; 3],
-        };
-        let endpoints = endpoints.into_iter().flatten().map(|url| &url.origin);
-        let certificate_origins = endpoints.chain(&settings.base_origin).chain(&settings.allowed_origins);
         Ok(Arc::new(Network {
             connect_timeout: settings.connect_timeout,
             extra_authorities,
             certificate: settings.certificate.clone(),
-            certificate_origins: certificate_origins.cloned().collect(),
         }))
+    }
+
+    /// The same for servers that get nothing of the client's.
+    pub(crate) fn for_strangers(&self) -> Arc<Network> {
+        let Network { connect_timeout, extra_authorities, certificate: _ } = self;
+        let (connect_timeout, extra_authorities) = (*connect_timeout, extra_authorities.clone());
+        Arc::new(Network { connect_timeout, extra_authorities, certificate: None })
     }
 }
 
@@ -55,38 +52,39 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) body: Option<&'a [u8]>,
 }
 
+/// Whether a request of that method does the same twice as once (RFC 9110 section 9.2.2).
+pub(crate) fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(method)
+}
+
+/// How far a request came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// It went over a connection that an earlier request had opened.
+    pub(crate) reused: bool,
+    /// A byte of it left this machine, so the server may have acted on it.
+    pub(crate) left: bool,
+    /// A byte of the answer came.
+    pub(crate) answered: bool,
+}
+
+/// A request without a whole answer.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub(crate) error: Error,
+    pub(crate) progress: Progress,
+}
+
+impl From<Broken> for Error {
+    fn from(broken: Broken) -> Error {
+        broken.error
+    }
+}
+
 /// An answer, read to its end.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ClientBuilder;
-    use crate::config::environment::Environment;
-    use crate::config::preset::Preset;
-
-    #[test]
-    fn p07_the_certificate_is_for_those_who_get_the_credential_or_the_token() {
-        let builder = ClientBuilder::new().client_id("id").client_secret("secret").token_url("https://a.example/token");
-        let builder = builder.base_url("https://b.example").allowed_origins(["https://c.example:8443"]);
-        let builder = builder.revocation_url("https://r.example/r").introspection_url("https://i.example/i");
-        let settings = Preset::Plain.resolve(builder.config, &Environment::from_pairs::<&str, &str>([]));
-        let network = Network::from_settings(&settings.expect("valid")).expect("no files");
-        let origins: Vec<_> = network.certificate_origins.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            origins,
-            [
-                "https://a.example",
-                "https://r.example",
-                "https://i.example",
-                "https://b.example",
-                "https://c.example:8443"
-            ]
-        );
-    }
 }

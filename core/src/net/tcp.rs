@@ -19,6 +19,7 @@ pub(crate) struct Socket {
     peer: String,
     /// The last read filled its buffer, so more is probably there and a poll would be a wasted system call.
     more_expected: bool,
+    bytes_written: u64,
 }
 
 /// What one address gets at least before the next is tried, while the time allows it.
@@ -35,7 +36,9 @@ impl Socket {
             let one =
                 if left == 1 { wait.clone() } else { wait.limited("this address's share of connect_timeout", share) };
             match connect_one(*address, &one) {
-                Ok(Ok(stream)) => return Ok(Socket { stream, peer: peer.into(), more_expected: false }),
+                Ok(Ok(stream)) => {
+                    return Ok(Socket { stream, peer: peer.into(), more_expected: false, bytes_written: 0 });
+                }
                 Ok(Err(error)) if is_want_of_descriptors(&error) => {
                     let what = format!("no socket for a connection to {peer}: {error}");
                     return Err(Error::new(ErrorCode::Internal, Stage::Connecting, what));
@@ -76,7 +79,10 @@ impl Socket {
         wait.check().map_err(stopped)?;
         while !data.is_empty() {
             match self.stream.write(data) {
-                Ok(count) => data = &data[count..],
+                Ok(count) => {
+                    data = &data[count..];
+                    self.bytes_written += count as u64;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     wait.ready(self.stream.as_fd(), Interest::Write).map_err(stopped)?;
                 }
@@ -91,6 +97,11 @@ impl Socket {
     pub(crate) fn is_quiet(&self) -> bool {
         let mut one = [PollFd::new(&self.stream, PollFlags::IN)];
         matches!(poll(&mut one, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
+    }
+
+    /// How many bytes the kernel has taken so far.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.bytes_written
     }
 
     pub(crate) fn peer(&self) -> &str {

@@ -142,6 +142,11 @@ impl TlsSocket {
         self.receive(wait).err().filter(|error| error.code() == ErrorCode::TlsFailed)
     }
 
+    /// As [`Socket::bytes_written`], encrypted.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.socket.bytes_written()
+    }
+
     /// As [`Socket::is_quiet`], with nothing decrypted and unread either.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.connection.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() == 0)

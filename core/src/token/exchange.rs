@@ -31,7 +31,8 @@ pub(crate) fn send(
 ) -> Result<Answer> {
     let headers = headers(settings, request)?;
     let body = Some(request.body.reveal().as_bytes());
-    http.send(&Outgoing { method: Method::POST, url, headers, body }, wait, LARGEST_ANSWER)
+    let sent = http.send(&Outgoing { method: Method::POST, url, headers, body }, wait, LARGEST_ANSWER);
+    sent.map_err(|broken| broken.error)
 }
 
 /// What of an answer the grant reads; `clock` is the one that the request was stamped by.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::BootTime;
 use crate::error::Error;
 use crate::grant::{Failure, FailureClass};
+use crate::retry;
 
 const FIRST_MEMORY: Duration = Duration::from_secs(30);
 const LONGEST_MEMORY: Duration = Duration::from_secs(300);
@@ -16,8 +17,6 @@ const SHORTEST_COOL_DOWN: Duration = Duration::from_secs(1);
 const FIRST_HOLD: Duration = Duration::from_secs(60);
 /// A minute, and what a request may take to reach the server, which counts it then.
 pub(crate) const BUDGET_WINDOW: Duration = Duration::from_secs(62);
-const FIRST_BACKOFF: Duration = Duration::from_millis(500);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
 /// How long to wait before attempt number `attempts` + 1 of one flight; `None`: do not try again.
 ///
@@ -32,8 +31,7 @@ pub(crate) fn next_attempt(
     if failure.class != FailureClass::Transient || attempts >= most {
         return None;
     }
-    let ceiling = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2u32.saturating_pow(attempts.saturating_sub(1)));
-    let pause = max(ceiling.mul_f64(fraction), failure.error.retry_after().unwrap_or_default());
+    let pause = max(retry::backoff(attempts, fraction), failure.error.retry_after().unwrap_or_default());
     (pause < left).then_some(pause)
 }
 

@@ -452,3 +452,21 @@ fn p15_what_is_no_redis_fails_nobody() {
     let endless = relay(|mut stream| while stream.write_all(&[b'$'; 4096]).is_ok() {});
     fleet.is_not_used(&format!("redis://127.0.0.1:{endless}"), &[]);
 }
+
+#[test]
+fn what_is_revoked_or_forgotten_leaves_the_redis_for_all() {
+    let Some(fleet) = Fleet::new(&json!({})) else { return };
+    let revoke = format!("{}/api/oauth/revoke", fleet.machine.space.http());
+    let options = [("revocation_url", revoke.as_str())];
+    let first = fleet.child(&[]).token();
+    assert_eq!(fleet.child(&options).ask("revoke"), "true");
+    assert_eq!(fleet.child(&options).ask("revoke"), "false");
+    assert_eq!(fleet.token_requests(), 1, "none was requested in order to be revoked");
+    let mut second = fleet.child(&[]);
+    let token = second.token();
+    assert_ne!(token, first);
+    assert_eq!(second.ask("clear"), "done");
+    let next = fleet.child(&[]).token();
+    assert!(next != token && second.token() == next);
+    assert_eq!(fleet.token_requests(), 3);
+}

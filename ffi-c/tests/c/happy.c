@@ -92,6 +92,8 @@ static void requests(const svctoken_client *client) {
     CHECK(svctoken_options_set_accept(options, "application/x-test") == SVCTOKEN_OK);
     CHECK(svctoken_options_set_body(options, body, strlen(body), "text/x-test") == SVCTOKEN_OK);
     CHECK(svctoken_options_set_max_response_bytes(options, 100000) == SVCTOKEN_OK);
+    CHECK(svctoken_options_set_max_attempts(options, 2) == SVCTOKEN_OK);
+    CHECK(svctoken_options_set_idempotent(options, true) == SVCTOKEN_OK);
     CHECK(svctoken_options_add_query(options, "q", "x y") == SVCTOKEN_OK);
     CHECK(svctoken_options_add_header(options, "X-Test", "value of it") == SVCTOKEN_OK);
     /* Everything was copied. */

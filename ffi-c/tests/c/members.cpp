@@ -131,6 +131,7 @@ static void requests(const svctoken::Client &client) {
 
     svctoken::Options options;
     options.query("q", "x").header("X-Test", "y").accept("application/x-test").max_response_bytes(100000);
+    options.max_attempts(2).idempotent();
     response = client.request("POST", "/echo", options.json("{\"k\":1}"));
     CHECK(response.text().find("application/json") != std::string::npos);
     response = client.request("POST", "/echo", svctoken::Options().body("plain bytes"));
@@ -141,7 +142,7 @@ static void requests(const svctoken::Client &client) {
     CHECK(error_of([&] { client.request("POST", "/echo", svctoken::Options().body("", cut)); }).code() ==
           SVCTOKEN_INVALID_ARGUMENT);
 
-    response = client.request("GET", "/api/atlas/v2/limited");
+    response = client.request("GET", "/api/atlas/v2/limited", svctoken::Options().max_attempts(1));
     const svctoken::Error error = error_of([&] { response.raise_for_status(); });
     CHECK(error.code() == SVCTOKEN_HTTP_STATUS && error.status() == 429u && error.retry_after());
 

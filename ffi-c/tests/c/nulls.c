@@ -110,7 +110,10 @@ static void call_options(const svctoken_client *client) {
     REFUSED(svctoken_options_set_accept(NULL, "text"));
     REFUSED(svctoken_options_set_body(NULL, "text", 4, "text/plain"));
     REFUSED(svctoken_options_set_max_response_bytes(NULL, 1));
+    REFUSED(svctoken_options_set_max_attempts(NULL, 1));
+    REFUSED(svctoken_options_set_idempotent(NULL, true));
     REFUSED(svctoken_options_add_query(NULL, "name", "value"));
+    REFUSED(svctoken_options_add_form(NULL, "name", "value"));
     REFUSED(svctoken_options_add_header(NULL, "name", "value"));
     svctoken_cancel_free(cancel);
 
@@ -137,6 +140,8 @@ static void call_options(const svctoken_client *client) {
     SPOILS("content_type", svctoken_options_set_body(options, "text", 4, "\xff"));
     SPOILS("query", svctoken_options_add_query(options, NULL, "value"));
     SPOILS("query", svctoken_options_add_query(options, "name", NULL));
+    SPOILS("field", svctoken_options_add_form(options, NULL, "value"));
+    SPOILS("field", svctoken_options_add_form(options, "name", NULL));
     SPOILS("header", svctoken_options_add_header(options, NULL, "value"));
     SPOILS("header", svctoken_options_add_header(options, "name", NULL));
 
@@ -238,6 +243,7 @@ static void getters(void) {
     CHECK(svctoken_response_attempts(NULL) == 0);
     CHECK(svctoken_response_url(NULL) == NULL);
     REFUSED(svctoken_response_check(NULL, NULL));
+    REFUSED(svctoken_response_text(NULL, &name, NULL, NULL));
     CHECK(svctoken_stats_count(NULL) == 0);
     CHECK(!svctoken_stats_at(NULL, 0, &name, &count));
     CHECK(svctoken_log_event_severity(NULL) == 0);

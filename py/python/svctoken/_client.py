@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from . import _native
 from ._response import Response
@@ -76,7 +77,9 @@ class Client(_native.Client):
         :class:`CredentialUnavailableError` with a ready access token, :class:`BadAnswerError` if the answer has no
         ``active``, and :class:`Error`.
         """
-        answer: dict[str, Any] = json_module.loads(self._introspect(token, timeout, cancel))
+        import json
+
+        answer: dict[str, Any] = json.loads(self._introspect(token, timeout, cancel))
         return answer
 
     def request(
@@ -87,36 +90,52 @@ class Client(_native.Client):
         params: Pairs | None = None,
         headers: Pairs | None = None,
         json: Any = None,
-        data: bytes | bytearray | memoryview | str | None = None,
+        data: bytes | bytearray | memoryview | str | Pairs | None = None,
         content_type: str | None = None,
         accept: str | None = None,
         timeout: Seconds | None = None,
         max_response_bytes: int | None = None,
+        max_attempts: int | None = None,
+        idempotent: bool | None = None,
         cancel: _native.CancelToken | None = None,
     ) -> Response:
         """A request with the token, its answer read whole. Any HTTP status is an answer.
 
         ``url`` is a path on ``base_url``'s origin, or a URL of it or of one of ``allowed_origins``. ``params`` are
-        added to its query. The body is ``json``, written by :func:`json.dumps`, or ``data``, bytes as they are or a
-        str as UTF-8; None is no body. ``timeout`` is the whole call, in seconds or as a timedelta, and
+        added to its query. The body is ``json``, written by :func:`json.dumps`, or ``data``: bytes as they are, a str
+        as UTF-8, or a mapping or a list of pairs as a form; None is no body. ``timeout`` is the whole call, in seconds or as a timedelta, and
         ``max_response_bytes`` the largest body of the answer; None is the client's, 60 s and 64 MiB unless set.
 
-        Raises :class:`InvalidArgumentError` or :class:`OriginRefusedError` before any network, and :class:`Error`.
+        Failed connections and answers of 429 are tried again, and so are 408, 502, 503, 504 and broken connections
+        where that cannot do the request's work twice: for GET, HEAD, PUT, DELETE and OPTIONS, and for a POST or PATCH
+        with ``idempotent=True`` or an Idempotency-Key header. ``max_attempts`` is how often in all, 1 to 10; None is
+        the client's, 3 unless set. Redirects are followed: 301, 302 and 303 for GET and HEAD, 307 and 308 for every
+        method, at most 5; to another origin for GET and HEAD without a body only, and without the token or any header
+        but Accept, Range and User-Agent.
+
+        Raises :class:`InvalidArgumentError` or :class:`OriginRefusedError` before any network,
+        :class:`RedirectRefusedError` where a redirect leads where it may not, and :class:`Error`.
         """
+        form: Pairs | None = None
         if json is not None:
             if data is not None:
                 raise _native.invalid_argument("json and data exclude each other: a request has one body", False)
             body: bytes | None = _json_body(json)
             content_type = content_type or "application/json"
+        elif isinstance(data, (Mapping, list, tuple)):
+            body, form = None, data
         else:
             body = _data_body(data)
         arguments = {
             "params": params,
             "headers": headers,
+            "form": form,
             "content_type": content_type,
             "accept": accept,
             "timeout": timeout,
             "max_response_bytes": max_response_bytes,
+            "max_attempts": max_attempts,
+            "idempotent": idempotent,
             "cancel": cancel,
         }
         return Response(self._send(method, url, body, arguments))
@@ -152,4 +171,4 @@ def _data_body(data: object) -> bytes | None:
             return data.encode()
         except UnicodeEncodeError as error:
             raise _native.invalid_argument(f"data is no text: {error.reason}", False) from error
-    raise _native.invalid_argument(f"data must be bytes or a str, not {type(data).__name__}", True)
+    raise _native.invalid_argument(f"data must be bytes, a str, a mapping or a list of pairs, not {type(data).__name__}", True)

@@ -63,12 +63,12 @@ class Response:
 
     @property
     def url(self) -> str:
-        """The URL asked, with its query."""
+        """The URL that answered, with its query: where the last redirect led, if any was followed."""
         return self._native.url
 
     @property
     def attempts(self) -> int:
-        """How often the request was sent."""
+        """How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected."""
         return self._native.attempts
 
     @cached_property
@@ -83,8 +83,22 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as text. Raises :class:`BadAnswerError` if it is not UTF-8."""
-        return self._native.text()
+        """The body as text, in its :attr:`encoding`. Raises :class:`BadAnswerError` if it is none."""
+        try:
+            return self._native.text()
+        except ValueError as error:
+            charset = self._native.charset()
+            if charset is None or charset in ("utf-8", "utf8"):
+                raise
+            try:
+                return self.content.decode(charset)
+            except (LookupError, ValueError):
+                raise error from None
+
+    @property
+    def encoding(self) -> str:
+        """The charset that the Content-Type names, in lower case; ``"utf-8"`` if it names none."""
+        return self._native.charset() or "utf-8"
 
     def json(self, **kwargs: Any) -> Any:
         """The body as JSON, read by :func:`json.loads`, which gets ``kwargs``. Raises :class:`BadAnswerError`, a

@@ -347,6 +347,7 @@ static const char *tell_stats(char *line, buffer *answer) {
 typedef struct call {
     struct call *next;
     char *id, *method, *url, *token;
+    char then;
     void (*make)(struct call *);
     const svctoken_client *client;
     svctoken_options *options;
@@ -417,11 +418,26 @@ static void request(call *c) {
     append(&c->answer, "ok", 2);
     add_number(&c->answer, "status", svctoken_response_status(response));
     add_number(&c->answer, "attempts", svctoken_response_attempts(response));
+    add_text(&c->answer, "url", svctoken_response_url(response));
     add_bytes(&c->answer, "body", svctoken_response_body(response), svctoken_response_body_len(response));
     svctoken_error *error_of_status = NULL;
     if (svctoken_response_check(response, &error_of_status) != SVCTOKEN_OK) {
         show_error(error_of_status);
         svctoken_error_free(error_of_status);
+    }
+    svctoken_code then = SVCTOKEN_OK;
+    if (c->then == 'c') then = svctoken_response_check(response, &error);
+    if (c->then == 't') {
+        const char *text = NULL;
+        size_t length = 0;
+        then = svctoken_response_text(response, &text, &length, &error);
+        if (then == SVCTOKEN_OK) add_bytes(&c->answer, "text", text, length);
+    }
+    if (then != SVCTOKEN_OK) {
+        c->answer.length = 0;
+        add_error(&c->answer, error);
+        svctoken_response_free(response);
+        return;
     }
     const char *name, *value;
     for (size_t i = 0; svctoken_response_header_at(response, i, &name, &value); i++) {
@@ -451,6 +467,8 @@ static void *run_call(void *argument) {
 /* The body and its type, which may come in any order, until both are known. */
 typedef struct {
     const char *bytes, *content_type;
+    /* What is done with the answer: 'c'heck its status, read its 't'ext, or nothing. */
+    char then;
     size_t length;
 } body;
 
@@ -468,8 +486,16 @@ static const char *set_call_option(svctoken_options *options, body *sent, const 
     else if (strcmp(p->key, "accept") == 0) svctoken_options_set_accept(options, p->value);
     else if ((name = after(p->key, "query.")) != NULL) svctoken_options_add_query(options, name, p->value);
     else if ((name = after(p->key, "header.")) != NULL) svctoken_options_add_header(options, name, p->value);
+    else if ((name = after(p->key, "form.")) != NULL) svctoken_options_add_form(options, name, p->value);
+    else if (strcmp(p->key, "then") == 0) sent->then = p->value[0];
+    else if (strcmp(p->key, "idempotent") == 0) {
+        svctoken_options_set_idempotent(options, strcmp(p->value, "true") == 0);
+    }
     else if (!read_number(p->value, &number)) return NOT_EXPRESSIBLE;
     else if (strcmp(p->key, "timeout") == 0) svctoken_options_set_timeout(options, number);
+    else if (strcmp(p->key, "max_attempts") == 0 && number >= 0) {
+        svctoken_options_set_max_attempts(options, (uint64_t)number);
+    }
     else if (strcmp(p->key, "max_response_bytes") == 0 && number >= 0) {
         svctoken_options_set_max_response_bytes(options, (uint64_t)number);
     } else {
@@ -512,6 +538,7 @@ static const char *start_call(void (*make)(call *), char *line, buffer *answer) 
         if (make == introspect && strcmp(p.key, "token") == 0) c->token = strdup(p.value);
         else broken = set_call_option(c->options, &sent, &p);
     }
+    c->then = sent.then;
     if (sent.bytes != NULL || sent.content_type != NULL) {
         svctoken_options_set_body(c->options, sent.bytes, sent.length, sent.content_type);
     }

@@ -300,19 +300,25 @@ string timed(const std::function<Answer()> &call) {
 struct Given {
     svctoken::Options options;
     std::optional<string> token;
+    string then;
 };
 
 Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
     svctoken::Options options;
     options.cancel(cancel);
     std::optional<string> body, content_type, token;
+    string then;
     while (const auto field = fields.pair()) {
         const auto &[key, value] = *field;
         if (const auto parameter = after(key, "query.")) options.query(*parameter, value);
         else if (const auto header = after(key, "header.")) options.header(*header, value);
+        else if (const auto form = after(key, "form.")) options.form(*form, value);
+        else if (key == "then") then = value;
         else if (key == "timeout") options.timeout(milliseconds(number(value)));
         else if (key == "token") token = value;
         else if (key == "accept") options.accept(value);
+        else if (key == "max_attempts") options.max_attempts(count(value));
+        else if (key == "idempotent") options.idempotent(value == "true");
         else if (key == "max_response_bytes") options.max_response_bytes(count(value));
         else if (key == "json") options.json(value);
         else if (key == "body") body = value;
@@ -321,7 +327,7 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
     }
     if (content_type) options.body(body.value_or(""), *content_type);
     else if (body) options.body(*body);
-    return {options, token};
+    return {options, token, then};
 }
 
 Answer get_token(const svctoken::Client &client, const svctoken::Options &options) {
@@ -345,8 +351,9 @@ Answer introspect(const svctoken::Client &client, const Given &given) {
 }
 
 Answer request(const svctoken::Client &client, const string &method, const string &url,
-               const svctoken::Options &options) {
+               const svctoken::Options &options, const string &then) {
     const svctoken::Response response = client.request(method, url, options);
+    if (then == "check") response.raise_for_status();
     try {
         response.raise_for_status();
     } catch (const svctoken::Error &error) {
@@ -354,7 +361,8 @@ Answer request(const svctoken::Client &client, const string &method, const strin
     }
     Answer answer;
     answer.add_number("status", response.status()).add_number("attempts", response.attempts());
-    answer.add("body", response.text());
+    answer.add("url", response.url()).add("body", string(response.body()));
+    if (then == "text") answer.add("text", response.text());
     for (const auto &[name, value] : response.headers()) answer.add("header." + name, value);
     return answer;
 }
@@ -436,7 +444,7 @@ private:
                 if (command == "get_token_info") return get_token_info(client, options);
                 if (command == "introspect") return introspect(client, given);
                 if (command == "revoke") return revoke(client, options);
-                return request(client, method, url, options);
+                return request(client, method, url, options, given.then);
             });
         };
         call.outcome = std::async(std::launch::async, run);

@@ -66,10 +66,16 @@ const commands = {
     return [['body', JSON.stringify(answer)]]
   }),
   request: (fields) => startCall(fields, async (client, signal, [method, url, ...given]) => {
-    const response = await client.request(text(method), text(url), { ...requestOptions(given), signal })
+    const { then, ...options } = requestOptions(given)
+    const response = await client.request(text(method), text(url), { ...options, signal })
     show(response)
-    show(await response.error())
-    const answer = [['status', response.status], ['attempts', response.attempts], ['body', await response.bytes()]]
+    const error = await response.error()
+    show(error)
+    if (then === 'check' && error) throw error
+    const answer = [
+      ['status', response.status], ['attempts', response.attempts], ['url', response.url], ['body', await response.bytes()],
+    ]
+    if (then === 'text') answer.push(['text', await response.text()])
     // Headers hands out bytes as Latin-1.
     const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
     return [...answer, ...headers]
@@ -164,9 +170,11 @@ function requestOptions(fields) {
   for (const [key, value] of fields.map(pair)) {
     if (key.startsWith('query.')) options.query.push([key.slice(6), text(value)])
     else if (key.startsWith('header.')) options.headers.push([key.slice(7), text(value)])
+    else if (key.startsWith('form.')) (options.form ??= []).push([key.slice(5), text(value)])
     else if (key === 'json') options.json = JSON.parse(text(value))
     else if (key === 'body') options.body = value
     else if (NUMBERS.includes(key)) options[camelCase(key)] = Number(text(value))
+    else if (key === 'idempotent') options.idempotent = text(value) === 'true'
     else options[camelCase(key)] = text(value)
   }
   return options

@@ -19,7 +19,7 @@ Fields = list[tuple[str, str]]
 
 SAFE = "~:/?,;@$*()! "
 TIMES = {"timeout", "connect_timeout", "token_timeout"}
-FLAGS = {"allow_http"}
+FLAGS = {"allow_http", "idempotent"}
 COUNTS = {"max_attempts", "mint_budget", "max_response_bytes"}
 LISTS = {"allowed_origins", "resource"}
 LOUD = "SVCTOKEN_DRIVER_LOUD" in os.environ
@@ -128,6 +128,8 @@ def request_arguments(fields: Fields) -> dict[str, Any]:
             arguments.setdefault("params", []).append((key[6:], unquote(value)))
         elif key.startswith("header."):
             arguments.setdefault("headers", []).append((key[7:], unquote(value)))
+        elif key.startswith("form."):
+            arguments.setdefault("data", []).append((key[5:], unquote(value)))
         elif key == "json":
             arguments["json"] = json.loads(unquote(value))
         elif key == "body":
@@ -177,14 +179,19 @@ def introspect_result(client: svctoken.Client, arguments: dict[str, Any]) -> lis
 
 
 def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    then = arguments.pop("then", None)
     response = client.request(**arguments)
     show(response)
     show(response.error())
+    if then == "check":
+        response.raise_for_status()
     headers = [(f"header.{name}", value) for name, value in response.headers.pairs()]
     return [
         ("status", response.status_code),
         ("attempts", response.attempts),
+        ("url", response.url),
         ("body", response.content),
+        *([("text", response.text)] if then == "text" else []),
         *headers,
     ]
 

@@ -102,6 +102,10 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
     while let Some(pair) = fields.pair()? {
         pairs.push(pair);
     }
+    let then = match pairs.iter().position(|(key, _)| key == "then") {
+        Some(index) => text(pairs.remove(index).1)?,
+        None => String::new(),
+    };
     let parts = pairs.into_iter().map(|(key, value)| Part::read(&key, value)).collect::<Result<Vec<_>, _>>()?;
     let cancel = CancelToken::new();
     Ok(Call::start(cancel.clone(), move || {
@@ -113,10 +117,13 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
         if let Some(error) = response.error() {
             loud::show_error(&error);
         }
+        let response = if then == "check" { response.error_for_status()? } else { response };
         let answer = Answer::ok()
             .with("status", response.status())
             .with("attempts", response.attempts())
+            .with("url", response.url())
             .with_bytes("body", response.body());
+        let answer = if then == "text" { answer.with("text", response.text()?) } else { answer };
         Ok(response.headers().fold(answer, |answer, (name, value)| answer.with(&format!("header.{name}"), value)))
     }))
 }
@@ -126,11 +133,14 @@ enum Part {
     Timeout(Duration),
     Accept(String),
     MaxResponseBytes(u64),
+    MaxAttempts(u64),
+    Idempotent(bool),
     Json(serde_json::Value),
     Body(Vec<u8>),
     ContentType(String),
     Query(String, String),
     Header(String, String),
+    Form(String, String),
 }
 
 impl Part {
@@ -143,10 +153,13 @@ impl Part {
             ("timeout", _) => Self::Timeout(milliseconds(&value)?),
             ("accept", _) => Self::Accept(value),
             ("max_response_bytes", _) => Self::MaxResponseBytes(number(&value)?),
+            ("max_attempts", _) => Self::MaxAttempts(number(&value)?),
+            ("idempotent", _) => Self::Idempotent(value == "true"),
             ("json", _) => Self::Json(serde_json::from_str(&value).map_err(|error| Broken(error.to_string()))?),
             ("content_type", _) => Self::ContentType(value),
             (_, Some(("query", name))) => Self::Query(name.to_owned(), value),
             (_, Some(("header", name))) => Self::Header(name.to_owned(), value),
+            (_, Some(("form", name))) => Self::Form(name.to_owned(), value),
             _ => return Err(Broken(format!("unknown field {key}"))),
         })
     }
@@ -156,11 +169,14 @@ impl Part {
             Self::Timeout(timeout) => request.timeout(timeout),
             Self::Accept(accept) => request.accept(accept),
             Self::MaxResponseBytes(limit) => request.max_response_bytes(limit),
+            Self::MaxAttempts(count) => request.max_attempts(count),
+            Self::Idempotent(idempotent) => request.idempotent(idempotent),
             Self::Json(value) => request.json(&value),
             Self::Body(bytes) => request.body(bytes),
             Self::ContentType(name) => request.content_type(name),
             Self::Query(name, value) => request.query(name, value),
             Self::Header(name, value) => request.header(name, value),
+            Self::Form(name, value) => request.form(name, value),
         }
     }
 }

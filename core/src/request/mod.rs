@@ -1,4 +1,6 @@
-//! A request: what the caller says, where it may go, and what a 401 means.
+//! A request: what the caller says, and where it may go.
+
+mod sending;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,16 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::config::header;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, check_attempts};
 use crate::config::url::{self, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Outgoing};
+use crate::http::{HeaderMap, HeaderName, HeaderValue, Method, is_idempotent};
+use crate::request::sending::{Sending, Target};
 use crate::response::Response;
-use crate::token::Token;
+use crate::retry::Policy;
 use crate::wait::{CallOptions, CancelToken, InterruptCheck, Wait};
 
-/// How long a token that is too fresh is given to become known everywhere.
-const REPLICA_LAG: Duration = Duration::from_millis(250);
 /// More than any server takes, and few enough for the map that holds them, which panics when it is full.
 const MOST_HEADERS: usize = 1000;
 
@@ -30,9 +31,12 @@ pub struct RequestBuilder<'a> {
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     accept: Option<String>,
+    form: Vec<(String, String)>,
     body: Option<Cow<'a, [u8]>>,
     content_type: Option<String>,
     max_response_bytes: Option<u64>,
+    max_attempts: Option<u64>,
+    idempotent: bool,
     options: CallOptions,
 }
 
@@ -45,9 +49,12 @@ impl<'a> RequestBuilder<'a> {
             query: Vec::new(),
             headers: Vec::new(),
             accept: None,
+            form: Vec::new(),
             body: None,
             content_type: None,
             max_response_bytes: None,
+            max_attempts: None,
+            idempotent: false,
             options: CallOptions::default(),
         }
     }
@@ -81,7 +88,14 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// The body's Content-Type.
+    /// Adds a field to a form body (`application/x-www-form-urlencoded`), after those there are. Not beside `json` or
+    /// `body`.
+    pub fn form(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.form.push((name.into(), value.into()));
+        self
+    }
+
+    /// The body's Content-Type. Default: that of `json` or `form`.
     pub fn content_type(mut self, value: impl Into<String>) -> Self {
         self.content_type = Some(value.into());
         self
@@ -117,14 +131,35 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
+    /// How often the request is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no
+    /// retry. Default: the client's.
+    pub fn max_attempts(mut self, count: u64) -> Self {
+        self.max_attempts = Some(count);
+        self
+    }
+
+    /// Says that to send this POST or PATCH twice is as good as once, so that it may be tried again after it has left.
+    /// An Idempotency-Key header says the same. GET, HEAD, PUT, DELETE and OPTIONS are so by themselves (RFC 9110
+    /// section 9.2.2). Default: false.
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
+
     /// Sends the request and reads its answer whole. Any HTTP status is an answer.
     ///
-    /// Blocks, at most for the call's timeout. Fails with `invalid_argument` or `origin_refused` before any network,
-    /// with the token's errors if there is no token, and with the network's.
-    pub fn send(self) -> Result<Response> {
+    /// Blocks, at most for the call's timeout. Failed connections and answers of 429 are tried again, and so are 408,
+    /// 502, 503, 504 and broken connections where that cannot do the request's work twice. Redirects are followed: 301,
+    /// 302 and 303 for GET and HEAD, 307 and 308 for every method, at most 5; to another origin for GET and HEAD without
+    /// a body only, and without the token or any header but Accept, Range and User-Agent.
+    ///
+    /// Fails with `invalid_argument` or `origin_refused` before any network, with the token's errors if there is no
+    /// token, with the network's, and with `redirect_refused` where a redirect leads where it may not.
+    pub fn send(mut self) -> Result<Response> {
         let client = self.client;
         client.check_open()?;
         let settings = client.settings();
+        self.write_form()?;
         let url = self.url(settings)?;
         let headers = self.header_map(settings)?;
         let method = self.checked_method()?;
@@ -134,20 +169,30 @@ impl<'a> RequestBuilder<'a> {
         if self.max_response_bytes == Some(0) {
             return Err(Error::argument("max_response_bytes must be 1 or more"));
         }
-        client.count_request();
-        let wait = Wait::for_call(&self.options, settings.timeout);
-        let http = client.http();
-        let mut sending = Sending {
-            client,
-            http: &http,
-            outgoing: Outgoing { method, url: &url, headers, body: self.body.as_deref() },
-            wait: &wait,
-            limit: self.max_response_bytes.unwrap_or(settings.max_response_bytes),
-            sends: 0,
+        let most = match self.max_attempts {
+            Some(count) => check_attempts(count).map_err(Error::argument)?,
+            None => settings.max_attempts,
         };
-        let answer = sending.run()?;
-        let authorization = sending.outgoing.headers.remove("authorization").expect("every send has put it there");
-        Ok(Response::new(answer, sending.sends, url.to_string(), authorization))
+        let repeatable = self.idempotent || is_idempotent(&method) || headers.contains_key("idempotency-key");
+        client.counters().request();
+        let wait = Wait::for_call(&self.options, settings.timeout);
+        let limit = self.max_response_bytes.unwrap_or(settings.max_response_bytes);
+        let target = Target { method, url, headers, body: self.body.as_deref() };
+        Sending::begin(client, target, &wait, limit, Policy { most, repeatable })?.run()
+    }
+
+    /// The form as the body.
+    fn write_form(&mut self) -> Result<()> {
+        if self.form.is_empty() {
+            return Ok(());
+        }
+        if self.body.is_some() {
+            return Err(Error::argument("a form and another body exclude each other: a request has one body"));
+        }
+        let pairs = self.form.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        self.body = Some(url::form_body(pairs).into_bytes().into());
+        self.content_type.get_or_insert_with(|| "application/x-www-form-urlencoded".into());
+        Ok(())
     }
 
     /// Where the request goes: a path on the base's origin, or a URL of an origin that may get the token.
@@ -240,75 +285,4 @@ fn header_name(name: &str) -> Result<HeaderName> {
 fn header_value(name: &str, value: &str) -> Result<HeaderValue> {
     HeaderValue::from_bytes(value.as_bytes())
         .map_err(|_| Error::argument(format!("the value of the header {name} cannot be sent")))
-}
-
-/// A call in progress.
-struct Sending<'a> {
-    client: &'a Client,
-    http: &'a HttpClient,
-    outgoing: Outgoing<'a>,
-    wait: &'a Wait,
-    limit: u64,
-    sends: u32,
-}
-
-impl Sending<'_> {
-    /// At most three sends: the first, one of its token's successor, and one of a token that is too fresh to be known
-    /// everywhere.
-    fn run(&mut self) -> Result<Answer> {
-        let mut token = self.client.token(self.wait)?;
-        let mut too_fresh = token.is_too_fresh();
-        let mut answer = self.send(&token)?;
-        if answer.status == 401 && self.client.was_revoked(&token) {
-            too_fresh = false;
-        }
-        let mut replaced = false;
-        if answer.status == 401 && !too_fresh {
-            self.client.condemn(&token, self.wait);
-            // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
-            match self.client.token(self.wait) {
-                Ok(successor) if successor.generation() != token.generation() => token = successor,
-                Err(error) if error.code() == ErrorCode::Cancelled => return Err(error),
-                _ => return Ok(answer),
-            }
-            replaced = true;
-            too_fresh = token.is_too_fresh();
-            answer = self.resend(&token, "replaced")?;
-        }
-        if answer.status == 401 && too_fresh {
-            if self.wait.sleep(REPLICA_LAG).is_err() {
-                return Ok(answer);
-            }
-            answer = self.resend(&token, "too_fresh")?;
-        }
-        match answer.status {
-            // However long this answer took: the token was new when it was sent, and a newer one would fare no better.
-            401 if replaced || too_fresh => self.client.hold(&token),
-            401 => {}
-            _ if replaced => self.client.accepted(&token),
-            _ => {}
-        }
-        Ok(answer)
-    }
-
-    fn resend(&mut self, token: &Token, reason: &'static str) -> Result<Answer> {
-        self.client.count_resend();
-        self.client.log().request_resent(reason, self.sends + 1);
-        self.send(token)
-    }
-
-    fn send(&mut self, token: &Token) -> Result<Answer> {
-        self.sends += 1;
-        self.outgoing.headers.insert("authorization", token.header());
-        let sent = self.http.send(&self.outgoing, self.wait, self.limit);
-        sent.map_err(|error| {
-            error.while_doing(&format!("{} {}", self.outgoing.method, without_query(self.outgoing.url)))
-        })
-    }
-}
-
-/// A query may hold what is not for error texts.
-fn without_query(url: &Url) -> String {
-    let path = url.path_and_query.split('?').next().unwrap_or_default();
-    format!("{}{path}", url.origin)
 }

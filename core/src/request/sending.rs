@@ -1,0 +1,231 @@
+//! A call in progress: tries, what a 401 means, and redirects.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::config::url::Url;
+use crate::crypto;
+use crate::error::{ErrorCode, Result, Stage};
+use crate::fork::Owned;
+use crate::http::{Answer, Broken, HeaderMap, HttpClient, Method, Outgoing};
+use crate::log::Outcome;
+use crate::redirect::{HARMLESS_HEADERS, Redirected};
+use crate::response::{Asked, Response};
+use crate::retry::Policy;
+use crate::token::Token;
+use crate::wait::{Stop, Wait};
+
+/// How long a token that is too fresh is given to become known everywhere.
+const REPLICA_LAG: Duration = Duration::from_millis(250);
+
+/// What is sent, and where.
+pub(super) struct Target<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<&'a [u8]>,
+}
+
+pub(super) struct Sending<'a> {
+    client: &'a Client,
+    http: Arc<Owned<HttpClient>>,
+    target: Target<'a>,
+    wait: &'a Wait,
+    limit: u64,
+    policy: Policy,
+    /// The token sent last, or to be sent.
+    token: Token,
+    /// It was when it was sent.
+    too_fresh: bool,
+    /// No redirect has led to another origin: after that the token is never sent, even if the next leads back.
+    with_token: bool,
+    /// How many requests left, or would have, had there been a connection.
+    sends: u32,
+    /// Sends that the policy counts.
+    tries: u32,
+    redirects: u32,
+}
+
+impl<'a> Sending<'a> {
+    /// Gets the token; fails if there is none.
+    pub(super) fn begin(
+        client: &'a Client,
+        target: Target<'a>,
+        wait: &'a Wait,
+        limit: u64,
+        policy: Policy,
+    ) -> Result<Sending<'a>> {
+        Ok(Sending {
+            client,
+            http: client.http(),
+            target,
+            wait,
+            limit,
+            policy,
+            token: client.token(wait)?,
+            too_fresh: false,
+            with_token: true,
+            sends: 0,
+            tries: 0,
+            redirects: 0,
+        })
+    }
+
+    pub(super) fn run(mut self) -> Result<Response> {
+        loop {
+            let answer = if self.with_token { self.answer()? } else { self.send()? };
+            self.tell_of_deprecation(&answer);
+            let redirected = Redirected {
+                method: &self.target.method,
+                url: &self.target.url,
+                has_body: self.target.body.is_some(),
+                followed: self.redirects,
+                allow_http: self.client.settings().allow_http,
+            };
+            match redirected.target(&answer).map_err(|error| error.while_doing(&self.doing()))? {
+                Some(url) => self.follow(answer.status, url),
+                None => {
+                    let asked = Asked {
+                        url: self.target.url.to_string(),
+                        authorization: self.token.header(),
+                        accept: self.target.headers.get("accept").cloned(),
+                        method: self.target.method,
+                    };
+                    return Ok(Response::new(answer, self.sends, asked));
+                }
+            }
+        }
+    }
+
+    fn tell_of_deprecation(&self, answer: &Answer) {
+        let text = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
+        let (deprecation, sunset) = (text("deprecation"), text("sunset"));
+        if deprecation.is_some() || sunset.is_some() {
+            let path = self.target.url.path_and_query.split('?').next().unwrap_or_default();
+            self.client.deprecated(path, deprecation, sunset);
+        }
+    }
+
+    fn follow(&mut self, status: u16, url: Url) {
+        self.redirects += 1;
+        self.client.counters().redirect();
+        if url.origin != self.target.url.origin {
+            self.with_token = false;
+            self.http = self.client.http_for_strangers();
+            let all = mem::take(&mut self.target.headers);
+            for name in HARMLESS_HEADERS {
+                for value in all.get_all(name) {
+                    self.target.headers.append(name, value.clone());
+                }
+            }
+        }
+        self.client.log().redirect_followed(status, &url.origin, self.with_token);
+        self.target.url = url;
+    }
+
+    /// The answer after the 401 rule. At most three sends, tries aside: the first, one of its token's successor, and one
+    /// of a token that is too fresh to be known everywhere.
+    fn answer(&mut self) -> Result<Answer> {
+        let mut answer = self.send()?;
+        let mut too_fresh = self.too_fresh;
+        if answer.status == 401 && self.client.was_revoked(&self.token) {
+            too_fresh = false;
+        }
+        let mut replaced = false;
+        if answer.status == 401 && !too_fresh {
+            self.client.condemn(&self.token, self.wait);
+            // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
+            match self.client.token(self.wait) {
+                Ok(successor) if successor.generation() != self.token.generation() => self.token = successor,
+                Err(error) if error.code() == ErrorCode::Cancelled => return Err(error),
+                _ => return Ok(answer),
+            }
+            replaced = true;
+            answer = self.resend("replaced")?;
+            too_fresh = self.too_fresh;
+        }
+        if answer.status == 401 && too_fresh {
+            if self.wait.sleep(REPLICA_LAG).is_err() {
+                return Ok(answer);
+            }
+            answer = self.resend("too_fresh")?;
+        }
+        match answer.status {
+            // However long this answer took: the token was new when it was sent, and a newer one would fare no better.
+            401 if replaced || too_fresh => self.client.hold(&self.token),
+            401 => {}
+            _ if replaced => self.client.accepted(&self.token),
+            _ => {}
+        }
+        Ok(answer)
+    }
+
+    fn resend(&mut self, reason: &'static str) -> Result<Answer> {
+        self.client.counters().resend();
+        self.client.log().request_resent(reason, self.sends + 1);
+        // What a 401 brings about is no failure of the server's.
+        self.tries -= 1;
+        self.send()
+    }
+
+    /// The answer after as many tries as the policy allows.
+    fn send(&mut self) -> Result<Answer> {
+        loop {
+            let happened = self.exchange();
+            let left = self.wait.remaining();
+            let pause = self.policy.pause(&happened, self.tries, left, crypto::random_fraction());
+            let Some(pause) = pause else { return self.final_outcome(happened) };
+            let outcome = match &happened {
+                Ok(answer) => Outcome::Status(answer.status),
+                Err(broken) => Outcome::Error(broken.error.code()),
+            };
+            self.client.log().request_retried(&self.target.url.origin, outcome, self.tries + 1, pause);
+            match self.wait.sleep(pause) {
+                Ok(()) => {}
+                Err(stop @ Stop::Cancelled) => {
+                    let doing = format!("waiting before the request is tried again: {}", self.doing());
+                    return Err(stop.into_error(Stage::Waiting, &doing));
+                }
+                Err(Stop::TimedOut(_)) => return self.final_outcome(happened),
+            }
+            if self.with_token {
+                // The pause may have been longer than the rest of the token's life.
+                match self.client.token(self.wait) {
+                    Ok(token) => self.token = token,
+                    Err(error) if error.code() == ErrorCode::Cancelled => return Err(error),
+                    Err(_) => return self.final_outcome(happened),
+                }
+            }
+            self.client.counters().retry();
+        }
+    }
+
+    fn exchange(&mut self) -> std::result::Result<Answer, Broken> {
+        self.sends += 1;
+        self.tries += 1;
+        self.too_fresh = self.token.is_too_fresh();
+        let target = &mut self.target;
+        if self.with_token {
+            target.headers.insert("authorization", self.token.header());
+        }
+        let headers = mem::take(&mut target.headers);
+        let outgoing = Outgoing { method: target.method.clone(), url: &target.url, headers, body: target.body };
+        let happened = self.http.send(&outgoing, self.wait, self.limit);
+        target.headers = outgoing.headers;
+        happened
+    }
+
+    fn final_outcome(&self, happened: std::result::Result<Answer, Broken>) -> Result<Answer> {
+        happened.map_err(|broken| broken.error.while_doing(&self.doing()))
+    }
+
+    /// What is being done, for errors. A query may hold what is not for their texts.
+    fn doing(&self) -> String {
+        let Target { method, url, .. } = &self.target;
+        let path = url.path_and_query.split('?').next().unwrap_or_default();
+        let times = if self.tries > 1 { format!(", {} times", self.tries) } else { String::new() };
+        format!("{method} {}{path}{times}", url.origin)
+    }
+}

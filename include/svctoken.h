@@ -264,6 +264,17 @@ svctoken_code svctoken_config_set_client_secret(svctoken_config *config, const c
 // none.
 svctoken_code svctoken_config_set_client_secret_file(svctoken_config *config, const char *text);
 
+// The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.
+// Default: none.
+svctoken_code svctoken_config_set_private_key(svctoken_config *config, const char *text);
+
+// A file that holds the private key, read when the client is made. Default: none.
+svctoken_code svctoken_config_set_private_key_file(svctoken_config *config, const char *text);
+
+// The key's name at the server, which assertions bear as kid (RFC 7515 section 4.1.4). Default: the JWK's kid, else
+// none.
+svctoken_code svctoken_config_set_key_id(svctoken_config *config, const char *text);
+
 // An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.
 // Default: none.
 svctoken_code svctoken_config_set_access_token(svctoken_config *config, const char *text);
@@ -284,12 +295,22 @@ svctoken_code svctoken_config_set_base_url(svctoken_config *config, const char *
 svctoken_code svctoken_config_add_allowed_origin(svctoken_config *config, const char *text);
 
 // How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
-// 2.3.1). Default: client_secret_basic.
+// 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
+// (RFC 8705 section 2). Default: client_secret_basic.
 svctoken_code svctoken_config_set_auth_method(svctoken_config *config, const char *text);
 
 // How client_secret_basic encodes id and secret: form (RFC 6749 section 2.3.1) or raw (for servers that compare
 // undecoded bytes). Default: form.
 svctoken_code svctoken_config_set_auth_encoding(svctoken_config *config, const char *text);
+
+// How assertions are signed (RFC 7518 section 3.1): HS256, HS384 or HS512 with the secret; RS256, RS384, RS512, PS256,
+// PS384 or PS512 with an RSA key, ES256 or ES384 with one on P-256 or P-384, EdDSA with an Ed25519 key. The first of a
+// kind is its default. Default: the JWK's alg, else by the key.
+svctoken_code svctoken_config_set_signing_alg(svctoken_config *config, const char *text);
+
+// Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: Keycloak's
+// issuer, else token_url.
+svctoken_code svctoken_config_set_assertion_audience(svctoken_config *config, const char *text);
 
 // The scope asked for, separated by spaces (RFC 6749 section 3.3). Default: none.
 svctoken_code svctoken_config_set_scope(svctoken_config *config, const char *text);
@@ -344,6 +365,15 @@ svctoken_code svctoken_config_set_allow_http(svctoken_config *config, bool flag)
 
 // A PEM file of certificate authorities trusted beside the platform's. Default: none.
 svctoken_code svctoken_config_set_ca_file(svctoken_config *config, const char *text);
+
+// A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are
+// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, base_url and allowed_origins, no others.
+// Default: none.
+svctoken_code svctoken_config_set_client_cert_file(svctoken_config *config, const char *text);
+
+// A PEM file of the certificate's private key (PKCS #8, PKCS #1 or SEC 1), without a passphrase. Default:
+// client_cert_file.
+svctoken_code svctoken_config_set_client_key_file(svctoken_config *config, const char *text);
 
 // Has the log events of the clients that are made with this config handed to `callback`, in place of one that was set
 // before; the README lists the events. Default: none, and NULL sets none. Clients made earlier keep theirs.

@@ -177,6 +177,9 @@ public:
     Config &client_id(const std::string &text) { return set(svctoken_config_set_client_id, text); }
     Config &client_secret(const std::string &text) { return set(svctoken_config_set_client_secret, text); }
     Config &client_secret_file(const std::string &text) { return set(svctoken_config_set_client_secret_file, text); }
+    Config &private_key(const std::string &text) { return set(svctoken_config_set_private_key, text); }
+    Config &private_key_file(const std::string &text) { return set(svctoken_config_set_private_key_file, text); }
+    Config &key_id(const std::string &text) { return set(svctoken_config_set_key_id, text); }
     Config &access_token(const std::string &text) { return set(svctoken_config_set_access_token, text); }
     Config &token_url(const std::string &text) { return set(svctoken_config_set_token_url, text); }
     Config &revocation_url(const std::string &text) { return set(svctoken_config_set_revocation_url, text); }
@@ -186,6 +189,8 @@ public:
     Config &allowed_origin(const std::string &text) { return set(svctoken_config_add_allowed_origin, text); }
     Config &auth_method(const std::string &text) { return set(svctoken_config_set_auth_method, text); }
     Config &auth_encoding(const std::string &text) { return set(svctoken_config_set_auth_encoding, text); }
+    Config &signing_alg(const std::string &text) { return set(svctoken_config_set_signing_alg, text); }
+    Config &assertion_audience(const std::string &text) { return set(svctoken_config_set_assertion_audience, text); }
     Config &scope(const std::string &text) { return set(svctoken_config_set_scope, text); }
     Config &audience(const std::string &text) { return set(svctoken_config_set_audience, text); }
     // Adds one.
@@ -209,6 +214,8 @@ public:
     Config &max_response_bytes(std::uint64_t count) { return set(svctoken_config_set_max_response_bytes, count); }
     Config &allow_http(bool flag) { return set(svctoken_config_set_allow_http, flag); }
     Config &ca_file(const std::string &text) { return set(svctoken_config_set_ca_file, text); }
+    Config &client_cert_file(const std::string &text) { return set(svctoken_config_set_client_cert_file, text); }
+    Config &client_key_file(const std::string &text) { return set(svctoken_config_set_client_key_file, text); }
     // Has the log events of the clients made with this config handed to `callback`; an empty one ends that. It is called
     // on the threads that use a client and on one of the library's own, several at once, and calls wait for it. It must
     // not use a client of the same options. What it throws is caught and forgotten. It is destroyed when it will not be

@@ -29,6 +29,18 @@ export interface ClientOptions {
    */
   clientSecretFile?: string | null
   /**
+   * The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.
+   * Default: none.
+   */
+  privateKey?: string | null
+  /** A file that holds the private key, read when the client is made. Default: none. */
+  privateKeyFile?: string | null
+  /**
+   * The key's name at the server, which assertions bear as kid (RFC 7515 section 4.1.4). Default: the JWK's kid, else
+   * none.
+   */
+  keyId?: string | null
+  /**
    * An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.
    * Default: none.
    */
@@ -45,7 +57,8 @@ export interface ClientOptions {
   allowedOrigins?: readonly string[] | null
   /**
    * How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
-   * 2.3.1). Default: client_secret_basic.
+   * 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
+   * (RFC 8705 section 2). Default: client_secret_basic.
    */
   authMethod?: string | null
   /**
@@ -53,6 +66,17 @@ export interface ClientOptions {
    * undecoded bytes). Default: form.
    */
   authEncoding?: string | null
+  /**
+   * How assertions are signed (RFC 7518 section 3.1): HS256, HS384 or HS512 with the secret; RS256, RS384, RS512,
+   * PS256, PS384 or PS512 with an RSA key, ES256 or ES384 with one on P-256 or P-384, EdDSA with an Ed25519 key. The
+   * first of a kind is its default. Default: the JWK's alg, else by the key.
+   */
+  signingAlg?: string | null
+  /**
+   * Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: Keycloak's
+   * issuer, else tokenUrl.
+   */
+  assertionAudience?: string | null
   /** The scope asked for, separated by spaces (RFC 6749 section 3.3). Default: none. */
   scope?: string | null
   /** The audience parameter some servers ask for. Default: none. */
@@ -99,6 +123,17 @@ export interface ClientOptions {
   allowHttp?: boolean | null
   /** A PEM file of certificate authorities trusted beside the platform's. Default: none. */
   caFile?: string | null
+  /**
+   * A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one
+   * are shown it (RFC 8705): those of tokenUrl, revocationUrl, introspectionUrl, baseUrl and allowedOrigins, no others.
+   * Default: none.
+   */
+  clientCertFile?: string | null
+  /**
+   * A PEM file of the certificate's private key (PKCS #8, PKCS #1 or SEC 1), without a passphrase. Default:
+   * clientCertFile.
+   */
+  clientKeyFile?: string | null
 }
 
 /** What every call takes. */

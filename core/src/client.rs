@@ -40,6 +40,7 @@ struct Inner {
     grant: Option<Grant>,
     log: Log,
     http: PerProcess<HttpClient>,
+    http_for_strangers: PerProcess<HttpClient>,
     counters: RequestCounters,
     /// The paths of which it was said that they are deprecated.
     deprecated: PerProcess<Mutex<HashSet<String>>>,
@@ -132,6 +133,7 @@ impl ClientBuilder {
             grant,
             log: self.log,
             http: PerProcess::new(),
+            http_for_strangers: PerProcess::new(),
             counters: RequestCounters::default(),
             deprecated: PerProcess::new(),
             closed: AtomicBool::new(false),
@@ -296,7 +298,8 @@ impl Client {
             return Err(Error::argument("token must not be empty"));
         }
         let url = introspection_url(&grant.settings)?;
-        let introspect = |token| introspect(url, &grant.settings, &self.http(), token, &wait);
+        let clock = grant.account.server_clock();
+        let introspect = |token| introspect(url, &grant.settings, &self.http(), clock, token, &wait);
         match token {
             Some(token) => introspect(token),
             None => introspect(self.token(&wait)?.as_str()),
@@ -367,6 +370,15 @@ impl Client {
 
     pub(crate) fn http(&self) -> Arc<Owned<HttpClient>> {
         self.0.http.get(|| HttpClient::new(&self.0.network))
+    }
+
+    /// For where a redirect leads: servers that see no certificate of the client's, not even on a connection that was
+    /// kept.
+    pub(crate) fn http_for_strangers(&self) -> Arc<Owned<HttpClient>> {
+        match &self.0.network.certificate {
+            Some(_) => self.0.http_for_strangers.get(|| HttpClient::new(&self.0.network.for_strangers())),
+            None => self.http(),
+        }
     }
 
     /// A token for a request.

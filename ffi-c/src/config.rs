@@ -121,6 +121,35 @@ pub extern "C" fn svctoken_config_set_client_secret_file(
     change(config, |config| config.set_text("client_secret_file", text))
 }
 
+/// The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.
+/// Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_private_key(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("private_key", text))
+}
+
+/// A file that holds the private key, read when the client is made. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_private_key_file(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("private_key_file", text))
+}
+
+/// The key's name at the server, which assertions bear as kid (RFC 7515 section 4.1.4). Default: the JWK's kid, else
+/// none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_key_id(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("key_id", text))
+}
+
 /// An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.
 /// Default: none.
 #[unsafe(no_mangle)]
@@ -177,7 +206,8 @@ pub extern "C" fn svctoken_config_add_allowed_origin(
 }
 
 /// How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
-/// 2.3.1). Default: client_secret_basic.
+/// 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
+/// (RFC 8705 section 2). Default: client_secret_basic.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_auth_method(
     config: Option<&mut svctoken_config>,
@@ -194,6 +224,27 @@ pub extern "C" fn svctoken_config_set_auth_encoding(
     text: *const c_char,
 ) -> svctoken_code {
     change(config, |config| config.set_text("auth_encoding", text))
+}
+
+/// How assertions are signed (RFC 7518 section 3.1): HS256, HS384 or HS512 with the secret; RS256, RS384, RS512, PS256,
+/// PS384 or PS512 with an RSA key, ES256 or ES384 with one on P-256 or P-384, EdDSA with an Ed25519 key. The first of a
+/// kind is its default. Default: the JWK's alg, else by the key.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_signing_alg(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("signing_alg", text))
+}
+
+/// Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: Keycloak's
+/// issuer, else token_url.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_assertion_audience(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("assertion_audience", text))
 }
 
 /// The scope asked for, separated by spaces (RFC 6749 section 3.3). Default: none.
@@ -337,6 +388,27 @@ pub extern "C" fn svctoken_config_set_ca_file(
     text: *const c_char,
 ) -> svctoken_code {
     change(config, |config| config.set_text("ca_file", text))
+}
+
+/// A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are
+/// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, base_url and allowed_origins, no others.
+/// Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_cert_file(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("client_cert_file", text))
+}
+
+/// A PEM file of the certificate's private key (PKCS #8, PKCS #1 or SEC 1), without a passphrase. Default:
+/// client_cert_file.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_key_file(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("client_key_file", text))
 }
 
 /// Has the log events of the clients that are made with this config handed to `callback`, in place of one that was set

@@ -14,6 +14,9 @@ from svctoken import _native, _options
 
 MINIMAL: dict[str, Any] = {"client_id": "id", "client_secret": CLIENT_SECRET, "token_url": "https://localhost/token"}
 
+# The example key of RFC 8037 appendix A.1.
+JWK = '{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQH"}'
+
 
 def samples(name: str, kind: str) -> list[Any]:
     special: dict[str, list[Any]] = {
@@ -46,7 +49,12 @@ def test_every_option_is_a_keyword_and_none_is_as_if_not_given(name: str, kind: 
         del options["client_secret"]
         (tmp_path / "secret").write_text(CLIENT_SECRET + "\n")
         values = [tmp_path / "secret", str(tmp_path / "secret")]
-    if name == "ca_file":
+    if name in ("private_key", "private_key_file"):
+        del options["client_secret"]
+        options["auth_method"] = "private_key_jwt"
+        (tmp_path / "key").write_text(JWK)
+        values = [JWK] if name == "private_key" else [tmp_path / "key", str(tmp_path / "key")]
+    if name in ("ca_file", "client_cert_file", "client_key_file"):
         values = []
     for value in values:
         svctoken.Client(**{**options, name: value})

@@ -84,6 +84,8 @@ fn fill_in_keycloak(config: &mut Config, server_url: &str, realm: &str) -> Resul
         config.token_url = Some(endpoint("token"));
         config.revocation_url.get_or_insert_with(|| endpoint("revoke"));
         config.introspection_url.get_or_insert_with(|| endpoint("token/introspect"));
+        // The issuer; another server could use an assertion for it.
+        config.assertion_audience.get_or_insert(realm_url);
     }
     config.base_url.get_or_insert_with(|| server.origin.to_string());
     Ok(())
@@ -127,6 +129,15 @@ mod tests {
 
     fn with_credential() -> ClientBuilder {
         ClientBuilder::new().client_id("id").client_secret("secret")
+    }
+
+    /// The example key of RFC 8037 appendix A.1.
+    const JWK: &str =
+        r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfV"}"#;
+
+    fn with_key() -> ClientBuilder {
+        let builder = ClientBuilder::new().client_id("id").token_url("https://a.example/token");
+        builder.auth_method("private_key_jwt").private_key(JWK)
     }
 
     #[test]
@@ -196,6 +207,31 @@ mod tests {
     }
 
     #[test]
+    fn a_key_given_by_the_caller_is_not_mixed_with_a_secret_of_the_environment() {
+        let environment = [("MONGODB_ATLAS_CLIENT_SECRET", "b"), ("SVCTOKEN_PRIVATE_KEY_FILE", "/nonexistent/key")];
+        let settings = resolve(Preset::Atlas, with_key(), &environment).expect("valid");
+        assert_eq!(grant(&settings).credential.proof.method(), "private_key_jwt");
+    }
+
+    #[test]
+    fn an_assertion_is_for_keycloaks_issuer_else_for_the_token_endpoint_unless_told() {
+        let audience = |preset, builder| {
+            let settings = resolve(preset, builder, &[]).expect("valid");
+            grant(&settings).credential.proof.assertion().expect("an assertion").audience.clone()
+        };
+        let keycloak = || Preset::Keycloak { server_url: "https://k.example/auth/".into(), realm: "my realm".into() };
+        assert_eq!(audience(Preset::Plain, with_key()), "https://a.example/token");
+        let elsewhere = "another server could show Keycloak what is for Keycloak";
+        assert_eq!(audience(keycloak(), with_key()), "https://a.example/token", "{elsewhere}");
+        let mut of_preset = with_key();
+        of_preset.config.token_url = None;
+        assert_eq!(audience(keycloak(), of_preset), "https://k.example/auth/realms/my%20realm");
+        for preset in [Preset::Plain, keycloak()] {
+            assert_eq!(audience(preset, with_key().assertion_audience("urn:as")), "urn:as");
+        }
+    }
+
+    #[test]
     fn a_secret_goes_to_no_endpoint_of_a_preset_whose_token_endpoint_is_another() {
         let elsewhere = || with_credential().token_url("https://other.example/token");
         let settings = resolve(Preset::Atlas, elsewhere(), &[]).expect("valid");
@@ -225,6 +261,20 @@ mod tests {
             (plain().allowed_origins(["https://a@b.example"]), "allowed_origins"),
             (plain().auth_method("magic"), "auth_method"),
             (plain().auth_encoding("rot13"), "auth_encoding"),
+            (plain().private_key(JWK), "private_key"),
+            (plain().private_key(JWK).auth_method("private_key_jwt"), "client_secret"),
+            (plain().private_key_file("/k").auth_method("client_secret_jwt"), "private_key_file"),
+            (plain().auth_method("client_secret_jwt"), "32"),
+            (with_key().private_key_file("/k"), "both"),
+            (with_key().private_key(""), "private_key_file"),
+            (with_key().signing_alg("ES256"), "signing_alg"),
+            (with_key().signing_alg("HS256"), "signing_alg"),
+            (with_key().signing_alg("none"), "EdDSA"),
+            (with_key().private_key(JWK.replace('{', r#"{"alg":"ES256","#)), "the JWK's alg"),
+            (with_key().private_key("nonsense"), "private_key"),
+            (plain().auth_method("client_secret_jwt").signing_alg("RS256"), "HS512"),
+            (plain().client_secret("s".repeat(63)).auth_method("client_secret_jwt").signing_alg("HS512"), "64"),
+            (plain().extra_params([("client_assertion", "x")]), "client_assertion"),
             (plain().cache("attic"), "cache"),
             (plain().cache("file:relative"), "cache"),
             (plain().headers([("Authorization", "x")]), "Authorization"),
@@ -241,6 +291,19 @@ mod tests {
     }
 
     #[test]
+    fn p15_records_are_sealed_with_the_proof_whatever_is_said_beside_it() {
+        let bytes =
+            |builder| grant(&resolve(Preset::Plain, builder, &[]).expect("valid")).credential.stable_bytes().to_vec();
+        let plain = || with_credential().token_url("https://a.example/token");
+        assert_eq!(bytes(plain()), b"secret");
+        assert_eq!(bytes(plain().auth_method("client_secret_post")), b"secret");
+        let key = bytes(with_key());
+        assert!(key.len() >= 32);
+        assert_eq!(bytes(with_key().key_id("k").assertion_audience("urn:as").scope("a")), key);
+        assert_ne!(bytes(with_key().private_key(JWK.replace("nWGx", "nWGy"))), key);
+    }
+
+    #[test]
     fn p14_whatever_could_change_the_token_changes_the_identity() {
         let plain = || with_credential().token_url("https://a.example/token");
         let identity = |builder| Identity::of(grant(&resolve(Preset::Plain, builder, &[]).expect("valid")));
@@ -252,6 +315,16 @@ mod tests {
             plain().token_url("https://a.example/token2"),
             plain().auth_method("client_secret_post"),
             plain().auth_encoding("raw"),
+            plain().client_secret("s".repeat(64)),
+            plain().client_secret("s".repeat(64)).auth_method("client_secret_post"),
+            plain().client_secret("s".repeat(64)).auth_method("client_secret_jwt"),
+            plain().client_secret("s".repeat(64)).auth_method("client_secret_jwt").signing_alg("HS512"),
+            plain().client_secret("s".repeat(64)).auth_method("client_secret_jwt").key_id("k"),
+            with_key(),
+            with_key().private_key(JWK.replace("nWGx", "nWGy")),
+            with_key().private_key(JWK.replace('{', r#"{"kid":"k","#)),
+            with_key().key_id("l"),
+            with_key().assertion_audience("urn:as"),
             plain().scope("a"),
             plain().scope("a b"),
             plain().scope("b a"),

@@ -5,44 +5,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::config::certificate::ClientCertificate;
 use crate::config::credential::Credential;
 use crate::config::header;
 use crate::config::redis_address::RedisAddress;
-use crate::config::url::{Origin, Url, shown};
+use crate::config::url::{Origin, Scheme, Url, shown};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
 const MOST_ATTEMPTS: u32 = 10;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AuthMethod {
-    ClientSecretBasic,
-    ClientSecretPost,
-}
-
-impl AuthMethod {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            AuthMethod::ClientSecretBasic => "client_secret_basic",
-            AuthMethod::ClientSecretPost => "client_secret_post",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AuthEncoding {
-    Form,
-    Raw,
-}
-
-impl AuthEncoding {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            AuthEncoding::Form => "form",
-            AuthEncoding::Raw => "raw",
-        }
-    }
-}
+/// Parameters of a token request that are never extra, and where they come from.
+const OWN_PARAMETERS: [(&str, &str); 8] = [
+    ("grant_type", "Leave it out: it is always client_credentials."),
+    ("client_id", "Use the option client_id."),
+    ("client_secret", "Use the option client_secret."),
+    ("client_assertion", "Use the option auth_method, which has assertions made and signed."),
+    ("client_assertion_type", "Use the option auth_method, which has assertions made and signed."),
+    ("scope", "Use the option scope."),
+    ("audience", "Use the option audience."),
+    ("resource", "Use the option resource."),
+];
 
 /// Everything a client runs by.
 #[derive(Debug)]
@@ -59,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) max_response_bytes: u64,
     pub(crate) allow_http: bool,
     pub(crate) ca_file: Option<String>,
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     pub(crate) cache: Cache,
 }
 
@@ -87,8 +71,6 @@ pub(crate) struct GrantSettings {
     pub(crate) token_url: Url,
     pub(crate) revocation_url: Option<Url>,
     pub(crate) introspection_url: Option<Url>,
-    pub(crate) auth_method: AuthMethod,
-    pub(crate) auth_encoding: AuthEncoding,
     pub(crate) scope: Option<String>,
     pub(crate) audience: Option<String>,
     pub(crate) resource: Vec<String>,
@@ -114,6 +96,9 @@ impl Settings {
             client_id: _,
             client_secret: _,
             client_secret_file: _,
+            private_key: _,
+            private_key_file: _,
+            key_id: _,
             ref access_token,
             token_url: _,
             revocation_url: _,
@@ -122,6 +107,8 @@ impl Settings {
             ref allowed_origins,
             auth_method: _,
             auth_encoding: _,
+            signing_alg: _,
+            assertion_audience: _,
             scope: _,
             audience: _,
             resource: _,
@@ -138,11 +125,14 @@ impl Settings {
             max_response_bytes,
             allow_http,
             ref ca_file,
+            client_cert_file: _,
+            client_key_file: _,
         } = config;
         let allow_http = allow_http.unwrap_or(false);
+        let certificate = ClientCertificate::from_config(&config)?.map(Arc::new);
         let credential = match access_token {
             Some(_) => None,
-            None => Some(Credential::from_config(&config)?),
+            None => Some(Credential::from_config(&config, certificate.clone())?),
         };
         // Before token_url, which a preset may have made from it: the error names what the user gave.
         let base_origin = base_url.as_deref().map(|text| safe_origin("base_url", text, allow_http)).transpose()?;
@@ -186,6 +176,7 @@ impl Settings {
             max_response_bytes: max_response_bytes.unwrap_or(64 * 1024 * 1024),
             allow_http,
             ca_file: ca_file.clone(),
+            certificate,
             cache,
         })
     }
@@ -206,7 +197,9 @@ impl Cache {
                 Err(Error::configuration(format!("cache names the folder {folder:?}, which is not absolute"))
                     .with_next_step("Give the whole path: file:/path/to/folder."))
             }
-            _ => Err(unknown_choice("cache", &shown(text), "memory, file, file:FOLDER, redis://… or rediss://…")),
+            _ => {
+                Err(Error::unknown_choice("cache", &shown(text), "memory, file, file:FOLDER, redis://… or rediss://…"))
+            }
         }
     }
 }
@@ -241,31 +234,29 @@ impl GrantSettings {
         }
         let allow_http = config.allow_http.unwrap_or(false);
         let token_url = safe_url("token_url", token_url, allow_http)?;
-        // The secret goes there too.
+        // The proof goes there too.
         let endpoint = |option: &str, text: &Option<String>| {
             text.as_deref().map(|text| safe_url(option, text, allow_http)).transpose()
         };
         let revocation_url = endpoint("revocation_url", &config.revocation_url)?;
         let introspection_url = endpoint("introspection_url", &config.introspection_url)?;
-        let auth_method = match config.auth_method.as_deref() {
-            None | Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
-            Some("client_secret_post") => AuthMethod::ClientSecretPost,
-            Some(other) => {
-                return Err(unknown_choice("auth_method", other, "client_secret_basic or client_secret_post"));
+        let endpoints = [("token_url", Some(&token_url)), ("revocation_url", revocation_url.as_ref())];
+        for (option, url) in endpoints.into_iter().chain([("introspection_url", introspection_url.as_ref())]) {
+            if credential.proof.is_certificate() && url.is_some_and(|url| url.origin.scheme != Scheme::Https) {
+                let method = credential.proof.method();
+                return Err(Error::configuration(format!(
+                    "{option} is plain http, and auth_method {method} wants TLS"
+                ))
+                .with_next_step("Give the server's https endpoint."));
             }
-        };
-        let auth_encoding = match config.auth_encoding.as_deref() {
-            None | Some("form") => AuthEncoding::Form,
-            Some("raw") => AuthEncoding::Raw,
-            Some(other) => return Err(unknown_choice("auth_encoding", other, "form or raw")),
-        };
+        }
         if config.mint_budget == Some(0) {
             return Err(Error::configuration("mint_budget must be 1 or more"));
         }
         for (name, _) in config.extra_params.iter().flatten() {
-            if ["grant_type", "client_id", "client_secret", "scope", "audience", "resource"].contains(&name.as_str()) {
+            if let Some((_, next_step)) = OWN_PARAMETERS.iter().find(|(own, _)| own == name) {
                 return Err(Error::configuration(format!("extra_params has {name}, which has a place of its own"))
-                    .with_next_step(format!("Use the option {name}; grant_type is always client_credentials.")));
+                    .with_next_step(*next_step));
             }
         }
         let not_empty = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -274,8 +265,6 @@ impl GrantSettings {
             token_url,
             revocation_url,
             introspection_url,
-            auth_method,
-            auth_encoding,
             scope: not_empty(&config.scope),
             audience: not_empty(&config.audience),
             resource: config.resource.clone().unwrap_or_default(),
@@ -331,10 +320,6 @@ fn given_time(option: &str, time: Option<Duration>, default_seconds: u64) -> Res
         Some(Duration::ZERO) => Err(Error::configuration(format!("{option} must be a time above zero"))),
         time => Ok(time.unwrap_or(Duration::from_secs(default_seconds))),
     }
-}
-
-fn unknown_choice(option: &str, given: &str, choices: &str) -> Error {
-    Error::configuration(format!("{option} is {given:?}; it can be {choices}"))
 }
 
 fn default_user_agent() -> String {

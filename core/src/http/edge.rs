@@ -104,7 +104,10 @@ impl HttpClient {
         let connector = Connect {
             connect_timeout: network.connect_timeout,
             names: Resolver::default(),
-            trust: Trust::new(network.extra_authorities.clone()),
+            trust: Trust::new(
+                network.extra_authorities.clone(),
+                network.certificate.as_ref().map(|certificate| certificate.certified().clone()),
+            ),
         };
         HttpClient { agent: Agent::with_parts(config, connector, NoLookUp) }
     }

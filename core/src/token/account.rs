@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{self, BootTime};
+use crate::config::identity;
 use crate::config::settings::GrantSettings;
-use crate::crypto::sha256;
 use crate::error::{Error, ErrorCode, Stage};
 use crate::fork::{Owned, PerProcess};
 use crate::grant::{Failure, FailureClass};
 use crate::registry::Registry;
 use crate::token::governor::{Ledger, NotYet, Remembered};
+use crate::token::server_clock::ServerClock;
 
 /// A token may live on the server a little longer than it does here.
 const END_MARGIN: Duration = Duration::from_secs(1);
@@ -27,7 +28,9 @@ struct Books {
     ledger: Ledger,
     /// The token limit, or the time the server asked for.
     cool_down: Option<Remembered>,
-    /// By the hash of the secret: a new one is tried at once.
+    /// Of a server that refused assertions stamped by ours.
+    server_clock: Option<ServerClock>,
+    /// By the fingerprint of the proof: another is tried at once.
     refused: HashMap<[u8; 32], Remembered>,
 }
 
@@ -69,6 +72,16 @@ impl Account {
         if settings.mint_budget.is_some() {
             lock(&self.books()).ledger.withdraw();
         }
+    }
+
+    /// The clock that the server's last assertion had to be stamped by; `None`: ours.
+    pub(crate) fn server_clock(&self) -> Option<ServerClock> {
+        lock(&self.books()).server_clock
+    }
+
+    /// The server took an assertion stamped by this clock, after it had refused one.
+    pub(crate) fn keep_server_clock(&self, clock: ServerClock) {
+        lock(&self.books()).server_clock = Some(clock);
     }
 
     /// A token was granted, which ends then.
@@ -155,7 +168,7 @@ fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
     books.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Which secret; held in memory only.
+/// Which credential; held in memory only.
 fn fingerprint(settings: &GrantSettings) -> [u8; 32] {
-    sha256(settings.credential.client_secret.reveal().as_bytes())
+    identity::fingerprint(&settings.credential)
 }

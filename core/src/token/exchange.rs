@@ -2,16 +2,24 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::clock;
 use crate::config::settings::GrantSettings;
 use crate::config::url::Url;
-use crate::error::{Error, Result};
+use crate::crypto;
+use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::grant::assertion::Stamp;
 use crate::grant::{TokenAnswer, TokenRequest, introspection};
 use crate::http::{Answer, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
+use crate::token::server_clock::{self, ServerClock};
 use crate::wait::Wait;
 
 /// Larger answers are none of an authorization server's.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
+
+/// What the next assertion differs by; its time is that of `clock`, ours if there is none.
+pub(crate) fn stamp(clock: Option<ServerClock>) -> Result<Stamp> {
+    let no_randomness = || Error::new(ErrorCode::Internal, Stage::Sending, "the machine gave no random bytes");
+    Ok(Stamp { time: server_clock::now_by(clock), id: crypto::random_bytes().ok_or_else(no_randomness)? })
+}
 
 /// Posts a form to one of the server's endpoints. Redirects are not followed.
 pub(crate) fn send(
@@ -27,8 +35,8 @@ pub(crate) fn send(
     sent.map_err(|broken| broken.error)
 }
 
-/// What of an answer the grant reads.
-pub(crate) fn as_read(answer: &Answer) -> TokenAnswer<'_> {
+/// What of an answer the grant reads; `clock` is the one that the request was stamped by.
+pub(crate) fn as_read(answer: &Answer, clock: Option<ServerClock>) -> TokenAnswer<'_> {
     TokenAnswer {
         status: answer.status,
         body: &answer.body,
@@ -37,7 +45,7 @@ pub(crate) fn as_read(answer: &Answer) -> TokenAnswer<'_> {
             .contains(&answer.status)
             .then(|| answer.headers.get("location").and_then(|location| location.to_str().ok()))
             .flatten(),
-        clock_ahead: date(&answer.headers).map(|date| seconds_after(date, clock::wall())),
+        clock_ahead: date(&answer.headers).map(|date| seconds_after(date, server_clock::now_by(clock))),
     }
 }
 
@@ -54,12 +62,16 @@ pub(crate) fn introspect(
     url: &Url,
     settings: &GrantSettings,
     http: &HttpClient,
+    clock: Option<ServerClock>,
     token: &str,
     wait: &Wait,
 ) -> Result<String> {
-    let answer = send(&introspection::request(settings, token), url, settings, http, wait);
-    let text = answer.and_then(|answer| introspection::read_answer(&as_read(&answer), settings, token));
-    text.map_err(|error| error.while_doing(&format!("introspecting a token at {}", url.origin)))
+    let ask = || {
+        let request = introspection::request(settings, token, &stamp(clock)?)?;
+        let answer = send(&request, url, settings, http, wait)?;
+        introspection::read_answer(&as_read(&answer, clock), &request, settings, token)
+    };
+    ask().map_err(|error| error.while_doing(&format!("introspecting a token at {}", url.origin)))
 }
 
 fn headers(settings: &GrantSettings, request: &TokenRequest) -> Result<HeaderMap> {

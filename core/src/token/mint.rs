@@ -7,13 +7,15 @@ use crate::clock::{self, BootTime};
 use crate::config::settings::GrantSettings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Stage};
+use crate::grant::assertion::CLOCKS_MAY_DIFFER;
 use crate::grant::{self, Failure, FailureClass, Granted, TokenRequest};
-use crate::http::HttpClient;
+use crate::http::{HttpClient, date};
 use crate::log::Reason;
 use crate::stats::TokenCounters;
-use crate::token::exchange::{as_read, send};
+use crate::token::exchange::{as_read, send, stamp};
 use crate::token::governor::{NotYet, Remembered};
 use crate::token::record::Found;
+use crate::token::server_clock::ServerClock;
 use crate::token::shared::{InHand, Turn};
 use crate::token::{LOOK_AGAIN, Minting, governor};
 use crate::wait::Wait;
@@ -44,6 +46,8 @@ pub(crate) fn mint(
     // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
     let trying = Wait::of("timeout", settings.retry_window);
     let mut attempts = 0;
+    let known_clock = minting.account.server_clock();
+    let mut corrected_clock = None;
     let mut failed = None;
     loop {
         let lock = match turn(minting, &in_hand, &trying) {
@@ -68,8 +72,11 @@ pub(crate) fn mint(
         attempts += 1;
         let began = clock::now();
         log.token_requested(&settings.token_url.origin, reason, attempts);
-        let failure = match attempt(settings, http, counters) {
+        let Failed { failure, other_clock } = match attempt(settings, http, counters, corrected_clock.or(known_clock)) {
             Ok(granted) => {
+                if let Some(clock) = corrected_clock {
+                    minting.account.keep_server_clock(clock);
+                }
                 let took = clock::now().since(began);
                 let token = shared.as_ref().zip(Found::of(&granted, began));
                 let written = token.map_or(Ok(()), |(shared, token)| shared.granted(&token));
@@ -81,10 +88,15 @@ pub(crate) fn mint(
                 }
                 return Ok(Minted::Token(granted, began));
             }
-            Err(failure) => failure,
+            Err(failed) => failed,
         };
         let fraction = crypto::random_fraction();
-        let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
+        let pause = if other_clock.is_some() && corrected_clock.is_none() {
+            corrected_clock = other_clock;
+            Some(Duration::ZERO)
+        } else {
+            governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction)
+        };
         // Before the lock is free, so that the next process reads it instead of trying the same.
         if let Some(shared) = shared {
             shared.attempt_failed(&failure, pause, minting.account.first_end(clock::now()), fraction);
@@ -140,12 +152,38 @@ fn in_context(failure: Failure, settings: &GrantSettings, attempts: u32) -> Fail
     Failure { error: failure.error.while_doing(&doing), ..failure }
 }
 
-fn attempt(settings: &GrantSettings, http: &HttpClient, counters: &TokenCounters) -> Result<Granted, Failure> {
-    let request = TokenRequest::build(settings);
+/// An attempt that brought no token.
+struct Failed {
+    failure: Failure,
+    /// The server refused an assertion, and its clock differs from the one that the assertion was stamped by.
+    other_clock: Option<ServerClock>,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Failed {
+        Failed { failure, other_clock: None }
+    }
+}
+
+/// Sends one token request; an assertion in it is stamped by `clock`, ours if there is none.
+fn attempt(
+    settings: &GrantSettings,
+    http: &HttpClient,
+    counters: &TokenCounters,
+    clock: Option<ServerClock>,
+) -> Result<Granted, Failed> {
+    let request = stamp(clock).and_then(|stamp| TokenRequest::build(settings, &stamp));
+    let request = request.map_err(|error| Failure { class: FailureClass::Wrong, error })?;
     let wait = Wait::of("token_timeout", settings.token_timeout);
     counters.token_request();
     let answer = send(&request, &settings.token_url, settings, http, &wait).map_err(failure_of_network)?;
-    grant::read_answer(&as_read(&answer), settings)
+    let read = as_read(&answer, clock);
+    grant::read_answer(&read, &request, settings).map_err(|failure| {
+        let refused = failure.class == FailureClass::Refused && settings.credential.proof.assertion().is_some();
+        let differs = read.clock_ahead.is_some_and(|ahead| ahead.unsigned_abs() > CLOCKS_MAY_DIFFER.as_secs());
+        let other_clock = date(&answer.headers).filter(|_| refused && differs).map(ServerClock::of_date);
+        Failed { failure, other_clock }
+    })
 }
 
 /// What the network did to a token request: nearly all of it may go away by itself.

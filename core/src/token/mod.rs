@@ -10,6 +10,7 @@ mod mint;
 mod properties;
 mod record;
 mod revoke;
+mod server_clock;
 mod shared;
 
 use std::cmp::min;

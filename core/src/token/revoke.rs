@@ -10,7 +10,7 @@ use crate::config::url::Url;
 use crate::error::{Error, Result, Stage};
 use crate::grant::revocation::{self, Kind, NotRevoked};
 use crate::secret::Secret;
-use crate::token::exchange::{as_read, send};
+use crate::token::exchange::{as_read, send, stamp};
 use crate::token::governor::Remembered;
 use crate::token::life::{Life, State};
 use crate::token::{LiveToken, Minting, Slot, Token, lock};
@@ -118,13 +118,15 @@ fn request(
     wait: &Wait,
 ) -> std::result::Result<(), NotRevoked> {
     let Minting { settings, http, .. } = minting;
-    let request = revocation::request(settings, token.reveal(), kind);
+    let clock = minting.account.server_clock();
+    let request = stamp(clock).and_then(|stamp| revocation::request(settings, token.reveal(), kind, &stamp));
+    let request = request.map_err(|error| NotRevoked { error, in_doubt: false })?;
     let answer = send(&request, url, settings, http, wait).map_err(|error| {
         // What has begun to leave may have arrived.
         let in_doubt = matches!(error.stage(), Stage::Sending | Stage::Receiving);
         NotRevoked { error, in_doubt }
     })?;
-    revocation::read_answer(&as_read(&answer), settings, token.reveal())
+    revocation::read_answer(&as_read(&answer, clock), &request, settings, token.reveal())
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub(crate) enum Turn {
 
 impl Shared {
     pub(crate) fn new(store: Store, settings: &GrantSettings, identity: Identity) -> Shared {
-        let sealer = Sealer::new(settings.credential.client_secret.reveal().as_bytes(), identity.as_bytes());
+        let sealer = Sealer::new(&settings.credential.stable_bytes(), identity.as_bytes());
         let account = format!("{}\n{}", settings.token_url, settings.credential.client_id);
         let ledger = format!("{}.ledger", hex(&sha256(account.as_bytes())[..16]));
         Shared { store, sealer, ledger, complained: AtomicBool::new(false) }

@@ -24,6 +24,9 @@ static const set_text texts[] = {
     svctoken_config_set_client_id,
     svctoken_config_set_client_secret,
     svctoken_config_set_client_secret_file,
+    svctoken_config_set_private_key,
+    svctoken_config_set_private_key_file,
+    svctoken_config_set_key_id,
     svctoken_config_set_access_token,
     svctoken_config_set_token_url,
     svctoken_config_set_revocation_url,
@@ -32,6 +35,8 @@ static const set_text texts[] = {
     svctoken_config_add_allowed_origin,
     svctoken_config_set_auth_method,
     svctoken_config_set_auth_encoding,
+    svctoken_config_set_signing_alg,
+    svctoken_config_set_assertion_audience,
     svctoken_config_set_scope,
     svctoken_config_set_audience,
     svctoken_config_add_resource,
@@ -39,6 +44,8 @@ static const set_text texts[] = {
     svctoken_config_set_accept,
     svctoken_config_set_user_agent,
     svctoken_config_set_ca_file,
+    svctoken_config_set_client_cert_file,
+    svctoken_config_set_client_key_file,
 };
 static const set_time times[] = {
     svctoken_config_set_timeout,

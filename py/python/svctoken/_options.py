@@ -22,6 +22,9 @@ class Options(TypedDict, total=False):
     client_id: str | None
     client_secret: str | None
     client_secret_file: Path | None
+    private_key: str | None
+    private_key_file: Path | None
+    key_id: str | None
     access_token: str | None
     token_url: str | None
     revocation_url: str | None
@@ -30,6 +33,8 @@ class Options(TypedDict, total=False):
     allowed_origins: Iterable[str] | None
     auth_method: str | None
     auth_encoding: str | None
+    signing_alg: str | None
+    assertion_audience: str | None
     scope: str | None
     audience: str | None
     resource: Iterable[str] | None
@@ -46,3 +51,5 @@ class Options(TypedDict, total=False):
     max_response_bytes: int | None
     allow_http: bool | None
     ca_file: Path | None
+    client_cert_file: Path | None
+    client_key_file: Path | None

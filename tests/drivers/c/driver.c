@@ -58,6 +58,9 @@ static const struct {
     {"client_id", svctoken_config_set_client_id},
     {"client_secret", svctoken_config_set_client_secret},
     {"client_secret_file", svctoken_config_set_client_secret_file},
+    {"private_key", svctoken_config_set_private_key},
+    {"private_key_file", svctoken_config_set_private_key_file},
+    {"key_id", svctoken_config_set_key_id},
     {"access_token", svctoken_config_set_access_token},
     {"token_url", svctoken_config_set_token_url},
     {"revocation_url", svctoken_config_set_revocation_url},
@@ -66,6 +69,8 @@ static const struct {
     {"allowed_origins", svctoken_config_add_allowed_origin},
     {"auth_method", svctoken_config_set_auth_method},
     {"auth_encoding", svctoken_config_set_auth_encoding},
+    {"signing_alg", svctoken_config_set_signing_alg},
+    {"assertion_audience", svctoken_config_set_assertion_audience},
     {"scope", svctoken_config_set_scope},
     {"audience", svctoken_config_set_audience},
     {"resource", svctoken_config_add_resource},
@@ -73,6 +78,8 @@ static const struct {
     {"accept", svctoken_config_set_accept},
     {"user_agent", svctoken_config_set_user_agent},
     {"ca_file", svctoken_config_set_ca_file},
+    {"client_cert_file", svctoken_config_set_client_cert_file},
+    {"client_key_file", svctoken_config_set_client_key_file},
 };
 
 static const struct {

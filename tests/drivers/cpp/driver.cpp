@@ -176,6 +176,9 @@ void set_option(Config &config, const string &key, const string &value) {
         {"client_id", text(&Config::client_id)},
         {"client_secret", text(&Config::client_secret)},
         {"client_secret_file", text(&Config::client_secret_file)},
+        {"private_key", text(&Config::private_key)},
+        {"private_key_file", text(&Config::private_key_file)},
+        {"key_id", text(&Config::key_id)},
         {"access_token", text(&Config::access_token)},
         {"token_url", text(&Config::token_url)},
         {"revocation_url", text(&Config::revocation_url)},
@@ -184,6 +187,8 @@ void set_option(Config &config, const string &key, const string &value) {
         {"allowed_origins", text(&Config::allowed_origin)},
         {"auth_method", text(&Config::auth_method)},
         {"auth_encoding", text(&Config::auth_encoding)},
+        {"signing_alg", text(&Config::signing_alg)},
+        {"assertion_audience", text(&Config::assertion_audience)},
         {"scope", text(&Config::scope)},
         {"audience", text(&Config::audience)},
         {"resource", text(&Config::resource)},
@@ -198,6 +203,8 @@ void set_option(Config &config, const string &key, const string &value) {
         {"max_response_bytes", counted(&Config::max_response_bytes)},
         {"allow_http", [](Config &c, const string &v) { c.allow_http(v == "true"); }},
         {"ca_file", text(&Config::ca_file)},
+        {"client_cert_file", text(&Config::client_cert_file)},
+        {"client_key_file", text(&Config::client_key_file)},
     };
     const auto bytes = key.find("!bytes");
     const auto setter = setters.find(key.substr(0, bytes));

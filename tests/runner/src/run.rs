@@ -273,18 +273,31 @@ impl<'a> Run<'a> {
             let value = self.variables.text(value)?;
             if name.ends_with("_SECRET") || name.ends_with("_ACCESS_TOKEN") {
                 self.secrets.add(&value);
+            } else if name.ends_with("_KEY") {
+                self.secrets.add_key(&value);
+            } else if name.ends_with("_KEY_FILE") {
+                self.add_key_file(&value);
             }
             command.push(pair(&format!("env.{name}"), &value));
         }
         for (name, value) in options.as_object().into_iter().flatten() {
             match (name.split('!').next(), value.as_str()) {
                 (Some("client_secret" | "access_token"), Some(secret)) => self.secrets.add(secret),
+                (Some("private_key"), Some(key)) => self.secrets.add_key(key),
+                (Some("private_key_file" | "client_key_file"), Some(path)) => self.add_key_file(path),
                 (Some("client_id"), Some(public)) => self.secrets.add_public(public),
                 _ => {}
             }
             push_option(&mut command, name, value)?;
         }
         Ok(command)
+    }
+
+    /// A key that no client can read is a secret all the same; one that is not there is none.
+    fn add_key_file(&mut self, path: &str) {
+        if let Ok(text) = std::fs::read_to_string(path) {
+            self.secrets.add_key(&text);
+        }
     }
 
     /// Starts a call and returns the driver's name of it.

@@ -12,6 +12,8 @@ pub(crate) struct Exchange<'a> {
     /// The request's number in the log.
     pub(crate) number: u64,
     pub(crate) tls: bool,
+    /// The client's, as TLS was shown it.
+    pub(crate) certificate: Option<Vec<u8>>,
     pub(crate) request: &'a Request,
 }
 

@@ -231,8 +231,8 @@ impl Space {
         self.changed.notify_all();
     }
 
-    pub(crate) fn admit(&self, connection: u64, tls: bool, request: &Request) -> Admitted<'_> {
-        let (number, action) = self.lock().admit(connection, tls, request);
+    pub(crate) fn admit(&self, connection: u64, tls: bool, certificate: bool, request: &Request) -> Admitted<'_> {
+        let (number, action) = self.lock().admit(connection, tls, certificate, request);
         self.changed.notify_all();
         Admitted {
             space: self,

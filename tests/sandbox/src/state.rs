@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use crate::assertion::Used;
 use crate::date::imf_fixdate;
 use crate::http::Request;
 use crate::peer::Peer;
@@ -36,6 +37,7 @@ pub(crate) struct State {
     token_request_times: HashMap<String, VecDeque<u64>>,
     /// Name and organisation of the projects that were created over the API.
     pub(crate) created_projects: Vec<(String, String)>,
+    pub(crate) used_assertions: Used,
     pub(crate) deleted: bool,
 }
 
@@ -57,6 +59,7 @@ struct Entry {
     number: u64,
     connection: u64,
     tls: bool,
+    certificate: bool,
     method: String,
     path: String,
     query: String,
@@ -82,6 +85,7 @@ impl State {
             open: HashMap::new(),
             token_request_times: HashMap::new(),
             created_projects: Vec::new(),
+            used_assertions: Used::default(),
             deleted: false,
         })
     }
@@ -114,7 +118,13 @@ impl State {
     }
 
     /// Counts and logs a request that was read, and finds what a rule wants done with it.
-    pub(crate) fn admit(&mut self, connection: u64, tls: bool, request: &Request) -> (u64, Option<Arc<Action>>) {
+    pub(crate) fn admit(
+        &mut self,
+        connection: u64,
+        tls: bool,
+        certificate: bool,
+        request: &Request,
+    ) -> (u64, Option<Arc<Action>>) {
         self.counters.requests += 1;
         if is_token_endpoint(&request.path) {
             self.counters.token_requests += 1;
@@ -129,6 +139,7 @@ impl State {
             number: self.counters.requests,
             connection,
             tls,
+            certificate,
             method: request.method.clone(),
             path: request.path.clone(),
             query: request.query.clone(),
@@ -242,6 +253,7 @@ impl Entry {
             "n": self.number,
             "connection": self.connection,
             "tls": self.tls,
+            "certificate": self.certificate,
             "method": self.method,
             "path": self.path,
             "query": self.query,

@@ -54,6 +54,9 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
         "client_id" => builder.client_id(value),
         "client_secret" => builder.client_secret(value),
         "client_secret_file" => builder.client_secret_file(value),
+        "private_key" => builder.private_key(value),
+        "private_key_file" => builder.private_key_file(value),
+        "key_id" => builder.key_id(value),
         "access_token" => builder.access_token(value),
         "token_url" => builder.token_url(value),
         "introspection_url" => builder.introspection_url(value),
@@ -61,6 +64,8 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
         "base_url" => builder.base_url(value),
         "auth_method" => builder.auth_method(value),
         "auth_encoding" => builder.auth_encoding(value),
+        "signing_alg" => builder.signing_alg(value),
+        "assertion_audience" => builder.assertion_audience(value),
         "scope" => builder.scope(value),
         "audience" => builder.audience(value),
         "timeout" => builder.timeout(milliseconds(&value)?),
@@ -74,6 +79,8 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
         "max_response_bytes" => builder.max_response_bytes(number(&value)?),
         "allow_http" => builder.allow_http(value.parse().map_err(|_| not_expressible())?),
         "ca_file" => builder.ca_file(value),
+        "client_cert_file" => builder.client_cert_file(value),
+        "client_key_file" => builder.client_key_file(value),
         "allowed_origins" => {
             gathered.allowed_origins.push(value);
             builder

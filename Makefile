@@ -24,7 +24,7 @@ DRIVERS := --driver rust=$(DEBUG)/svctoken-driver \
            --driver python="$(PYTHON) tests/drivers/python/driver.py" \
            --driver node="node tests/drivers/node/driver.js"
 
-.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider test-processes lint sizes clean
+.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider test-processes bench lint sizes clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -36,7 +36,7 @@ check-tools: ## name what this machine lacks
 	need $(PYTHON3) "Python 3.10 or newer, with venv"; need node "Node.js 20 or newer"; need npm "comes with Node.js"; \
 	$(PYTHON3) -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' || { echo "missing: Python 3.10 with venv"; missing=1; }; \
 	node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' || { echo "missing: Node.js 20"; missing=1; }; \
-	for optional in valgrind java mvn; do \
+	for optional in valgrind java mvn redis-server; do \
 	  command -v $$optional >/dev/null || echo "optional, and missing: $$optional (some tests will say that they were skipped)"; \
 	done; \
 	exit $$missing
@@ -79,8 +79,9 @@ test: ## every test there is
 test-rust: cargo-build ## the unit tests, and the C and C++ programs under ASan and valgrind
 	cargo test --locked --no-fail-fast
 
-test-scenarios: build ## every scenario in all five languages
+test-scenarios: build ## every scenario in all five languages, and once more with tokens in memory only
 	$(DEBUG)/svctoken-runner $(DRIVERS)
+	$(DEBUG)/svctoken-runner $(DRIVERS) --language rust --cache memory
 
 test-leaks: build ## the scenarios with everything logged and printed that can be, searched for secrets in every form
 	$(DEBUG)/svctoken-runner $(DRIVERS) --loud --jobs 16
@@ -99,13 +100,17 @@ test-oidc-provider: build ## all five languages against a real oidc-provider (fr
 
 PROCESSES ?= 60
 REPETITIONS ?= 2
+PROGRAMS ?= 200
 
-test-processes: build ## many processes of all five languages that share one token, PROCESSES of them, REPETITIONS times
-	$(DEBUG)/svctoken-herd $(DEBUG) $(subst --driver ,,$(DRIVERS)) $(PROCESSES) $(REPETITIONS)
+test-processes: build ## processes of all five languages that share one token: PROCESSES at once, REPETITIONS times, and PROGRAMS in turn
+	$(DEBUG)/svctoken-herd $(DEBUG) $(subst --driver ,,$(DRIVERS)) $(PROCESSES) $(REPETITIONS) $(PROGRAMS)
 
 lint: $(VENV)/.made ## formatting, clippy, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+bench: check-tools $(VENV)/.made ## how fast it is beside what users would take instead, as ratios within one run
+	tests/bench/run
 
 sizes: $(VENV)/.made ## what is shipped, in bytes and crates, against its limits
 	tests/sizes

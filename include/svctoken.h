@@ -187,7 +187,7 @@ typedef void (*svctoken_log_callback)(const svctoken_log_event *event, void *use
 // For those who look for something.
 #define SVCTOKEN_LOG_DEBUG 1
 
-// A token came.
+// A token came, or was revoked.
 #define SVCTOKEN_LOG_INFO 2
 
 // Something failed or was refused; the message says what svctoken does about it.
@@ -271,6 +271,12 @@ svctoken_code svctoken_config_set_access_token(svctoken_config *config, const ch
 // The token endpoint (RFC 6749 section 3.2). Default: the preset's.
 svctoken_code svctoken_config_set_token_url(svctoken_config *config, const char *text);
 
+// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the preset's.
+svctoken_code svctoken_config_set_revocation_url(svctoken_config *config, const char *text);
+
+// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the preset's.
+svctoken_code svctoken_config_set_introspection_url(svctoken_config *config, const char *text);
+
 // The API: where relative paths go, and the origin that gets the token. Default: the preset's.
 svctoken_code svctoken_config_set_base_url(svctoken_config *config, const char *text);
 
@@ -308,7 +314,9 @@ svctoken_code svctoken_config_set_connect_timeout(svctoken_config *config, int64
 svctoken_code svctoken_config_set_token_timeout(svctoken_config *config, int64_t milliseconds);
 
 // Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
-// folder) or file:FOLDER (an absolute path). Default: memory.
+// folder), file:FOLDER (an absolute path), or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] (one token for all
+// machines that use it; rediss:// with TLS, and plain redis:// to another machine only with allow_http). Default: file
+// for Atlas, else memory.
 svctoken_code svctoken_config_set_cache(svctoken_config *config, const char *text);
 
 // The Accept header of API requests. Default: the preset's.
@@ -435,7 +443,8 @@ svctoken_code svctoken_client_new_from_env(const svctoken_config *config,
                                            svctoken_client **client,
                                            svctoken_error **error);
 
-// Frees a client; NULL is allowed. Not while a call uses it. Its token stays for other clients of the process.
+// Frees a client; NULL is allowed. Not while a call uses it. Its token stays for other clients of the process, and good
+// at the server: see svctoken_client_revoke.
 void svctoken_client_free(svctoken_client *client);
 
 // Gets the access token: from memory while it is fresh, requested where it is not. Blocks only when a token is to be
@@ -476,6 +485,50 @@ svctoken_code svctoken_client_invalidate_token(const svctoken_client *client,
                                                bool *was_current,
                                                svctoken_error **error);
 
+// Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the one
+// that is shared with other processes. None is requested in order to be revoked. Blocks, at most for the timeout.
+// `options` may be NULL.
+//
+// `*revoked`, which may be NULL, becomes true if there was one; false, and nothing is done, if not. A token that another
+// call or process has fetched meanwhile stays. Other processes that hold the revoked token notice by their next 401.
+// svctoken_client_free never revokes: call this before.
+//
+// Fails with SVCTOKEN_INVALID_CONFIGURATION without a revocation_url, with SVCTOKEN_CREDENTIAL_UNAVAILABLE with a ready
+// access token, and with what the server says; the token then stays. Where the server may have revoked it all the same
+// (the connection was lost, the time was over, a 5xx other than 503), it is not used any more, and the next call of
+// this function is about it again, until another token comes.
+svctoken_code svctoken_client_revoke(const svctoken_client *client,
+                                     const svctoken_options *options,
+                                     bool *revoked,
+                                     svctoken_error **error);
+
+// Asks the server what it knows of an access token (RFC 7662): of `token`, or if that is NULL of the current one, which is
+// got as svctoken_client_get_token gets it. Blocks, at most for the timeout. `options` may be NULL.
+//
+// `*json` is the server's JSON object as it wrote it, NUL-terminated and the caller's, to be freed with
+// svctoken_string_free. It has at least "active", true or false; which claims else is the server's business. A token
+// that is not active is no error, and nothing follows from it here: some servers say so to clients the token is not for.
+//
+// Fails with SVCTOKEN_INVALID_CONFIGURATION without an introspection_url, with SVCTOKEN_CREDENTIAL_UNAVAILABLE with a
+// ready access token, with SVCTOKEN_BAD_ANSWER if the answer has no "active", with the errors of getting a token, and
+// with what the server says.
+svctoken_code svctoken_client_introspect(const svctoken_client *client,
+                                         const char *token,
+                                         const svctoken_options *options,
+                                         char **json,
+                                         svctoken_error **error);
+
+// Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a token,
+// and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed something
+// at the server.
+//
+// The server is not asked, and the token stays good; see svctoken_client_revoke. Other processes go on with the one they
+// have in memory. A token request under way goes on, and its token is kept. With a ready access token there is nothing
+// to forget. Fails with SVCTOKEN_CACHE if the store could not be written; this process has forgotten the token all the
+// same.
+svctoken_code svctoken_client_clear_cache(const svctoken_client *client,
+                                          svctoken_error **error);
+
 // Makes a request with the token and reads its answer whole. Any HTTP status is an answer, and SVCTOKEN_OK; see
 // svctoken_response_check. Blocks, at most for the timeout.
 //
@@ -512,7 +565,7 @@ int64_t svctoken_token_info_expires_at_unix_ms(const svctoken_token_info *info);
 // Frees a token's facts and wipes the token; NULL is allowed.
 void svctoken_token_info_free(svctoken_token_info *info);
 
-// Frees a string that svctoken_client_get_token gave, and wipes it; NULL is allowed. The string must be as it was
+// Frees a string that svctoken_client_get_token or svctoken_client_introspect gave, and wipes it; NULL is allowed. The string must be as it was
 // given: wiping goes to its first NUL.
 void svctoken_string_free(char *text);
 

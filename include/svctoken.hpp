@@ -179,6 +179,8 @@ public:
     Config &client_secret_file(const std::string &text) { return set(svctoken_config_set_client_secret_file, text); }
     Config &access_token(const std::string &text) { return set(svctoken_config_set_access_token, text); }
     Config &token_url(const std::string &text) { return set(svctoken_config_set_token_url, text); }
+    Config &revocation_url(const std::string &text) { return set(svctoken_config_set_revocation_url, text); }
+    Config &introspection_url(const std::string &text) { return set(svctoken_config_set_introspection_url, text); }
     Config &base_url(const std::string &text) { return set(svctoken_config_set_base_url, text); }
     // Adds one.
     Config &allowed_origin(const std::string &text) { return set(svctoken_config_add_allowed_origin, text); }
@@ -442,6 +444,27 @@ public:
         return was_current;
     }
 
+    // Revokes the access token at the server and forgets it; false, and nothing is done, if there is none. A client that
+    // ends never revokes: call this before. See svctoken_client_revoke.
+    bool revoke() const { return revoked(nullptr); }
+    bool revoke(const Options &options) const { return revoked(options.options_.get()); }
+
+    // What the server knows of the current token, or of the given one, as its JSON text with at least "active". See
+    // svctoken_client_introspect.
+    std::string introspect() const { return introspected(nullptr, nullptr); }
+    std::string introspect(const Options &options) const { return introspected(nullptr, options.options_.get()); }
+    std::string introspect(const std::string &token) const { return introspected(&token, nullptr); }
+    std::string introspect(const std::string &token, const Options &options) const {
+        return introspected(&token, options.options_.get());
+    }
+
+    // Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a
+    // token. The server is not asked. See svctoken_client_clear_cache.
+    void clear_cache() const {
+        detail::Check check;
+        check(svctoken_client_clear_cache(client_.get(), check));
+    }
+
     // Makes a request with the token. Any HTTP status is an answer; see Response::raise_for_status. `url` is a path on
     // base_url's origin, or a URL of that origin or of one of allowed_origins.
     Response request(const std::string &method, const std::string &url) const { return send(method, url, nullptr); }
@@ -484,6 +507,24 @@ private:
                 detail::optional_text(svctoken_token_info_scope(info.get())),
                 milliseconds(svctoken_token_info_expires_in_ms(info.get())),
                 std::chrono::system_clock::time_point(since_epoch)};
+    }
+
+    std::string introspected(const std::string *token, const svctoken_options *options) const {
+        detail::Check check;
+        char *text = nullptr;
+        // The empty token is refused by name, as one with a NUL inside must be.
+        const char *given = token == nullptr ? nullptr : detail::c_text(*token);
+        if (token != nullptr && given == nullptr) given = "";
+        check(svctoken_client_introspect(client_.get(), given, options, &text, check));
+        const detail::Handle<char, svctoken_string_free> owned(text);
+        return owned.get();
+    }
+
+    bool revoked(const svctoken_options *options) const {
+        detail::Check check;
+        bool done = false;
+        check(svctoken_client_revoke(client_.get(), options, &done, check));
+        return done;
     }
 
     Response send(const std::string &method, const std::string &url, const svctoken_options *options) const {

@@ -35,6 +35,10 @@ export interface ClientOptions {
   accessToken?: string | null
   /** The token endpoint (RFC 6749 section 3.2). Default: the preset's. */
   tokenUrl?: string | null
+  /** The revocation endpoint (RFC 7009). A preset knows it where tokenUrl is the preset's too. Default: the preset's. */
+  revocationUrl?: string | null
+  /** The introspection endpoint (RFC 7662). A preset knows it where tokenUrl is the preset's too. Default: the preset's. */
+  introspectionUrl?: string | null
   /** The API: where relative paths go, and the origin that gets the token. Default: the preset's. */
   baseUrl?: string | null
   /** Further origins that may get the token. Default: none. */
@@ -67,8 +71,10 @@ export interface ClientOptions {
   /** How long one token request may take. In milliseconds. Default: 15 s. */
   tokenTimeout?: number | null
   /**
-   * Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
-   * folder) or file:FOLDER (an absolute path). Default: memory.
+   * Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's
+   * cache folder), file:FOLDER (an absolute path), or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] (one token for all
+   * machines that use it; rediss:// with TLS, and plain redis:// to another machine only with allowHttp). Default: file
+   * for Atlas, else memory.
    */
   cache?: string | null
   /** The Accept header of API requests. Default: the preset's. */
@@ -187,6 +193,41 @@ export class Client {
   invalidateToken(token: string): boolean
 
   /**
+   * Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the one
+   * that is shared with other processes. None is requested in order to be revoked. True if there was one; false, and
+   * nothing is done, if not. A token that another call or process has fetched meanwhile stays. Other processes that hold
+   * the revoked token notice by their next 401. Call this before `close`, which never revokes.
+   *
+   * Rejects with `SVCTOKEN_INVALID_CONFIGURATION` without a `revocationUrl`, with `SVCTOKEN_CREDENTIAL_UNAVAILABLE` with a
+   * ready access token, and with what the server says; the token then stays. Where the server may have revoked it all
+   * the same (the connection was lost, the time was over, a 5xx other than 503), it is not used any more, and the next
+   * call is about it again, until another token comes.
+   */
+  revoke(options?: CallOptions | null): Promise<boolean>
+
+  /**
+   * What the server knows of an access token (RFC 7662): of `token`, or if that is not given of the current one, which is
+   * got as `getToken` gets it. A token that is not active is no error, and nothing follows from it here: some servers say
+   * so to clients the token is not for.
+   *
+   * Rejects with `SVCTOKEN_INVALID_CONFIGURATION` without an `introspectionUrl`, with `SVCTOKEN_CREDENTIAL_UNAVAILABLE` with
+   * a ready access token, with `SVCTOKEN_BAD_ANSWER` if the answer has no `active`, and with what the server says.
+   */
+  introspect(token?: string | null, options?: CallOptions | null): Promise<Introspection>
+
+  /**
+   * Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a token,
+   * and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed something
+   * at the server.
+   *
+   * The server is not asked, and the token stays good; see `revoke`. Other processes go on with the one they have in
+   * memory. A token request under way goes on, and its token is kept. With a ready access token there is nothing to
+   * forget. Rejects with `SVCTOKEN_CACHE` if the store could not be written; this process has forgotten the token all the
+   * same.
+   */
+  clearCache(): Promise<void>
+
+  /**
    * A request with the token. `url` is a path on `baseUrl`'s origin, or a URL of it or of one of `allowedOrigins`. Any
    * HTTP status is an answer; see {@link Response.error}.
    *
@@ -215,9 +256,15 @@ export class Client {
   /** As `off`. */
   removeListener(event: 'log', listener: (event: LogEvent) => void): this
 
-  /** Refuses further calls with `SVCTOKEN_CLOSED`. Calls in progress end as they would. */
+  /** Refuses further calls with `SVCTOKEN_CLOSED`. Calls in progress end as they would. Nothing is revoked. */
   close(): void
   [Symbol.dispose](): void
+}
+
+/** What a server knows of a token; which claims beside `active` is its own business. */
+export interface Introspection {
+  readonly active: boolean
+  readonly [claim: string]: unknown
 }
 
 /** An access token with its facts. Neither `util.inspect` nor `JSON.stringify` shows the token. */
@@ -263,7 +310,7 @@ export class Response {
 
 /** Something worth a log line. Frozen; holds no secret, no token and no query. */
 export interface LogEvent {
-  /** `warning`: something failed or was refused. `info`: a token came. `debug`: for those who look for something. */
+  /** `warning`: something failed or was refused. `info`: a token came or was revoked. `debug`: for those who look. */
   readonly severity: 'debug' | 'info' | 'warning'
   /** What kind it is: `token_requested`, `token_received` and so on, as listed in the repository's README. */
   readonly name: string

@@ -22,6 +22,9 @@ export declare function advanceClock(milliseconds: number): ErrorFacts | undefin
 /** Ends a call early, if it has not ended. Its promise is the caller's to settle. */
 export declare function cancel(calls: ExternalObject<Calls>, call: number): ErrorFacts | undefined
 
+/** As the core's `Client::clear_cache`, settled later: a store may be slow. */
+export declare function clearCache(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number): ErrorFacts | undefined
+
 /** What a log line may show of a client. */
 export interface ClientFacts {
   clientId?: string
@@ -49,7 +52,7 @@ export interface CounterFacts {
  * Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
  * undefined, event)` brings a log event. Alone, it keeps no process alive.
  */
-export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts, event?: EventFacts) => void): ExternalObject<Calls>
+export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts) => void): ExternalObject<Calls>
 
 /**
  * Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`
@@ -109,6 +112,9 @@ export declare function freshGeneration(client: ExternalObject<NativeClient>): n
  * milliseconds.
  */
 export declare function getToken(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number, timeout: number | undefined | null, cancellable: boolean): ErrorFacts | TokenFacts | undefined | null
+
+/** As the core's `Client::introspect_text`, settled later. `timeout` is in milliseconds. */
+export declare function introspect(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number, token: string | undefined | null, timeout: number | undefined | null, cancellable: boolean): ErrorFacts | undefined
 
 /** As the core's `Client::invalidate_token`. */
 export declare function invalidateToken(client: ExternalObject<NativeClient>, token: string): ErrorFacts | boolean
@@ -172,6 +178,9 @@ export interface ResponseFacts {
   /** The error a status of 400 or above stands for. */
   error?: ErrorFacts
 }
+
+/** As the core's `Client::revoke`, settled later. `timeout` is in milliseconds. */
+export declare function revoke(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number, timeout: number | undefined | null, cancellable: boolean): ErrorFacts | undefined
 
 /** What was done so far. */
 export declare function stats(client: ExternalObject<NativeClient>): ErrorFacts | Array<CounterFacts>

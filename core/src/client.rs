@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::background;
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::config::identity::Identity;
@@ -18,7 +19,10 @@ use crate::http::{HttpClient, Network};
 use crate::log::{Log, LogHook};
 use crate::request::{AfterReceive, BeforeSend, Hooks, RequestBuilder};
 use crate::stats::{RequestCounters, Stats};
-use crate::token::{Account, Minting, Refusal, Shared, Slot, Token};
+use crate::store::Store;
+use crate::store::file::FileStore;
+use crate::store::redis::RedisStore;
+use crate::token::{Account, Hold, Minting, Refusal, Shared, Slot, Token, introspect, introspection_url};
 use crate::wait::{CallOptions, Wait};
 
 /// Gets tokens and makes requests with them.
@@ -129,7 +133,8 @@ impl ClientBuilder {
         let (slot, grant) = match &settings.tokens {
             TokenSource::Grant(grant) => {
                 let (account, identity) = (Account::of(grant), Identity::of(grant));
-                let shared = share(&settings.cache, grant, identity, &self.log);
+                let store = open_store(&settings.cache, &network, &self.log);
+                let shared = store.map(|store| Arc::new(Shared::new(store, grant, identity)));
                 (Slot::of(identity), Some(Grant { settings: grant.clone(), account, shared }))
             }
             TokenSource::Ready(token) => (Slot::ready(token), None),
@@ -149,12 +154,15 @@ impl ClientBuilder {
     }
 }
 
-/// The store that a client shares with other processes. One that cannot be used fails nobody: it is said, and memory
-/// serves.
-fn share(cache: &Cache, grant: &GrantSettings, identity: Identity, log: &Log) -> Option<Arc<Shared>> {
-    let Cache::File(folder) = cache else { return None };
-    let opened = folder.clone().and_then(|folder| Shared::open(&folder, grant, identity));
-    opened.inspect_err(|why| log.cache_unavailable(why)).ok().map(Arc::new)
+/// The store that a client shares with other processes. A folder that cannot be used fails nobody: it is said, and
+/// memory serves.
+fn open_store(cache: &Cache, network: &Network, log: &Log) -> Option<Store> {
+    let opened = match cache {
+        Cache::Memory => return None,
+        Cache::File(folder) => folder.clone().and_then(|folder| FileStore::open(&folder)).map(Store::File),
+        Cache::Redis(address) => RedisStore::at(address, &network.extra_authorities).map(Store::Redis),
+    };
+    opened.inspect_err(|why| log.cache_unavailable(why)).ok()
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -193,11 +201,15 @@ impl Client {
 
     /// As [`get_token`](Client::get_token), with a timeout and a cancel of its own.
     pub fn get_token_with(&self, options: &CallOptions) -> Result<Token> {
+        self.token(&self.wait_for_call(options)?)
+    }
+
+    fn wait_for_call(&self, options: &CallOptions) -> Result<Wait> {
         self.check_open()?;
         if options.timeout == Some(Duration::ZERO) {
             return Err(Error::argument("timeout must be above zero"));
         }
-        self.token(&Wait::for_call(options, self.0.settings.timeout))
+        Ok(Wait::for_call(options, self.0.settings.timeout))
     }
 
     /// The token if it is in memory and fresh; never blocks. About as cheap as reading the clock.
@@ -229,10 +241,100 @@ impl Client {
     /// taken its place already, and then nothing happens; and false in a hold, which the refusal of a token that has
     /// just replaced a refused one opens.
     pub fn invalidate_token(&self, token: &str) -> bool {
-        self.look();
+        // Asking a Redis would make the caller wait, who may have no thread to wait on: what others have done since is
+        // found by the call that needs the next token.
+        if self.shared().is_some_and(|shared| !shared.is_remote()) {
+            self.look(&Wait::of("timeout", self.0.settings.timeout));
+        }
         let refusal = self.0.slot.invalidate(token);
         self.share_hold(refusal);
         self.told(refusal)
+    }
+
+    /// Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the
+    /// one this client shares with other processes. None is requested in order to be revoked.
+    ///
+    /// True if there was one; false, and nothing is done, if not. A token that another call or process has fetched
+    /// meanwhile stays. Other processes that hold the revoked token notice by their next 401. A program that wants its
+    /// token gone calls this before [`close`](Client::close), which never revokes.
+    ///
+    /// Blocks, at most for the client's `timeout`. Fails with `invalid_configuration` without a `revocation_url`, with
+    /// `credential_unavailable` with a ready access token, and with what the server says; the token then stays. Where the
+    /// server may have revoked it all the same (the connection was lost, the time was over, a 5xx other than 503), it is
+    /// not used any more, and the next call of `revoke` is about it again, until another token comes.
+    pub fn revoke(&self) -> Result<bool> {
+        self.revoke_with(&CallOptions::default())
+    }
+
+    /// As [`revoke`](Client::revoke), with a timeout and a cancel of its own.
+    pub fn revoke_with(&self, options: &CallOptions) -> Result<bool> {
+        let wait = self.wait_for_call(options)?;
+        let grant = self.grant("a ready access_token cannot be revoked")?;
+        self.0.slot.revoke(&self.minting(grant), &wait)
+    }
+
+    /// What the server is asked with, or why what is wanted cannot be.
+    fn grant(&self, cannot: &str) -> Result<&Grant> {
+        self.0.grant.as_ref().ok_or_else(|| {
+            let what = format!("{cannot}: there is no credential to ask with");
+            Error::new(ErrorCode::CredentialUnavailable, Stage::Argument, what)
+                .with_next_step("Give client_id and client_secret instead of access_token.")
+        })
+    }
+
+    /// What the server knows of an access token (RFC 7662): of the given one, or if it is `None` of the current one, which
+    /// is got as [`get_token`](Client::get_token) gets it.
+    ///
+    /// The answer has at least `active`, a boolean; which claims else is the server's business. A token that is not
+    /// active is no error, and nothing follows from it here: some servers say so to clients the token is not for.
+    ///
+    /// Blocks, at most for the client's `timeout`. Fails with `invalid_configuration` without an `introspection_url`, with
+    /// `credential_unavailable` with a ready access token, with `bad_answer` if the answer has no `active`, with the
+    /// errors of getting a token, and with what the server says.
+    pub fn introspect(&self, token: Option<&str>) -> Result<serde_json::Value> {
+        self.introspect_with(token, &CallOptions::default())
+    }
+
+    /// As [`introspect`](Client::introspect), with a timeout and a cancel of its own.
+    pub fn introspect_with(&self, token: Option<&str>, options: &CallOptions) -> Result<serde_json::Value> {
+        let text = self.introspect_text(token, options)?;
+        Ok(serde_json::from_str(&text).expect("it was read as JSON before"))
+    }
+
+    /// As [`introspect_with`](Client::introspect_with), as the JSON text the server wrote, for hosts that have a JSON
+    /// of their own.
+    pub fn introspect_text(&self, token: Option<&str>, options: &CallOptions) -> Result<String> {
+        let wait = self.wait_for_call(options)?;
+        let grant = self.grant("a token cannot be introspected with a ready access_token")?;
+        if token == Some("") {
+            return Err(Error::argument("token must not be empty"));
+        }
+        let url = introspection_url(&grant.settings)?;
+        let introspect = |token| introspect(url, &grant.settings, &self.http(), token, &wait);
+        match token {
+            Some(token) => introspect(token),
+            None => introspect(self.token(&wait)?.as_str()),
+        }
+    }
+
+    /// Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a
+    /// token, and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed
+    /// something at the server.
+    ///
+    /// The server is not asked, and the token stays good; see [`revoke`](Client::revoke). Other processes go on with the
+    /// one they have in memory. A token request under way goes on, and its token is kept. With a ready access token
+    /// there is nothing to forget.
+    ///
+    /// Fails with `cache` if the store could not be written; this process has forgotten the token all the same.
+    pub fn clear_cache(&self) -> Result<()> {
+        self.check_open()?;
+        let Some(Grant { settings, account, shared }) = &self.0.grant else { return Ok(()) };
+        account.forget_failures(settings);
+        self.0.slot.clear();
+        let cleared = shared.as_ref().map_or(Ok(()), |shared| shared.clear());
+        cleared.map_err(|why| Error::new(ErrorCode::Cache, Stage::Argument, why))?;
+        self.0.log.cache_cleared();
+        Ok(())
     }
 
     /// A request with the token: `path_or_url` is a path on `base_url`'s origin, or a URL of it or of one of
@@ -261,7 +363,7 @@ impl Client {
     }
 
     /// Refuses further calls of this client and its clones with `closed`. Calls in progress end as they would; the
-    /// token stays for other clients.
+    /// token stays for other clients, and at the server: see [`revoke`](Client::revoke).
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Relaxed);
     }
@@ -287,23 +389,30 @@ impl Client {
             return Ok(token);
         }
         match &self.0.grant {
-            Some(Grant { settings, account, shared }) => {
-                let minting = Minting {
-                    settings: settings.clone(),
-                    http: self.http(),
-                    account: account.clone(),
-                    shared: shared.clone(),
-                    log: self.0.log.clone(),
-                };
-                self.0.slot.get(&minting, wait)
-            }
+            Some(grant) => self.0.slot.get(&self.minting(grant), wait),
             None => self.0.slot.get_ready(),
         }
     }
 
+    fn minting(&self, grant: &Grant) -> Minting {
+        let Grant { settings, account, shared } = grant;
+        Minting {
+            settings: settings.clone(),
+            http: self.http(),
+            account: account.clone(),
+            shared: shared.clone(),
+            log: self.0.log.clone(),
+        }
+    }
+
+    /// Whether this token was revoked here.
+    pub(crate) fn was_revoked(&self, token: &Token) -> bool {
+        self.0.slot.was_revoked(token)
+    }
+
     /// An API refused this token, which was not new when it was sent.
-    pub(crate) fn condemn(&self, token: &Token) {
-        self.look();
+    pub(crate) fn condemn(&self, token: &Token, wait: &Wait) {
+        self.look(wait);
         self.told(self.0.slot.condemn(token.as_str()));
     }
 
@@ -316,27 +425,37 @@ impl Client {
 
     /// An API accepted the successor of a condemned token.
     pub(crate) fn accepted(&self, token: &Token) {
-        let was_held = self.0.slot.accepted(token);
-        if let (true, Some(shared)) = (was_held, self.shared()) {
-            shared.held(None);
+        if self.0.slot.accepted(token) {
+            self.tell_hold(None);
         }
     }
 
     /// Adopts what other processes have done since.
-    fn look(&self) {
+    fn look(&self, wait: &Wait) {
         if let Some(shared) = self.shared() {
-            self.0.slot.look(shared, &self.0.log);
+            self.0.slot.look(shared, &self.0.log, wait);
         }
     }
 
     fn share_hold(&self, refusal: Refusal) {
-        if let (Refusal::HoldOpened(_), Some(shared)) = (refusal, self.shared()) {
-            shared.held(self.0.slot.current_hold());
+        if let Refusal::HoldOpened(_) = refusal {
+            self.tell_hold(self.0.slot.current_hold());
         }
     }
 
-    fn shared(&self) -> Option<&Shared> {
-        self.0.grant.as_ref()?.shared.as_deref()
+    /// Tells the other processes of a hold, or of its end; nobody waits for that where it takes a network.
+    fn tell_hold(&self, hold: Option<Hold>) {
+        let Some(shared) = self.shared().cloned() else { return };
+        if shared.is_remote() {
+            // Without a thread they learn it by refusals of their own.
+            let _ = background::spawn("svctoken-hold", move || shared.held(hold));
+        } else {
+            shared.held(hold);
+        }
+    }
+
+    fn shared(&self) -> Option<&Arc<Shared>> {
+        self.0.grant.as_ref()?.shared.as_ref()
     }
 
     /// Logs what became of a refused token; true if it was condemned.

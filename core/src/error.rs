@@ -130,7 +130,7 @@ pub enum Stage {
     Sending,
     /// Reading an answer.
     Receiving,
-    /// Judging the token endpoint's answer.
+    /// Judging the authorization server's answer.
     TokenAnswer,
     /// Judging the API's answer.
     Answer,

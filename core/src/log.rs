@@ -15,7 +15,7 @@ use crate::error::ErrorCode;
 pub enum Severity {
     /// For those who look for something.
     Debug,
-    /// A token came.
+    /// A token came, or was revoked.
     Info,
     /// Something failed or was refused; the message says what svctoken does about it.
     Warning,
@@ -192,6 +192,18 @@ impl Log {
         self.emit(Severity::Debug, "request_resent", || {
             let message = format!("sending a request again after a 401 ({reason}), for the {send}. time");
             (message, vec![("reason", reason.into()), ("send", send.to_string())])
+        });
+    }
+
+    pub(crate) fn token_revoked(&self, server: &dyn fmt::Display) {
+        self.emit(Severity::Info, "token_revoked", || {
+            (format!("the token was revoked at {server}"), vec![("server", server.to_string())])
+        });
+    }
+
+    pub(crate) fn cache_cleared(&self) {
+        self.emit(Severity::Debug, "cache_cleared", || {
+            ("the token and what failed before were forgotten".into(), Vec::new())
         });
     }
 

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::mem::MaybeUninit;
 
-use svctoken_core::{Client, ClientBuilder, Error, Preset, Result, Token};
+use svctoken_core::{CallOptions, Client, ClientBuilder, Error, Preset, Result, Token};
 
 use crate::boundary::{Out, c_string, call, copy, given, text, value};
 use crate::config::svctoken_config;
@@ -93,7 +93,8 @@ pub extern "C" fn svctoken_client_new_from_env(
     make(|| Ok(Preset::FromEnvironment), config, client, error)
 }
 
-/// Frees a client; NULL is allowed. Not while a call uses it. Its token stays for other clients of the process.
+/// Frees a client; NULL is allowed. Not while a call uses it. Its token stays for other clients of the process, and good
+/// at the server: see svctoken_client_revoke.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_client_free(client: Option<Box<svctoken_client>>) {
     value((), || drop(client));
@@ -182,6 +183,78 @@ pub extern "C" fn svctoken_client_invalidate_token(
         }
         Ok(())
     })
+}
+
+/// Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the one
+/// that is shared with other processes. None is requested in order to be revoked. Blocks, at most for the timeout.
+/// `options` may be NULL.
+///
+/// `*revoked`, which may be NULL, becomes true if there was one; false, and nothing is done, if not. A token that another
+/// call or process has fetched meanwhile stays. Other processes that hold the revoked token notice by their next 401.
+/// svctoken_client_free never revokes: call this before.
+///
+/// Fails with SVCTOKEN_INVALID_CONFIGURATION without a revocation_url, with SVCTOKEN_CREDENTIAL_UNAVAILABLE with a ready
+/// access token, and with what the server says; the token then stays. Where the server may have revoked it all the same
+/// (the connection was lost, the time was over, a 5xx other than 503), it is not used any more, and the next call of
+/// this function is about it again, until another token comes.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_revoke(
+    client: Option<&svctoken_client>,
+    options: Option<&svctoken_options>,
+    revoked: Option<&mut MaybeUninit<bool>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let client = &given(client, "client")?.0;
+        let done = options.map_or_else(|| client.revoke(), |options| client.revoke_with(options.call()?))?;
+        if let Some(slot) = revoked {
+            slot.write(done);
+        }
+        Ok(())
+    })
+}
+
+/// Asks the server what it knows of an access token (RFC 7662): of `token`, or if that is NULL of the current one, which is
+/// got as svctoken_client_get_token gets it. Blocks, at most for the timeout. `options` may be NULL.
+///
+/// `*json` is the server's JSON object as it wrote it, NUL-terminated and the caller's, to be freed with
+/// svctoken_string_free. It has at least "active", true or false; which claims else is the server's business. A token
+/// that is not active is no error, and nothing follows from it here: some servers say so to clients the token is not for.
+///
+/// Fails with SVCTOKEN_INVALID_CONFIGURATION without an introspection_url, with SVCTOKEN_CREDENTIAL_UNAVAILABLE with a
+/// ready access token, with SVCTOKEN_BAD_ANSWER if the answer has no "active", with the errors of getting a token, and
+/// with what the server says.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_introspect(
+    client: Option<&svctoken_client>,
+    token: *const c_char,
+    options: Option<&svctoken_options>,
+    json: Option<&mut MaybeUninit<*mut c_char>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let (client, slot) = (&given(client, "client")?.0, given(json, "json")?);
+        let token = (!token.is_null()).then(|| text(token, "token")).transpose()?;
+        let options = options.map_or_else(|| Ok(CallOptions::default()), |options| options.call().cloned())?;
+        slot.write(CString::into_raw(c_string(&client.introspect_text(token, &options)?)));
+        Ok(())
+    })
+}
+
+/// Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a token,
+/// and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed something
+/// at the server.
+///
+/// The server is not asked, and the token stays good; see svctoken_client_revoke. Other processes go on with the one they
+/// have in memory. A token request under way goes on, and its token is kept. With a ready access token there is nothing
+/// to forget. Fails with SVCTOKEN_CACHE if the store could not be written; this process has forgotten the token all the
+/// same.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_clear_cache(
+    client: Option<&svctoken_client>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || given(client, "client")?.0.clear_cache())
 }
 
 /// Makes a request with the token and reads its answer whole. Any HTTP status is an answer, and SVCTOKEN_OK; see

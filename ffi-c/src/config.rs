@@ -140,6 +140,24 @@ pub extern "C" fn svctoken_config_set_token_url(
     change(config, |config| config.set_text("token_url", text))
 }
 
+/// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the preset's.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_revocation_url(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("revocation_url", text))
+}
+
+/// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the preset's.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_introspection_url(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("introspection_url", text))
+}
+
 /// The API: where relative paths go, and the origin that gets the token. Default: the preset's.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_base_url(
@@ -244,7 +262,9 @@ pub extern "C" fn svctoken_config_set_token_timeout(
 }
 
 /// Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache
-/// folder) or file:FOLDER (an absolute path). Default: memory.
+/// folder), file:FOLDER (an absolute path), or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] (one token for all
+/// machines that use it; rediss:// with TLS, and plain redis:// to another machine only with allow_http). Default: file
+/// for Atlas, else memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_cache(
     config: Option<&mut svctoken_config>,

@@ -15,7 +15,7 @@ pub type svctoken_log_severity = u32;
 /// For those who look for something.
 pub const SVCTOKEN_LOG_DEBUG: svctoken_log_severity = 1;
 
-/// A token came.
+/// A token came, or was revoked.
 pub const SVCTOKEN_LOG_INFO: svctoken_log_severity = 2;
 
 /// Something failed or was refused; the message says what svctoken does about it.

@@ -71,7 +71,7 @@ pub extern "C" fn svctoken_token_info_free(info: Option<Box<svctoken_token_info>
     value((), || drop(info));
 }
 
-/// Frees a string that svctoken_client_get_token gave, and wipes it; NULL is allowed. The string must be as it was
+/// Frees a string that svctoken_client_get_token or svctoken_client_introspect gave, and wipes it; NULL is allowed. The string must be as it was
 /// given: wiping goes to its first NUL.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_string_free(text: *mut c_char) {

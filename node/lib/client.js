@@ -98,6 +98,25 @@ class Client {
     return valueOf(native.invalidateToken(this.#native, text('token', token)))
   }
 
+  async revoke(options) {
+    const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
+    const milliseconds = optionalNumber('timeout', timeout)
+    return start(signalOf(signal), (calls, number, cancellable) =>
+      native.revoke(calls, this.#native, number, milliseconds, cancellable))
+  }
+
+  async introspect(token, options) {
+    const given = optionalText('token', token)
+    const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
+    const milliseconds = optionalNumber('timeout', timeout)
+    return JSON.parse(await start(signalOf(signal), (calls, number, cancellable) =>
+      native.introspect(calls, this.#native, number, given, milliseconds, cancellable)))
+  }
+
+  async clearCache() {
+    return start(undefined, (calls, number) => native.clearCache(calls, this.#native, number))
+  }
+
   async request(method, url, options) {
     const given = optionsOf(options, REQUEST_OPTIONS)
     const [body, contentType] = bodyOf(given)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use napi::bindgen_prelude::{Buffer, Either, External, FnArgs, Function};
+use napi::bindgen_prelude::{Buffer, Either, Either4, External, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use napi_derive::napi;
@@ -43,6 +43,9 @@ pub(crate) struct ResponseFacts {
 pub(crate) enum Outcome {
     Token(TokenFacts),
     Response(Response),
+    Revoked(bool),
+    Introspected(String),
+    Done,
 }
 
 /// What an environment is told.
@@ -53,7 +56,8 @@ enum Message {
     Logged { client: u32, event: EventFacts },
 }
 
-type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Either<TokenFacts, ResponseFacts>>, Option<EventFacts>)>;
+type Told = Either4<TokenFacts, ResponseFacts, bool, String>;
+type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>)>;
 type Tell = ThreadsafeFunction<Message, (), Telling, Status, false, true>;
 
 /// The calls in progress of one environment (the main thread or a worker).
@@ -115,7 +119,7 @@ pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Sen
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(
-        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts, event?: EventFacts) => void"
+        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts) => void"
     )]
     tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
@@ -149,12 +153,15 @@ fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
     };
     let outcome = outcome.and_then(|outcome| {
         caught(|| match outcome {
-            Outcome::Token(token) => Ok(Either::A(token)),
-            Outcome::Response(response) => Ok(Either::B(facts(response))),
+            Outcome::Token(token) => Ok(Some(Either4::A(token))),
+            Outcome::Response(response) => Ok(Some(Either4::B(facts(response)))),
+            Outcome::Revoked(revoked) => Ok(Some(Either4::C(revoked))),
+            Outcome::Introspected(json) => Ok(Some(Either4::D(json))),
+            Outcome::Done => Ok(None),
         })
     });
     Ok(match outcome {
-        Ok(result) => (call, None, Some(result), None).into(),
+        Ok(result) => (call, None, result, None).into(),
         Err(failure) => (call, Some(failure.into()), None, None).into(),
     })
 }

@@ -8,7 +8,7 @@ use napi::bindgen_prelude::{Either, External, Object};
 use napi_derive::napi;
 use svctoken::{CallOptions, Client, ClientBuilder, Environment, Preset, Token, duration_of_milliseconds};
 
-use crate::call::Calls;
+use crate::call::{Calls, Outcome};
 use crate::convert;
 use crate::error::{ErrorFacts, caught, guarded};
 use crate::log::Listening;
@@ -86,6 +86,7 @@ pub(crate) fn create_client(
         let listening = Listening::new(number, calls);
         let builder = ClientBuilder::from_config(config).environment(Environment::from_pairs(environment));
         let client = builder.on_log(listening.hook()).preset(&preset)?;
+        listening.set(false);
         let wait = Arc::new(TokenWait::new(client.clone()));
         Ok(External::new(NativeClient { client, listening, wait }))
     }))
@@ -135,6 +136,69 @@ pub(crate) fn get_token(
 #[napi]
 pub(crate) fn invalidate_token(client: &External<NativeClient>, token: String) -> Either<ErrorFacts, bool> {
     guarded(|| Ok(client.client.invalidate_token(&token)))
+}
+
+/// As the core's `Client::revoke`, settled later. `timeout` is in milliseconds.
+#[napi]
+pub(crate) fn revoke(
+    calls: &External<Calls>,
+    client: &External<NativeClient>,
+    call: u32,
+    timeout: Option<f64>,
+    cancellable: bool,
+) -> Either<ErrorFacts, ()> {
+    guarded(|| {
+        let client = client.client.clone();
+        let (options, due) = call_options(calls, &client, call, timeout, cancellable);
+        calls.0.run(call, due, move || Ok(Outcome::Revoked(client.revoke_with(&options)?)))
+    })
+}
+
+/// As the core's `Client::introspect_text`, settled later. `timeout` is in milliseconds.
+#[napi]
+pub(crate) fn introspect(
+    calls: &External<Calls>,
+    client: &External<NativeClient>,
+    call: u32,
+    token: Option<String>,
+    timeout: Option<f64>,
+    cancellable: bool,
+) -> Either<ErrorFacts, ()> {
+    guarded(|| {
+        let client = client.client.clone();
+        let (options, due) = call_options(calls, &client, call, timeout, cancellable);
+        let introspected = move || client.introspect_text(token.as_deref(), &options);
+        calls.0.run(call, due, move || Ok(Outcome::Introspected(introspected()?)))
+    })
+}
+
+/// The options of a call that begins now, and when it is due.
+fn call_options(
+    calls: &External<Calls>,
+    client: &Client,
+    call: u32,
+    timeout: Option<f64>,
+    cancellable: bool,
+) -> (CallOptions, Instant) {
+    let began = Instant::now();
+    let timeout = timeout.map(|timeout| duration_of_milliseconds(timeout).unwrap_or(Duration::ZERO));
+    let cancel = Some(calls.0.cancels.token(call, cancellable));
+    let due = began + timeout.unwrap_or_else(|| client.timeout());
+    (CallOptions { timeout, began: Some(began), cancel, interrupt: None }, due)
+}
+
+/// As the core's `Client::clear_cache`, settled later: a store may be slow.
+#[napi]
+pub(crate) fn clear_cache(
+    calls: &External<Calls>,
+    client: &External<NativeClient>,
+    call: u32,
+) -> Either<ErrorFacts, ()> {
+    guarded(|| {
+        let client = client.client.clone();
+        let due = Instant::now() + client.timeout();
+        calls.0.run(call, due, move || client.clear_cache().map(|()| Outcome::Done).map_err(Into::into))
+    })
 }
 
 /// A counter by its name in the core.

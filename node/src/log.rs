@@ -15,13 +15,18 @@ use crate::error::{ErrorFacts, guarded};
 pub(crate) struct Listening {
     /// By which `index.js` knows the client.
     number: u32,
+    /// Taken for true while the client is made: who gets listeners right after that hears those events, which come later.
     has_listeners: AtomicBool,
     environment: Weak<Shared>,
 }
 
 impl Listening {
+    pub(crate) fn set(&self, has_listeners: bool) {
+        self.has_listeners.store(has_listeners, Ordering::Relaxed);
+    }
+
     pub(crate) fn new(number: u32, calls: &Calls) -> Arc<Listening> {
-        Arc::new(Listening { number, has_listeners: AtomicBool::new(false), environment: Arc::downgrade(&calls.0) })
+        Arc::new(Listening { number, has_listeners: AtomicBool::new(true), environment: Arc::downgrade(&calls.0) })
     }
 
     pub(crate) fn hook(self: &Arc<Listening>) -> LogHook {
@@ -61,7 +66,7 @@ impl From<&LogEvent> for EventFacts {
 #[napi]
 pub(crate) fn listen(client: &External<NativeClient>, has_listeners: bool) -> Either<ErrorFacts, ()> {
     guarded(|| {
-        client.listening.has_listeners.store(has_listeners, Ordering::Relaxed);
+        client.listening.set(has_listeners);
         Ok(())
     })
 }

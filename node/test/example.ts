@@ -1,6 +1,6 @@
 // Compiled, not run: what a user of TypeScript writes.
 import {
-  Client, SvctokenError, type ClientOptions, type ErrorCode, type LogEvent, type Stats, type TokenInfo,
+  Client, SvctokenError, type ClientOptions, type ErrorCode, type Introspection, type LogEvent, type Stats, type TokenInfo,
 } from 'svctoken'
 import { advanceClock } from 'svctoken/testing'
 
@@ -20,10 +20,14 @@ export async function example(signal: AbortSignal): Promise<number> {
   const token: string = await client.getToken({ timeout: 1000, signal })
   const info: TokenInfo = await others[0]!.getTokenInfo()
   const again: boolean = client.invalidateToken(info.token)
+  const revoked: boolean = await client.revoke({ timeout: 1000, signal })
+  if (!revoked) await client.clearCache()
+  const known: Introspection = await client.introspect(info.token, { timeout: 1000 })
+  const active: boolean = known.active && (await client.introspect()).active
   const r = await client.request('POST', new URL('https://api.example/things'), {
     query: { itemsPerPage: 100, tag: ['a', 'b'], none: undefined },
     headers: new Headers({ 'Idempotency-Key': '1' }),
-    json: { token, again },
+    json: { token, again, active },
     accept: 'application/json',
     maxResponseBytes: 1024,
     signal,

@@ -3,12 +3,20 @@
 
 const { spawn } = require('node:child_process')
 const { once } = require('node:events')
+const { mkdtempSync, rmSync } = require('node:fs')
+const { tmpdir } = require('node:os')
+const { join } = require('node:path')
 const { after } = require('node:test')
 
 const CLIENT = {
   clientId: 'mdb_sa_id_0123456789abcdef01234567',
   clientSecret: 'mdb_sa_sk_sandboxsandboxsandboxsandboxsandbox',
 }
+
+// Tokens of these tests are nobody else's.
+const caches = mkdtempSync(join(tmpdir(), 'svctoken-caches-'))
+process.env.XDG_CACHE_HOME = caches
+after(() => rmSync(caches, { recursive: true }))
 
 let started
 let child

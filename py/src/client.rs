@@ -56,6 +56,7 @@ impl Client {
             let environment = convert::environment(environ)?;
             let builder =
                 ClientBuilder::from_config(convert::config(options)?).environment(environment).on_log(log::hook());
+            log::look_at_level(py)?;
             // Files are read.
             let core = py.detach(|| builder.preset(&preset))?;
             Ok(Client { core, handed_out: ArcSwapOption::empty() })
@@ -108,6 +109,56 @@ impl Client {
             raised()?;
             Ok(was_current)
         })
+    }
+
+    /// Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the
+    /// one that is shared with other processes. None is requested in order to be revoked.
+    ///
+    /// True if there was one; False, and nothing is done, if not. A token that another call or process has fetched
+    /// meanwhile stays. Other processes that hold the revoked token notice by their next 401. Call this before close(),
+    /// which never revokes.
+    ///
+    /// ``timeout``, ``cancel`` and Ctrl-C as in get_token. Raises InvalidConfigurationError without a ``revocation_url``,
+    /// CredentialUnavailableError with a ready access token, and svctoken.Error with what the server says; the token
+    /// then stays. Where the server may have revoked it all the same (the connection was lost, the time was over, a 5xx
+    /// other than 503), it is not used any more, and the next call is about it again, until another token comes.
+    #[pyo3(signature = (*, timeout=None, cancel=None))]
+    fn revoke(
+        &self,
+        py: Python<'_>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        cancel: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        boundary(py, || {
+            let options = call_options(timeout, cancel)?;
+            waiting(py, |interrupt| self.core.revoke_with(&CallOptions { interrupt, ..options }))
+        })
+    }
+
+    fn _introspect(
+        &self,
+        py: Python<'_>,
+        token: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        cancel: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        boundary(py, || {
+            let token = token.map(|token| convert::text_argument("token", token)).transpose()?;
+            let options = call_options(timeout, cancel)?;
+            waiting(py, |interrupt| self.core.introspect_text(token.as_deref(), &CallOptions { interrupt, ..options }))
+        })
+    }
+
+    /// Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a
+    /// token, and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed
+    /// something at the server.
+    ///
+    /// The server is not asked, and the token stays good; see revoke(). Other processes go on with the one they have in
+    /// memory. A token request under way goes on, and its token is kept. With a ready access token there is nothing to
+    /// forget. Raises svctoken.CacheError if the store could not be written; this process has forgotten the token all
+    /// the same.
+    fn clear_cache(&self, py: Python<'_>) -> PyResult<()> {
+        boundary(py, || waiting(py, |_| self.core.clear_cache()))
     }
 
     /// ``arguments`` are the facade's keywords, None where one was not given.
@@ -167,16 +218,13 @@ impl Client {
         timeout: Option<&Bound<'_, PyAny>>,
         cancel: Option<&Bound<'_, PyAny>>,
     ) -> Result<Token, Failure> {
-        let timeout = timeout.map(|timeout| convert::time("timeout", timeout)).transpose()?;
-        let cancel = cancel.map(convert::cancel).transpose()?;
-        if timeout != Some(Duration::ZERO)
+        let options = call_options(timeout, cancel)?;
+        if options.timeout != Some(Duration::ZERO)
             && let Some(token) = self.core.fresh_token()
         {
             return Ok(token);
         }
-        waiting(py, |interrupt| {
-            self.core.get_token_with(&CallOptions { timeout, cancel, interrupt, ..CallOptions::default() })
-        })
+        waiting(py, |interrupt| self.core.get_token_with(&CallOptions { interrupt, ..options }))
     }
 
     fn text_of(&self, py: Python<'_>, token: &Token) -> Py<PyString> {
@@ -190,4 +238,10 @@ impl Client {
         self.handed_out.store(Some(Arc::new(HandedOut { generation, text: text.clone_ref(py) })));
         text
     }
+}
+
+fn call_options(timeout: Option<&Bound<'_, PyAny>>, cancel: Option<&Bound<'_, PyAny>>) -> Result<CallOptions, Failure> {
+    let timeout = timeout.map(|timeout| convert::time("timeout", timeout)).transpose()?;
+    let cancel = cancel.map(convert::cancel).transpose()?;
+    Ok(CallOptions { timeout, cancel, ..CallOptions::default() })
 }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,9 @@ def new_space(sandbox: Sandbox) -> Iterator[Callable[..., Space]]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith(("MONGODB_ATLAS_", "SVCTOKEN_")) and name != "SVCTOKEN_SANDBOX":
             monkeypatch.delenv(name)
+    # Tokens of a test are nobody else's.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))

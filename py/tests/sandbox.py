@@ -73,8 +73,8 @@ class Space:
         return report
 
     def wait(self, **counters: object) -> None:
-        """Blocks until all the counters are reached; fails after 10 s."""
-        self._sandbox.call("POST", self._path + "/wait", {**counters, "timeout_ms": 10_000})
+        """Blocks until all the counters are reached; fails after 10 s, or `timeout_ms`."""
+        self._sandbox.call("POST", self._path + "/wait", {"timeout_ms": 10_000, **counters})
 
     def release(self, gate: str) -> None:
         self._sandbox.call("POST", self._path + "/release", {"hold": gate})

@@ -21,6 +21,8 @@ def samples(name: str, kind: str) -> list[Any]:
         "auth_encoding": ["raw"],
         "cache": ["memory"],
         "token_url": ["https://localhost/t"],
+        "revocation_url": ["https://localhost/r"],
+        "introspection_url": ["https://localhost/i"],
         "base_url": ["https://localhost"],
         "allowed_origins": [["https://localhost"], ("https://localhost",), "https://localhost"],
     }

@@ -178,7 +178,8 @@ def test_a_forked_child_logs_its_own_events(space: Space, listen: Callable[..., 
             inside.set()
             assert go.wait(20)
 
-    kept, client = listen(act=block), space.client()
+    # Through files the child would find its parent's token.
+    kept, client = listen(act=block), space.client(cache="memory")
     with ThreadPoolExecutor(1) as threads:
         call = threads.submit(client.get_token)
         assert inside.wait(10)
@@ -236,6 +237,30 @@ sys.stdin.readline()
                 process.kill()
             assert process.returncode == 0, errors
             assert "DEBUG token_requested" in errors and "Traceback" not in errors, errors
+
+
+def test_p01_a_handler_that_takes_its_time_keeps_no_other_process_waiting(space: Space) -> None:
+    client = f"svctoken.Client.atlas(**{space.options()!r})"
+    code = f"""
+class Slow(logging.Handler):
+    def emit(self, record):
+        if record.svctoken_event == "token_received":
+            print("inside", flush=True)
+            sys.stdin.readline()
+
+logging.getLogger("svctoken").addHandler(Slow())
+print({client}.get_token())
+"""
+    with start(code) as process:
+        try:
+            assert process.stdout and process.stdout.readline() == "inside\n"
+            other = [sys.executable, "-c", f"import svctoken; print({client}.get_token(timeout=10))"]
+            token = subprocess.run(other, capture_output=True, text=True, timeout=30)
+            output, _ = process.communicate("\n", timeout=20)
+        finally:
+            process.kill()
+    assert token.stdout and token.stdout == output, token.stderr
+    assert space.report()["token_requests"] == 1
 
 
 def test_p07_logging_at_its_loudest_shows_no_secret(new_space: Callable[..., Space]) -> None:

@@ -33,6 +33,10 @@ def example() -> str | None:
             return None if again is None else error.oauth_error
         except svctoken.TimeoutError:
             client.invalidate_token(token)
+        revoked: bool = client.revoke(timeout=timedelta(seconds=5), cancel=cancel)
+        active: bool = client.introspect(token, timeout=5)["active"]
+        if not (revoked or active or client.introspect()):
+            client.clear_cache()
         svctoken.testing.advance_clock(60)
         return response.headers.get("content-type")
 

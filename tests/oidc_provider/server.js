@@ -21,6 +21,9 @@ const account = (client_id, client_secret, more) => ({
   ...more,
 })
 
+// Every client may ask about its own tokens, and the API about all.
+const allowedPolicy = (_ctx, client, token) => client.clientId === API.client_id || client.clientId === token.clientId
+
 const configuration = {
   clients: [
     account('plain', 'plain-secret-of-the-provider'),
@@ -35,8 +38,8 @@ const configuration = {
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
-    introspection: { enabled: true, allowedPolicy: (_ctx, client) => client.clientId === API.client_id },
-    revocation: { enabled: true, allowedPolicy: (_ctx, client) => client.clientId === API.client_id },
+    introspection: { enabled: true, allowedPolicy },
+    revocation: { enabled: true, allowedPolicy },
     resourceIndicators: {
       enabled: true,
       getResourceServerInfo(_ctx, resource) {

@@ -15,6 +15,8 @@ impl Identity {
         let GrantSettings {
             credential: Credential { client_id, client_secret },
             token_url,
+            revocation_url: _,
+            introspection_url: _,
             auth_method,
             auth_encoding,
             scope,

@@ -6,6 +6,7 @@ pub(crate) mod environment;
 pub(crate) mod header;
 pub(crate) mod identity;
 pub(crate) mod preset;
+pub(crate) mod redis_address;
 pub(crate) mod settings;
 pub(crate) mod url;
 
@@ -165,6 +166,9 @@ macro_rules! show {
     (Pairs, $value:expr) => {
         &$value.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>()
     };
+    (Text, $value:expr) => {
+        &if $value.contains("//") { url::shown($value) } else { $value.clone() }
+    };
     ($kind:ident, $value:expr) => {
         $value
     };
@@ -228,6 +232,8 @@ options! {
     client_secret_file: Text, "none", "A file that holds the client secret, read when the client is made; one line break at its end is left out.";
     access_token: Secret, "none", "An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.";
     token_url: Text, "the preset's", "The token endpoint (RFC 6749 section 3.2).";
+    revocation_url: Text, "the preset's", "The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too.";
+    introspection_url: Text, "the preset's", "The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too.";
     base_url: Text, "the preset's", "The API: where relative paths go, and the origin that gets the token.";
     allowed_origins: List, "none", "Further origins that may get the token.";
     auth_method: Text, "client_secret_basic", "How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section 2.3.1).";
@@ -239,7 +245,7 @@ options! {
     timeout: Duration, "60 s", "How long a whole call may take: waiting, requesting a token, connecting, sending and reading.";
     connect_timeout: Duration, "10 s", "How long opening one connection may take: name look-up, TCP and TLS.";
     token_timeout: Duration, "15 s", "How long one token request may take.";
-    cache: Text, "memory", "Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache folder) or file:FOLDER (an absolute path).";
+    cache: Text, "file for Atlas, else memory", "Where tokens are kept: memory (of this process), file (one token for all processes of this user, in the user's cache folder), file:FOLDER (an absolute path), or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] (one token for all machines that use it; rediss:// with TLS, and plain redis:// to another machine only with allow_http).";
     accept: Text, "the preset's", "The Accept header of API requests.";
     user_agent: Text, "svctoken/VERSION (OS;ARCHITECTURE)", "The User-Agent header of every request.";
     headers: Pairs, "none", "Headers of every API request; never sent to the token endpoint.";
@@ -389,7 +395,12 @@ mod tests {
         let mut config = Config::default();
         config.set("client_secret", Value::Text("mdb_sa_sk_hidden".into())).expect("valid");
         config.set("headers", Value::Pairs(vec![("X-Key".into(), "hidden-too".into())])).expect("valid");
+        config.set("cache", Value::Text("rediss://me:not-for-you@cache.example".into())).expect("valid");
         let shown = format!("{config:?}");
-        assert!(shown.contains("X-Key") && !shown.contains("hidden"), "{shown}");
+        assert!(shown.contains("X-Key") && shown.contains("cache.example"), "{shown}");
+        assert!(
+            !["mdb_sa_sk_hidden", "hidden-too", "not-for-you"].iter().any(|secret| shown.contains(secret)),
+            "{shown}"
+        );
     }
 }

@@ -31,6 +31,8 @@ const ATLAS_ACCEPT: &str = "application/vnd.atlas.2025-03-12+json";
 const PLAIN_ACCEPT: &str = "application/json";
 /// Per minute, account and address, as Atlas's documentation says.
 const ATLAS_MINT_BUDGET: u64 = 10;
+/// Atlas limits how many tokens an account has alive, so that a process must not need one of its own.
+const ATLAS_CACHE: &str = "file";
 
 impl Preset {
     /// Fills in what the preset and the environment know, and checks all of it.
@@ -57,10 +59,12 @@ impl Preset {
 
 fn fill_in_atlas(config: &mut Config) -> Result<()> {
     config.mint_budget.get_or_insert(ATLAS_MINT_BUDGET);
+    config.cache.get_or_insert_with(|| ATLAS_CACHE.into());
     let base = config.base_url.get_or_insert_with(|| ATLAS.into());
     if config.token_url.is_none() {
         let origin = Url::parse(base).map_err(|why| Error::configuration(format!("base_url {why}")))?.origin;
         config.token_url = Some(format!("{origin}/api/oauth/token"));
+        config.revocation_url.get_or_insert_with(|| format!("{origin}/api/oauth/revoke"));
     }
     Ok(())
 }
@@ -74,10 +78,12 @@ fn fill_in_keycloak(config: &mut Config, server_url: &str, realm: &str) -> Resul
         return Err(Error::configuration("realm is missing or empty"));
     }
     if config.token_url.is_none() {
-        let mut path = format!("{}/realms/", server.path_and_query.trim_end_matches('/'));
-        percent_encode_segment(realm, &mut path);
-        path.push_str("/protocol/openid-connect/token");
-        config.token_url = Some(format!("{}{path}", server.origin));
+        let mut realm_url = format!("{}{}/realms/", server.origin, server.path_and_query.trim_end_matches('/'));
+        percent_encode_segment(realm, &mut realm_url);
+        let endpoint = |name: &str| format!("{realm_url}/protocol/openid-connect/{name}");
+        config.token_url = Some(endpoint("token"));
+        config.revocation_url.get_or_insert_with(|| endpoint("revoke"));
+        config.introspection_url.get_or_insert_with(|| endpoint("token/introspect"));
     }
     config.base_url.get_or_insert_with(|| server.origin.to_string());
     Ok(())
@@ -101,7 +107,7 @@ mod tests {
     use super::*;
     use crate::ClientBuilder;
     use crate::config::identity::Identity;
-    use crate::config::settings::{GrantSettings, TokenSource};
+    use crate::config::settings::{Cache, GrantSettings, TokenSource};
 
     fn resolve(preset: Preset, builder: ClientBuilder, environment: &[(&str, &str)]) -> Result<Settings> {
         let environment = Environment::from_pairs(environment.iter().copied());
@@ -115,6 +121,10 @@ mod tests {
         }
     }
 
+    fn revocation_url(settings: &Settings) -> Option<String> {
+        grant(settings).revocation_url.as_ref().map(ToString::to_string)
+    }
+
     fn with_credential() -> ClientBuilder {
         ClientBuilder::new().client_id("id").client_secret("secret")
     }
@@ -125,10 +135,29 @@ mod tests {
             [("MONGODB_ATLAS_CLIENT_ID", "a"), ("MONGODB_ATLAS_CLIENT_SECRET", "b"), ("SVCTOKEN_CLIENT_ID", "c")];
         let settings = resolve(Preset::Atlas, ClientBuilder::new(), &environment).expect("valid");
         assert_eq!(grant(&settings).token_url.to_string(), "https://cloud.mongodb.com/api/oauth/token");
+        assert_eq!(revocation_url(&settings).as_deref(), Some("https://cloud.mongodb.com/api/oauth/revoke"));
         assert_eq!(settings.accept, ATLAS_ACCEPT);
         assert_eq!(grant(&settings).credential.client_id, "c", "SVCTOKEN_ wins over MONGODB_ATLAS_");
         let given = resolve(Preset::Atlas, ClientBuilder::new().client_id("d"), &environment).expect("valid");
         assert_eq!(grant(&given).credential.client_id, "d", "a given value wins over both");
+    }
+
+    #[test]
+    fn atlas_keeps_its_token_in_files_unless_told_otherwise() {
+        let cache = |preset, builder, environment: &[(&str, &str)]| {
+            let environment =
+                [&[("XDG_CACHE_HOME", "/caches"), ("MONGODB_ATLAS_CLIENT_ID", "id")], environment].concat();
+            resolve(preset, builder, &environment).expect("valid").cache
+        };
+        let file = || Cache::File(Ok("/caches/svctoken".into()));
+        assert_eq!(cache(Preset::Atlas, with_credential(), &[]), file());
+        assert_eq!(cache(Preset::FromEnvironment, with_credential(), &[]), file());
+        assert_eq!(cache(Preset::Atlas, with_credential().cache("memory"), &[]), Cache::Memory);
+        assert_eq!(cache(Preset::Atlas, with_credential(), &[("SVCTOKEN_CACHE", "memory")]), Cache::Memory);
+        let plain = with_credential().token_url("https://a.example/token");
+        assert_eq!(cache(Preset::Plain, plain, &[]), Cache::Memory);
+        let keycloak = Preset::Keycloak { server_url: "https://k.example".into(), realm: "demo".into() };
+        assert_eq!(cache(keycloak, with_credential(), &[]), Cache::Memory);
     }
 
     #[test]
@@ -157,7 +186,23 @@ mod tests {
             grant(&settings).token_url.to_string(),
             "https://k.example/auth/realms/my%20realm/protocol/openid-connect/token"
         );
+        assert_eq!(
+            revocation_url(&settings).as_deref(),
+            Some("https://k.example/auth/realms/my%20realm/protocol/openid-connect/revoke")
+        );
+        let introspection_url = grant(&settings).introspection_url.as_ref().expect("known").to_string();
+        assert!(introspection_url.ends_with("/my%20realm/protocol/openid-connect/token/introspect"));
         assert_eq!(settings.base_origin.expect("set").to_string(), "https://k.example");
+    }
+
+    #[test]
+    fn a_secret_goes_to_no_endpoint_of_a_preset_whose_token_endpoint_is_another() {
+        let elsewhere = || with_credential().token_url("https://other.example/token");
+        let settings = resolve(Preset::Atlas, elsewhere(), &[]).expect("valid");
+        assert_eq!(revocation_url(&settings), None);
+        let given = elsewhere().revocation_url("https://other.example/revoke");
+        let settings = resolve(Preset::Atlas, given, &[]).expect("valid");
+        assert_eq!(revocation_url(&settings).as_deref(), Some("https://other.example/revoke"));
     }
 
     #[test]
@@ -173,6 +218,8 @@ mod tests {
             (with_credential(), "token_url"),
             (plain().token_url("a.example"), "token_url"),
             (plain().token_url("http://a.example/t"), "token_url"),
+            (plain().revocation_url("http://a.example/revoke"), "revocation_url"),
+            (plain().introspection_url("http://a.example/introspect"), "introspection_url"),
             (plain().base_url("http://a.example"), "base_url"),
             (plain().base_url("https://a.example/api"), "base_url"),
             (plain().allowed_origins(["https://a@b.example"]), "allowed_origins"),
@@ -218,6 +265,7 @@ mod tests {
         let identities: std::collections::BTreeSet<_> = different.into_iter().map(identity).collect();
         assert_eq!(identities.len(), count);
         let same = plain().timeout(Duration::from_secs(1)).base_url("https://c.example").accept("x/y");
+        let same = same.revocation_url("https://d.example/revoke").introspection_url("https://d.example/introspect");
         assert!(identity(same) == identity(plain()), "what cannot change the token does not split it");
     }
 }

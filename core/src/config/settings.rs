@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::config::credential::Credential;
 use crate::config::header;
-use crate::config::url::{Origin, Url};
+use crate::config::redis_address::RedisAddress;
+use crate::config::url::{Origin, Url, shown};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -67,6 +68,7 @@ pub(crate) enum Cache {
     Memory,
     /// In files below this folder; or why there is no folder to use.
     File(std::result::Result<PathBuf, String>),
+    Redis(RedisAddress),
 }
 
 /// Where tokens come from.
@@ -83,6 +85,8 @@ pub(crate) enum TokenSource {
 pub(crate) struct GrantSettings {
     pub(crate) credential: Credential,
     pub(crate) token_url: Url,
+    pub(crate) revocation_url: Option<Url>,
+    pub(crate) introspection_url: Option<Url>,
     pub(crate) auth_method: AuthMethod,
     pub(crate) auth_encoding: AuthEncoding,
     pub(crate) scope: Option<String>,
@@ -112,6 +116,8 @@ impl Settings {
             client_secret_file: _,
             ref access_token,
             token_url: _,
+            revocation_url: _,
+            introspection_url: _,
             ref base_url,
             ref allowed_origins,
             auth_method: _,
@@ -145,7 +151,7 @@ impl Settings {
             .flatten()
             .map(|text| safe_origin("allowed_origins", text, allow_http))
             .collect::<Result<Vec<_>>>()?;
-        let cache = Cache::read(cache.as_deref().unwrap_or("memory"), cache_folder)?;
+        let cache = Cache::read(cache.as_deref().unwrap_or("memory"), cache_folder, allow_http)?;
         let headers = headers.clone().unwrap_or_default();
         for (name, value) in &headers {
             header::check(name, value).map_err(|why| Error::configuration(format!("headers: {why}")))?;
@@ -186,7 +192,12 @@ impl Settings {
 }
 
 impl Cache {
-    fn read(text: &str, default_folder: std::result::Result<PathBuf, String>) -> Result<Cache> {
+    fn read(text: &str, default_folder: std::result::Result<PathBuf, String>, allow_http: bool) -> Result<Cache> {
+        if let Some(address) = RedisAddress::parse(text) {
+            return address
+                .map_err(|why| Error::configuration(format!("cache {why}")))
+                .and_then(|address| safe_redis(address, allow_http));
+        }
         match text.split_once(':') {
             None if text == "memory" => Ok(Cache::Memory),
             None if text == "file" => Ok(Cache::File(default_folder)),
@@ -195,9 +206,24 @@ impl Cache {
                 Err(Error::configuration(format!("cache names the folder {folder:?}, which is not absolute"))
                     .with_next_step("Give the whole path: file:/path/to/folder."))
             }
-            _ => Err(unknown_choice("cache", text, "memory, file or file:FOLDER")),
+            _ => Err(unknown_choice("cache", &shown(text), "memory, file, file:FOLDER, redis://… or rediss://…")),
         }
     }
+}
+
+/// A Redis to which records may travel: sealed, but a password is not.
+fn safe_redis(address: RedisAddress, allow_http: bool) -> Result<Cache> {
+    if cfg!(not(feature = "redis")) {
+        return Err(Error::configuration("cache names a Redis, for which this build lacks the cargo feature redis"));
+    }
+    if !address.is_encrypted() && !address.origin.is_loopback() && !allow_http {
+        return Err(Error::configuration(format!(
+            "cache is plain redis to {}, which would show its password to the network",
+            address.origin.host
+        ))
+        .with_next_step("Use rediss, or set allow_http if the network between can be trusted."));
+    }
+    Ok(Cache::Redis(address))
 }
 
 impl GrantSettings {
@@ -213,7 +239,14 @@ impl GrantSettings {
             return Err(Error::configuration("token_url is missing or empty")
                 .with_next_step("Give token_url, or use a preset that knows it: atlas or keycloak."));
         }
-        let token_url = safe_url("token_url", token_url, config.allow_http.unwrap_or(false))?;
+        let allow_http = config.allow_http.unwrap_or(false);
+        let token_url = safe_url("token_url", token_url, allow_http)?;
+        // The secret goes there too.
+        let endpoint = |option: &str, text: &Option<String>| {
+            text.as_deref().map(|text| safe_url(option, text, allow_http)).transpose()
+        };
+        let revocation_url = endpoint("revocation_url", &config.revocation_url)?;
+        let introspection_url = endpoint("introspection_url", &config.introspection_url)?;
         let auth_method = match config.auth_method.as_deref() {
             None | Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
             Some("client_secret_post") => AuthMethod::ClientSecretPost,
@@ -239,6 +272,8 @@ impl GrantSettings {
         Ok(GrantSettings {
             credential,
             token_url,
+            revocation_url,
+            introspection_url,
             auth_method,
             auth_encoding,
             scope: not_empty(&config.scope),

@@ -2,6 +2,8 @@
 //! over bytes, and nothing here touches a socket or a clock.
 
 pub(crate) mod client_authentication;
+pub(crate) mod introspection;
+pub(crate) mod revocation;
 
 use std::time::Duration;
 
@@ -41,6 +43,40 @@ impl TokenRequest {
             add(name, value);
         }
         client_authentication::add_to(settings, form)
+    }
+}
+
+/// What was asked, and where: an error names the endpoint and shows nothing of what it was sent.
+struct Asked<'a> {
+    settings: &'a GrantSettings,
+    endpoint: Endpoint,
+    /// The token the request was about.
+    token: Option<&'a str>,
+}
+
+/// One of the authorization server's endpoints, each with an option for its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    Token,
+    Revocation,
+    Introspection,
+}
+
+impl Endpoint {
+    fn name(self) -> &'static str {
+        match self {
+            Endpoint::Token => "the token endpoint",
+            Endpoint::Revocation => "the revocation endpoint",
+            Endpoint::Introspection => "the introspection endpoint",
+        }
+    }
+
+    fn option(self) -> &'static str {
+        match self {
+            Endpoint::Token => "token_url",
+            Endpoint::Revocation => "revocation_url",
+            Endpoint::Introspection => "introspection_url",
+        }
     }
 }
 
@@ -109,15 +145,16 @@ const LONGEST_DESCRIPTION: usize = 300;
 
 /// Reads the token endpoint's answer (RFC 6749 sections 5.1 and 5.2), in Atlas's format too, whose `error` is a number.
 pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings) -> Result<Granted, Failure> {
+    let asked = &Asked { settings, endpoint: Endpoint::Token, token: None };
     let json: Option<Value> = serde_json::from_slice(answer.body).ok();
     let success = (200..300).contains(&answer.status);
     if success
         && let Some(json) = &json
         && json.get("access_token").is_some_and(|token| !token.is_null())
     {
-        return read_granted(json, settings).map_err(|what| bad_answer(answer, what, FailureClass::Wrong));
+        return read_granted(json, asked).map_err(|what| bad_answer(answer, what, FailureClass::Wrong));
     }
-    let (oauth_error, description) = json.as_ref().map(|json| read_error(json, settings)).unwrap_or_default();
+    let (oauth_error, description) = json.as_ref().map(|json| read_error(json, asked)).unwrap_or_default();
     if success && oauth_error.is_none() {
         let what = match json {
             Some(_) => "the answer holds no access_token",
@@ -125,15 +162,15 @@ pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings) ->
         };
         return Err(bad_answer(answer, what.into(), FailureClass::Transient));
     }
-    Err(refusal(answer, oauth_error, description, settings))
+    Err(refusal(answer, oauth_error, description, asked))
 }
 
-fn read_granted(json: &Value, settings: &GrantSettings) -> Result<Granted, String> {
+fn read_granted(json: &Value, asked: &Asked<'_>) -> Result<Granted, String> {
     match json.get("token_type") {
         None | Some(Value::Null) => {}
         Some(Value::String(name)) if name.eq_ignore_ascii_case("bearer") => {}
         Some(other) => {
-            let shown = tidy(&other.to_string(), settings);
+            let shown = tidy(&other.to_string(), asked);
             return Err(format!("the token_type is {shown}, and only Bearer is understood"));
         }
     }
@@ -166,22 +203,27 @@ fn read_lifetime(expires_in: Option<&Value>) -> Lifetime {
 }
 
 /// The error code and the description of an error body in either format.
-fn read_error(json: &Value, settings: &GrantSettings) -> (Option<String>, Option<String>) {
-    let text = |name: &str| json.get(name).and_then(Value::as_str).map(|text| tidy(text, settings));
+fn read_error(json: &Value, asked: &Asked<'_>) -> (Option<String>, Option<String>) {
+    let text = |name: &str| json.get(name).and_then(Value::as_str).map(|text| tidy(text, asked));
     match json.get("error") {
-        Some(Value::String(code)) => (Some(tidy(code, settings)), text("error_description")),
+        Some(Value::String(code)) => (Some(tidy(code, asked)), text("error_description")),
         // Atlas's API format, which its token endpoint uses for a 429.
         Some(Value::Number(_)) => (text("errorCode"), text("detail").or_else(|| text("reason"))),
         _ => (None, None),
     }
 }
 
-/// A server's text as it may be shown: one line, not long, and without our own secret in any form it was sent in, should
-/// the server repeat it.
-fn tidy(text: &str, settings: &GrantSettings) -> String {
+/// A server's text as it may be shown: one line, not long, and without our own secret and token in any form they were
+/// sent in, should the server repeat them.
+fn tidy(text: &str, asked: &Asked<'_>) -> String {
     let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
-    for secret in client_authentication::forms_of_secret(settings) {
+    for secret in client_authentication::forms_of_secret(asked.settings) {
         text = text.replace(secret.reveal(), "[secret]");
+    }
+    if let Some(token) = asked.token {
+        let mut encoded = String::new();
+        form_encode(token, &mut encoded);
+        text = text.replace(token, "[token]").replace(&encoded, "[token]");
     }
     match text.char_indices().nth(LONGEST_DESCRIPTION) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -198,11 +240,11 @@ fn refusal(
     answer: &TokenAnswer<'_>,
     oauth_error: Option<String>,
     description: Option<String>,
-    settings: &GrantSettings,
+    asked: &Asked<'_>,
 ) -> Failure {
     let code_word = oauth_error.as_deref().unwrap_or_default();
     let (code, class) = classify(answer, code_word, description.as_deref().unwrap_or_default());
-    let mut what = format!("the token endpoint answered {}", answer.status);
+    let mut what = format!("{} answered {}", asked.endpoint.name(), answer.status);
     if let Some(code_word) = &oauth_error {
         what.push_str(&format!(" {code_word}"));
     }
@@ -213,13 +255,13 @@ fn refusal(
         what.push_str(&note);
     }
     if let Some(location) = answer.redirects_to {
-        what.push_str(&format!(", a redirect to {}", tidy(location, settings)));
+        what.push_str(&format!(", a redirect to {}", tidy(location, asked)));
     }
     let mut error = Error::new(code, Stage::TokenAnswer, what)
         .with_status(answer.status)
         .with_oauth(oauth_error, description)
         .with_retry_after(answer.retry_after);
-    if let Some(next_step) = next_step(code, answer, settings) {
+    if let Some(next_step) = next_step(code, answer, asked) {
         error = error.with_next_step(next_step);
     }
     Failure { class, error }
@@ -252,7 +294,8 @@ fn classify(answer: &TokenAnswer<'_>, code_word: &str, description: &str) -> (Er
 }
 
 /// What this error's case asks for, beyond its code's general advice.
-fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings) -> Option<String> {
+fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, asked: &Asked<'_>) -> Option<String> {
+    let Asked { settings, endpoint, .. } = *asked;
     match code {
         ErrorCode::ClientRefused if has_outer_space(settings) => Some(
             "Check client_id and client_secret: one of them begins or ends with a space, which is often left over from \
@@ -265,10 +308,16 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, settings: &GrantSettings
             Some(other_encoding(settings))
         }
         ErrorCode::OauthError if answer.status == 404 => {
-            Some("Check token_url (for Keycloak: server_url and realm): there is nothing at this address.".into())
+            let option = endpoint.option();
+            Some(format!("Check {option} (for Keycloak: server_url and realm): there is nothing at this address."))
         }
         ErrorCode::OauthError if answer.redirects_to.is_some() => {
-            Some("Give the final address as token_url: a secret does not follow redirects.".into())
+            let option = endpoint.option();
+            Some(format!("Give the final address as {option}: a secret does not follow redirects."))
+        }
+        ErrorCode::OauthError if endpoint != Endpoint::Token => {
+            let option = endpoint.option();
+            Some(format!("Read the server's description, and check {option} and auth_method."))
         }
         _ => None,
     }

@@ -6,7 +6,7 @@ use crate::config::environment::Environment;
 use crate::config::preset::Preset;
 use crate::config::settings::TokenSource;
 
-fn settings(builder: ClientBuilder) -> Arc<GrantSettings> {
+pub(super) fn settings(builder: ClientBuilder) -> Arc<GrantSettings> {
     let builder = builder.token_url("https://a.example/token");
     let settings = Preset::Plain.resolve(builder.config, &Environment::from_pairs::<&str, &str>([])).expect("valid");
     match settings.tokens {
@@ -15,7 +15,7 @@ fn settings(builder: ClientBuilder) -> Arc<GrantSettings> {
     }
 }
 
-fn plain() -> ClientBuilder {
+pub(super) fn plain() -> ClientBuilder {
     ClientBuilder::new().client_id("id").client_secret("s3cret-s3cret")
 }
 

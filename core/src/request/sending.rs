@@ -129,9 +129,12 @@ impl<'a> Sending<'a> {
     fn answer(&mut self) -> Result<Answer> {
         let mut answer = self.send()?;
         let mut too_fresh = self.too_fresh;
+        if answer.status == 401 && self.client.was_revoked(&self.token) {
+            too_fresh = false;
+        }
         let mut replaced = false;
         if answer.status == 401 && !too_fresh {
-            self.client.condemn(&self.token);
+            self.client.condemn(&self.token, self.wait);
             // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
             match self.client.token(self.wait) {
                 Ok(successor) if successor.generation() != self.token.generation() => self.token = successor,

@@ -7,6 +7,7 @@
 mod figures;
 mod model;
 mod properties;
+mod revocation;
 mod servers;
 
 use std::cell::RefCell;

@@ -4,21 +4,24 @@
 //! folder of its own, and network homes never mix hosts. Files are private and replaced by rename. Locks are the
 //! kernel's: they end with their holder, however it ends.
 
+mod sweep;
+
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 
 use crate::clock::BootTime;
 use crate::crypto::{hex, random_bytes, sha256};
+use crate::store::{self, Tried, Which};
 
 /// No record is larger.
 const LARGEST_FILE: u64 = 64 * 1024;
-const TEMPORARIES_KEPT: Duration = Duration::from_secs(3600);
-const OTHER_BOOTS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Between a record's name and what makes the name of its successor, which is being written, unique.
+const TEMPORARY: &str = ".tmp.";
 
 /// A folder of records.
 #[derive(Debug)]
@@ -27,23 +30,6 @@ pub(crate) struct FileStore {
     folder: PathBuf,
     /// Of all boots.
     root: PathBuf,
-}
-
-/// Which of a record's two locks: the second is for those who waited too long for the holder of the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Which {
-    First,
-    Second,
-}
-
-/// What came of trying a lock.
-#[derive(Debug)]
-pub(crate) enum Tried {
-    Locked(Lock),
-    /// Another holds it, until then if it said so.
-    Busy(Option<BootTime>),
-    /// This file system has no locks.
-    Unsupported,
 }
 
 /// A lock held by this process. Unlocked when dropped; in a forked child only closed, as unlocking would unlock the
@@ -57,9 +43,12 @@ pub(crate) struct Lock {
 impl Lock {
     /// Tells those who wait until when the holder will be done.
     pub(crate) fn say_until(&mut self, until: BootTime) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        self.file.write_all(until.as_nanoseconds().to_string().as_bytes())
+        let said = overwrite(&mut self.file, until.as_nanoseconds().to_string().as_bytes());
+        if said.is_err() {
+            // What the holder before said would make this one late from the start.
+            self.file.set_len(0)?;
+        }
+        said
     }
 }
 
@@ -79,7 +68,13 @@ impl FileStore {
     /// not used.
     pub(crate) fn open(root: &Path) -> Result<FileStore, String> {
         let boot = boot_name().ok_or("this system does not tell which boot it is in")?;
-        let folder = root.join(boot);
+        let store = FileStore { folder: root.join(boot), root: root.into() };
+        store.make()?;
+        Ok(store)
+    }
+
+    fn make(&self) -> Result<(), String> {
+        let FileStore { folder, root } = self;
         match fs::symlink_metadata(root) {
             Ok(_) => check_folder(root)?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -90,11 +85,21 @@ impl FileStore {
             }
             Err(error) => return Err(format!("{}: {error}", root.display())),
         }
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| format!("{}: {error}", folder.display()))?;
         check_folder(root)?;
-        check_folder(&folder)?;
-        Ok(FileStore { folder, root: root.into() })
+        check_folder(folder)
+    }
+
+    /// Opens a file of ours that may have to be made, and the folder with it: caches are cleared while programs run.
+    fn open_or_make(&self, path: &Path, flags: OFlags) -> io::Result<File> {
+        match open_private(path, flags | OFlags::CREATE) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.make().map_err(io::Error::other)?;
+                open_private(path, flags | OFlags::CREATE)
+            }
+            opened => opened,
+        }
     }
 
     /// The file's content; `None` if there is none, or it is not one of ours.
@@ -108,8 +113,8 @@ impl FileStore {
     /// Replaces the file's content, unless `keep` wants what is there just before.
     pub(crate) fn replace(&self, name: &str, content: &[u8], keep: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
         let unique: [u8; 8] = random_bytes().ok_or(ErrorKind::Unsupported)?;
-        let temporary = self.folder.join(format!("{name}.tmp.{:016x}", u64::from_le_bytes(unique)));
-        let mut file = open_private(&temporary, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
+        let temporary = self.folder.join(format!("{name}{TEMPORARY}{}", hex(&unique)));
+        let mut file = self.open_or_make(&temporary, OFlags::WRONLY | OFlags::EXCL)?;
         let written = file.write_all(content).and_then(|()| {
             if self.read(name).is_some_and(|present| keep(&present)) {
                 return Ok(false);
@@ -124,16 +129,15 @@ impl FileStore {
 
     /// Tries a record's lock, without waiting.
     pub(crate) fn try_lock(&self, name: &str, which: Which) -> io::Result<Tried> {
-        let suffix = match which {
-            Which::First => "lock",
-            Which::Second => "lock2",
-        };
-        let path = self.folder.join(format!("{name}.{suffix}"));
+        let path = self.lock_path(name, which);
         loop {
-            let mut file = open_private(&path, OFlags::RDWR | OFlags::CREATE)?;
+            let mut file = self.open_or_make(&path, OFlags::RDWR)?;
             match file.try_lock() {
                 // The sweeper may have removed the file between the opening and the locking: then the lock is nobody's.
-                Ok(()) if is_at(&file, &path) => return Ok(Tried::Locked(Lock { file, process: std::process::id() })),
+                Ok(()) if is_at(&file, &path) => {
+                    let lock = Lock { file, process: std::process::id() };
+                    return Ok(Tried::Locked(store::Lock::File(lock)));
+                }
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(Tried::Busy(read_until(&mut file))),
                 Err(TryLockError::Error(_)) => return Ok(Tried::Unsupported),
@@ -141,52 +145,56 @@ impl FileStore {
         }
     }
 
+    fn lock_path(&self, name: &str, which: Which) -> PathBuf {
+        let suffix = match which {
+            Which::First => "lock",
+            Which::Second => "lock2",
+        };
+        self.folder.join(format!("{name}.{suffix}"))
+    }
+
     /// Changes a small file under its own lock, held for the change alone; `None` if it could not be.
     pub(crate) fn change<T>(&self, name: &str, change: impl FnOnce(&str) -> (String, T)) -> Option<T> {
-        let path = self.folder.join(name);
-        let mut file = open_private(&path, OFlags::RDWR | OFlags::CREATE).ok()?;
-        // Held for microseconds by whoever holds it; one who is stopped in the middle is not waited for longer than a busy
-        // machine may need.
-        let deadline = std::time::Instant::now() + Duration::from_secs(1);
-        while file.try_lock().is_err() {
-            if std::time::Instant::now() > deadline {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let lock = Lock { file: file.try_clone().ok()?, process: std::process::id() };
+        let (mut file, lock) = self.lock_itself(&self.folder.join(name))?;
         let mut text = String::new();
         // A ledger that is not text is a spoilt one, and begins anew.
         if Read::by_ref(&mut file).take(LARGEST_FILE).read_to_string(&mut text).is_err() {
             text.clear();
         }
         let (next, outcome) = change(&text);
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(next.as_bytes())).ok()?;
+        overwrite(&mut file, next.as_bytes()).ok()?;
         drop(lock);
         Some(outcome)
     }
 
-    /// Removes what nobody needs any more: temporaries of writers that died, and the folders of other boots.
-    pub(crate) fn sweep(&self) {
-        let old = |path: &Path, kept: Duration| {
-            let age = fs::symlink_metadata(path)
-                .and_then(|found| found.modified())
-                .ok()
-                .and_then(|modified| SystemTime::now().duration_since(modified).ok());
-            age.is_some_and(|age| age > kept)
-        };
-        for path in entries(&self.folder) {
-            let is_temporary = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".tmp."));
-            if is_temporary && old(&path, TEMPORARIES_KEPT) {
-                let _ = fs::remove_file(path);
+    /// Opens a file and locks it, waiting a moment.
+    fn lock_itself(&self, path: &Path) -> Option<(File, Lock)> {
+        // Held for microseconds by whoever holds it; one who is stopped in the middle is not waited for longer than a busy
+        // machine may need.
+        let deadline = std::time::Instant::now() + Duration::from_secs(1);
+        loop {
+            let file = self.open_or_make(path, OFlags::RDWR).ok()?;
+            while let Err(error) = file.try_lock() {
+                if matches!(error, TryLockError::Error(_)) || std::time::Instant::now() > deadline {
+                    return None;
+                }
+                std::thread::sleep(Duration::from_millis(2));
             }
-        }
-        for path in entries(&self.root) {
-            if path != self.folder && old(&path, OTHER_BOOTS_KEPT) && check_folder(&path).is_ok() {
-                let _ = fs::remove_dir_all(path);
+            let lock = Lock { file: file.try_clone().ok()?, process: std::process::id() };
+            // As in `try_lock`: one that was removed meanwhile tells nobody anything.
+            if is_at(&file, path) {
+                return Some((file, lock));
             }
         }
     }
+}
+
+/// Puts a text in place of a file's, which at no moment is gone: who is killed in the middle leaves the text whole, and
+/// behind it perhaps the end of the one before.
+fn overwrite(file: &mut File, text: &[u8]) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(text)?;
+    file.set_len(text.len() as u64)
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
@@ -252,10 +260,10 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     /// A folder that is removed at the end of its test.
-    struct Folder(PathBuf);
+    pub(super) struct Folder(pub(super) PathBuf);
 
     impl Folder {
-        fn new(name: &str) -> Folder {
+        pub(super) fn new(name: &str) -> Folder {
             let unique: [u8; 8] = random_bytes().expect("randomness");
             let path = std::env::temp_dir().join(format!("svctoken-{name}-{:016x}", u64::from_le_bytes(unique)));
             DirBuilder::new().mode(0o700).create(&path).expect("a temporary folder");
@@ -269,7 +277,7 @@ mod tests {
         }
     }
 
-    fn store(folder: &Folder) -> FileStore {
+    pub(super) fn store(folder: &Folder) -> FileStore {
         FileStore::open(&folder.0.join("svctoken")).expect("usable")
     }
 
@@ -312,7 +320,7 @@ mod tests {
         let Ok(Tried::Locked(mut lock)) = store.try_lock("a", Which::First) else { panic!("free") };
         assert!(matches!(store.try_lock("a", Which::First), Ok(Tried::Busy(None))));
         let until = BootTime::from_nanoseconds(12345);
-        lock.say_until(until).expect("writable");
+        lock.say_until(until);
         assert!(matches!(store.try_lock("a", Which::First), Ok(Tried::Busy(Some(said))) if said == until));
         assert!(matches!(store.try_lock("a", Which::Second), Ok(Tried::Locked(_))));
         drop(lock);
@@ -336,29 +344,41 @@ mod tests {
     }
 
     #[test]
-    fn the_sweeper_takes_what_is_old_and_leaves_what_is_not() {
-        let folder = Folder::new("sweep");
+    fn a_cache_that_was_cleared_is_made_again_by_who_still_uses_it() {
+        let folder = Folder::new("cleared");
         let store = store(&folder);
-        let ago = |days: u64| SystemTime::now() - Duration::from_secs(days * 24 * 3600);
-        let make = |path: PathBuf, days: u64| {
-            let file = open_private(&path, OFlags::WRONLY | OFlags::CREATE).expect("ours");
-            file.set_modified(ago(days)).expect("ours");
-        };
-        make(store.folder.join("a.tmp.1"), 2);
-        make(store.folder.join("a.tmp.2"), 0);
-        make(store.folder.join("a"), 2);
-        for (name, days) in [("old-boot", 3), ("young-boot", 0)] {
-            let path = store.root.join(name);
-            DirBuilder::new().mode(0o700).create(&path).expect("ours");
-            File::open(&path).and_then(|folder| folder.set_modified(ago(days))).expect("ours");
-        }
-        store.sweep();
-        let names = |folder: &Path| {
-            let mut names: Vec<_> = entries(folder).filter_map(|path| Some(path.file_name()?.to_owned())).collect();
-            names.sort();
-            names
-        };
-        assert_eq!(names(&store.folder), ["a", "a.tmp.2"]);
-        assert!(!store.root.join("old-boot").exists() && store.root.join("young-boot").exists());
+        let clear = || fs::remove_dir_all(&store.root).expect("ours");
+        clear();
+        assert!(store.replace("a", b"one", |_| false).expect("made again"));
+        assert_eq!(store.read("a").as_deref(), Some(b"one".as_slice()));
+        clear();
+        assert!(matches!(store.try_lock("a", Which::First), Ok(Tried::Locked(_))));
+        clear();
+        assert_eq!(store.change("l", |text| (format!("{text}x"), ())), Some(()));
+        clear();
+        symlink("/tmp", &store.root).expect("ours");
+        assert!(store.replace("a", b"one", |_| false).is_err(), "with the checks of the first time");
+        fs::remove_file(&store.root).expect("ours");
+    }
+
+    #[test]
+    fn a_text_is_whole_at_every_moment_of_its_change() {
+        let folder = Folder::new("whole");
+        let store = store(&folder);
+        let text = |length| "x".repeat(length);
+        store.change("l", |_| (text(30), ())).expect("writable");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    // Without the lock: what a successor finds of one who is killed.
+                    assert!(store.read("l").expect("there").len() >= 20);
+                }
+            });
+            for round in 0..2000 {
+                store.change("l", |_| (text(20 + round % 2 * 10), ())).expect("writable");
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 }

@@ -95,7 +95,7 @@ impl Account {
     ) -> Option<Remembered> {
         let books = self.books();
         let mut books = lock(&books);
-        let first_end = books.ledger.first_end(now).map(|end| end + END_MARGIN);
+        let first_end = books.first_end(now);
         let after = |before: Option<&Remembered>| Remembered::after(failure, before, first_end, now, fraction);
         match failure.class {
             FailureClass::Refused => {
@@ -115,12 +115,29 @@ impl Account {
         }
     }
 
+    /// How long until the first of the account's living tokens ends that are known here, on the server too.
+    pub(crate) fn first_end(&self, now: BootTime) -> Option<Duration> {
+        lock(&self.books()).first_end(now)
+    }
+
+    /// Forgets what was concluded of the account and the credential; what the server asked for and counts stays.
+    pub(crate) fn forget_failures(&self, settings: &GrantSettings) {
+        let books = self.books();
+        let mut books = lock(&books);
+        books.cool_down = books.cool_down.take().filter(Remembered::is_the_servers_wish);
+        books.refused.remove(&fingerprint(settings));
+    }
+
     fn books(&self) -> Arc<Owned<Mutex<Books>>> {
         self.books.get(Mutex::default)
     }
 }
 
 impl Books {
+    fn first_end(&self, now: BootTime) -> Option<Duration> {
+        self.ledger.first_end(now).map(|end| end + END_MARGIN)
+    }
+
     fn are_in_use(&self, now: BootTime) -> bool {
         let remembered = self.cool_down.iter().chain(self.refused.values());
         self.ledger.is_in_use(now) || remembered.into_iter().any(|failure| failure.at(now, true).is_some())

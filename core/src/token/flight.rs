@@ -11,13 +11,13 @@ use crate::background;
 use crate::clock;
 use crate::config::settings::GrantSettings;
 use crate::crypto;
-use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::error::{Error, ErrorCode, Stage};
 use crate::fork::Owned;
 use crate::grant::{Failure, FailureClass};
 use crate::http::HttpClient;
 use crate::log::{Log, Reason};
 use crate::token::account::Account;
-use crate::token::governor::{Hold, Remembered};
+use crate::token::governor::{Hold, NotYet, Remembered};
 use crate::token::mint::Minted;
 use crate::token::shared::{InHand, Shared};
 use crate::token::{LiveToken, Slot, lock, mint};
@@ -39,11 +39,26 @@ pub(crate) struct Progress {
     pub(crate) flight: Option<Arc<Flight>>,
     pub(crate) failure: Option<Remembered>,
     pub(crate) hold: Option<Hold>,
+    /// The generation of the token that was revoked last.
+    pub(crate) revoked: Option<u64>,
 }
 
 pub(crate) struct Flight {
     done: Option<Event>,
-    outcome: OnceLock<Result<Arc<LiveToken>>>,
+    outcome: OnceLock<Outcome>,
+}
+
+/// What a flight ends with.
+pub(crate) type Outcome = std::result::Result<Arc<LiveToken>, NoToken>;
+
+/// Why a flight brought no token.
+#[derive(Clone, Debug)]
+pub(crate) struct NoToken {
+    pub(crate) error: Error,
+    /// The time after which another may bring one.
+    pub(crate) worth_waiting: Option<Duration>,
+    /// It had no turn to send a token request.
+    pub(crate) sent_nothing: bool,
 }
 
 impl Flight {
@@ -69,11 +84,7 @@ impl Flight {
     }
 
     /// Waits for the outcome, at most `patience`; `None` when patience ran out first.
-    pub(crate) fn wait(
-        &self,
-        wait: &Wait,
-        patience: Option<Duration>,
-    ) -> std::result::Result<Option<Result<Arc<LiveToken>>>, Stop> {
+    pub(crate) fn wait(&self, wait: &Wait, patience: Option<Duration>) -> std::result::Result<Option<Outcome>, Stop> {
         let patient = match patience {
             Some(patience) => wait.limited(PATIENCE, patience),
             None => wait.clone(),
@@ -103,7 +114,7 @@ impl Slot {
 
     /// Ends the flight in the slot's books: the next caller finds the token, or the failure remembered. All under one
     /// lock, so that nobody joins a flight whose token was condemned already.
-    fn land(&self, minted: std::result::Result<Minted, Failure>, minting: &Minting) -> Result<Arc<LiveToken>> {
+    fn land(&self, minted: std::result::Result<Minted, Failure>, minting: &Minting) -> Outcome {
         let progress = self.progress();
         let mut progress = lock(&progress);
         progress.flight = None;
@@ -112,7 +123,7 @@ impl Slot {
         let failure = match minted {
             Ok(Minted::Found(found)) => {
                 account.granted(settings, found.begin + found.lifetime);
-                return Ok(self.put(&found));
+                return Ok(self.put(&found).unwrap_or_else(|| self.current.load_full()));
             }
             Ok(Minted::Elsewhere) => {
                 // For a moment: it is another process that brings the token.
@@ -121,9 +132,12 @@ impl Slot {
                 return Ok(self.current.load_full());
             }
             Ok(Minted::NotYet(remembered)) => {
-                let error = remembered.error.clone();
-                progress.failure = Some(remembered.clone());
-                return Err(remembered.at(clock::now(), false).map_or(error, |not_yet| not_yet.error));
+                let NotYet { error, worth_waiting } = remembered.at(clock::now(), false).unwrap_or_else(|| {
+                    // Over by now.
+                    NotYet { error: remembered.error.clone(), worth_waiting: Some(Duration::ZERO) }
+                });
+                progress.failure = Some(remembered);
+                return Err(NoToken { error, worth_waiting, sent_nothing: true });
             }
             Ok(Minted::Token(granted, began)) => {
                 self.counters.token_received();
@@ -140,7 +154,10 @@ impl Slot {
             Some(remembered) => remembered,
             None => progress.failure.insert(Remembered::after(&failure, before.as_ref(), None, now, chance)).clone(),
         };
-        Err(remembered.at(now, false).map_or(failure.error, |not_yet| not_yet.error))
+        let not_yet = remembered.at(now, false).unwrap_or(NotYet { error: failure.error, worth_waiting: None });
+        // A flight that failed otherwise has been tried again already, as often and as long as that may help.
+        let worth_waiting = not_yet.worth_waiting.filter(|_| failure.class == FailureClass::Limit);
+        Err(NoToken { error: not_yet.error, worth_waiting, sent_nothing: false })
     }
 }
 

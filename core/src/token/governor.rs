@@ -16,7 +16,7 @@ const LIMIT_MEMORY: Duration = Duration::from_secs(60);
 const SHORTEST_COOL_DOWN: Duration = Duration::from_secs(1);
 const FIRST_HOLD: Duration = Duration::from_secs(60);
 /// A minute, and what a request may take to reach the server, which counts it then.
-const BUDGET_WINDOW: Duration = Duration::from_secs(62);
+pub(crate) const BUDGET_WINDOW: Duration = Duration::from_secs(62);
 
 /// How long to wait before attempt number `attempts` + 1 of one flight; `None`: do not try again.
 ///
@@ -107,6 +107,11 @@ impl Remembered {
         let until_with_token = max(self.until_with_token, before.until_with_token);
         let longer = if before.until > self.until { before } else { self };
         Remembered { until_with_token, ..longer }
+    }
+
+    /// Whether it is the server that asked for time, and not we who concluded that trying again is of no use.
+    pub(crate) fn is_the_servers_wish(&self) -> bool {
+        matches!(self.class, FailureClass::Limit | FailureClass::Transient) && self.error.retry_after().is_some()
     }
 
     /// What a caller at `now` is told, who has a living token or not; `None` when it is time to try again.

@@ -36,8 +36,12 @@ pub(crate) struct Life {
 
 impl Life {
     /// Of a token that never was.
-    pub(crate) const NONE: Life =
-        Life { begin: BootTime::ZERO, fresh_until: BootTime::ZERO, ending_from: BootTime::ZERO, ends: BootTime::ZERO };
+    pub(crate) const NONE: Life = Life {
+        begin: BootTime::NEVER,
+        fresh_until: BootTime::NEVER,
+        ending_from: BootTime::NEVER,
+        ends: BootTime::NEVER,
+    };
 
     /// Of a token that lives `lifetime` from `begin`; `fraction` (0 to 1) draws the advisory window within ±10 %, so
     /// that processes do not all come at once.
@@ -62,13 +66,18 @@ impl Life {
 
     /// The life of a token that a server refused: to be replaced at once, and kept until then.
     pub(crate) fn condemned(self) -> Life {
-        Life { fresh_until: BootTime::ZERO, ending_from: BootTime::ZERO, ..self }
+        Life { fresh_until: BootTime::NEVER, ending_from: BootTime::NEVER, ..self }
     }
 
     /// The life of a token that the server handed out again before its end: asked for again only after a while, and
     /// its first end believed.
     pub(crate) fn postponed(self, now: BootTime) -> Life {
         Life { fresh_until: min(now + SAME_TOKEN_PAUSE, self.ends), ending_from: self.ends, ..self }
+    }
+
+    /// The life of a token that is over before its time. Only tokens that began later than `begin` may follow it.
+    pub(crate) fn dropped(begin: BootTime) -> Life {
+        Life { begin, ..Life::NONE }
     }
 
     pub(crate) fn state(&self, now: BootTime) -> State {
@@ -84,7 +93,7 @@ impl Life {
     }
 
     pub(crate) fn is_condemned(&self) -> bool {
-        self.ends > BootTime::ZERO && self.fresh_until == BootTime::ZERO
+        self.ends > BootTime::NEVER && self.fresh_until == BootTime::NEVER
     }
 }
 

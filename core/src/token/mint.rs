@@ -1,25 +1,22 @@
-//! One flight's work: token requests until a token, an end of patience, or a reason to give up. The only place where
-//! credential, grant and http meet.
+//! One flight's work: token requests until a token, an end of patience, or a reason to give up.
 
 use std::cmp::min;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::clock::{self, BootTime};
 use crate::config::settings::GrantSettings;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Stage};
-use crate::grant::{self, Failure, FailureClass, Granted, TokenAnswer, TokenRequest};
-use crate::http::{HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
+use crate::grant::{self, Failure, FailureClass, Granted, TokenRequest};
+use crate::http::HttpClient;
 use crate::log::Reason;
 use crate::stats::TokenCounters;
+use crate::token::exchange::{as_read, send};
 use crate::token::governor::{NotYet, Remembered};
 use crate::token::record::Found;
 use crate::token::shared::{InHand, Turn};
 use crate::token::{LOOK_AGAIN, Minting, governor};
 use crate::wait::Wait;
-
-/// Larger answers are no token answers.
-const LARGEST_ANSWER: u64 = 1024 * 1024;
 
 /// What came of a flight that did not fail.
 pub(crate) enum Minted {
@@ -47,28 +44,40 @@ pub(crate) fn mint(
     // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
     let trying = Wait::of("timeout", settings.retry_window);
     let mut attempts = 0;
+    let mut failed = None;
     loop {
-        let lock = match shared.as_ref().map(|shared| shared.take_turn(settings, in_hand, &trying)) {
-            None => None,
-            Some(Turn::Ours(lock)) => lock,
-            Some(Turn::Found(found)) => {
+        let lock = match turn(minting, &in_hand, &trying) {
+            Turn::Ours(lock) => lock,
+            Turn::Found(found) => {
                 log.token_found((found.begin + found.lifetime).since(clock::now()));
                 return Ok(Minted::Found(found));
             }
-            Some(Turn::Elsewhere) => return Ok(Minted::Elsewhere),
-            Some(Turn::NotYet(remembered)) => return Ok(Minted::NotYet(remembered)),
+            Turn::Elsewhere => return Ok(Minted::Elsewhere),
+            Turn::NotYet(remembered) => match failed {
+                None => return Ok(Minted::NotYet(remembered)),
+                Some(failure) => {
+                    let not_yet = remembered.at(clock::now(), in_hand.alive);
+                    if !wait_a_little(not_yet.and_then(|not_yet| not_yet.worth_waiting), &trying) {
+                        return Err(in_context(failure, settings, attempts));
+                    }
+                    failed = Some(failure);
+                    continue;
+                }
+            },
         };
         attempts += 1;
         let began = clock::now();
         log.token_requested(&settings.token_url.origin, reason, attempts);
         let failure = match attempt(settings, http, counters) {
             Ok(granted) => {
-                let lifetime = granted.lifetime.kept();
-                log.token_received(&settings.token_url.origin, lifetime, clock::now().since(began));
-                if let (Some(shared), Some(token)) = (shared, Found::of(&granted, began))
-                    && let Err(why) = shared.granted(token)
-                {
-                    log.cache_unavailable(&why);
+                let took = clock::now().since(began);
+                let token = shared.as_ref().zip(Found::of(&granted, began));
+                let written = token.map_or(Ok(()), |(shared, token)| shared.granted(&token));
+                // The other processes must not wait for what a host does with its log.
+                drop(lock);
+                log.token_received(&settings.token_url.origin, granted.lifetime.kept(), took);
+                if let (Some(shared), Err(why)) = (shared, written) {
+                    shared.complain(log, &why);
                 }
                 return Ok(Minted::Token(granted, began));
             }
@@ -76,18 +85,32 @@ pub(crate) fn mint(
         };
         let fraction = crypto::random_fraction();
         let pause = governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction);
-        log.token_request_failed(&failure.error, pause);
         // Before the lock is free, so that the next process reads it instead of trying the same.
         if let Some(shared) = shared {
-            shared.attempt_failed(&failure, pause, fraction);
+            shared.attempt_failed(&failure, pause, minting.account.first_end(clock::now()), fraction);
         }
         drop(lock);
+        log.token_request_failed(&failure.error, pause);
         let again = pause.is_some_and(|pause| trying.sleep(pause).is_ok())
             && (shared.is_some() || wait_for_budget(minting, &trying));
         if !again {
             return Err(in_context(failure, settings, attempts));
         }
+        failed = Some(failure);
     }
+}
+
+/// Whose turn it is: ours where nobody shares; and where the store does not answer, each process keeps to the budget by
+/// itself.
+fn turn(minting: &Minting, in_hand: &InHand, trying: &Wait) -> Turn {
+    let Minting { settings, account, shared, log, .. } = minting;
+    let Some(shared) = shared else { return Turn::Ours(None) };
+    shared.take_turn(settings, in_hand, trying, log).unwrap_or_else(|| match account.enter(settings, in_hand.alive) {
+        Ok(()) => Turn::Ours(None),
+        Err(NotYet { error, worth_waiting }) => {
+            Turn::NotYet(Remembered::pause(error, worth_waiting.unwrap_or_default(), clock::now()))
+        }
+    })
 }
 
 /// Enters another attempt in the account's ledger, waiting for its turn if the time allows.
@@ -95,13 +118,17 @@ fn wait_for_budget(minting: &Minting, trying: &Wait) -> bool {
     loop {
         match minting.account.enter(&minting.settings, false) {
             Ok(()) => return true,
-            Err(NotYet { worth_waiting: Some(time), .. }) if time < trying.remaining() => {
-                if trying.sleep(min(time, LOOK_AGAIN)).is_err() {
-                    return false;
-                }
-            }
+            Err(not_yet) if wait_a_little(not_yet.worth_waiting, trying) => {}
             Err(_) => return false,
         }
+    }
+}
+
+/// Waits until it may be time to look again; false if the time does not allow it, or nothing is gained by waiting.
+fn wait_a_little(worth_waiting: Option<Duration>, trying: &Wait) -> bool {
+    match worth_waiting {
+        Some(time) if time < trying.remaining() => trying.sleep(min(time, LOOK_AGAIN)).is_ok(),
+        _ => false,
     }
 }
 
@@ -115,43 +142,10 @@ fn in_context(failure: Failure, settings: &GrantSettings, attempts: u32) -> Fail
 
 fn attempt(settings: &GrantSettings, http: &HttpClient, counters: &TokenCounters) -> Result<Granted, Failure> {
     let request = TokenRequest::build(settings);
-    let outgoing = Outgoing {
-        method: Method::POST,
-        url: &settings.token_url,
-        headers: headers(settings, &request).map_err(|error| Failure { class: FailureClass::Wrong, error })?,
-        body: Some(request.body.reveal().as_bytes()),
-    };
-    counters.token_request();
     let wait = Wait::of("token_timeout", settings.token_timeout);
-    let answer = http.send(&outgoing, &wait, LARGEST_ANSWER).map_err(|broken| failure_of_network(broken.error))?;
-    let read = TokenAnswer {
-        status: answer.status,
-        body: &answer.body,
-        retry_after: retry_after(&answer.headers),
-        redirects_to: (300..400)
-            .contains(&answer.status)
-            .then(|| answer.headers.get("location").and_then(|location| location.to_str().ok()))
-            .flatten(),
-        clock_ahead: date(&answer.headers).map(|date| seconds_after(date, clock::wall())),
-    };
-    grant::read_answer(&read, settings)
-}
-
-fn headers(settings: &GrantSettings, request: &TokenRequest) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::new();
-    headers.insert("accept", HeaderValue::from_static("application/json"));
-    headers.insert("cache-control", HeaderValue::from_static("no-cache"));
-    headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-    let text = |option: &str, text: &str| {
-        HeaderValue::from_str(text).map_err(|_| Error::configuration(format!("{option} cannot stand in a header")))
-    };
-    headers.insert("user-agent", text("user_agent", &settings.user_agent)?);
-    if let Some(authorization) = &request.authorization {
-        let mut value = text("client_secret", authorization.reveal())?;
-        value.set_sensitive(true);
-        headers.insert("authorization", value);
-    }
-    Ok(headers)
+    counters.token_request();
+    let answer = send(&request, &settings.token_url, settings, http, &wait).map_err(failure_of_network)?;
+    grant::read_answer(&as_read(&answer), settings)
 }
 
 /// What the network did to a token request: nearly all of it may go away by itself.
@@ -166,9 +160,4 @@ fn failure_of_network(error: Error) -> Failure {
         _ => FailureClass::Transient,
     };
     Failure { class, error }
-}
-
-fn seconds_after(later: SystemTime, earlier: SystemTime) -> i64 {
-    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    later.duration_since(earlier).map_or_else(|before| -seconds(before.duration()), seconds)
 }

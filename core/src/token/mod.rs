@@ -1,6 +1,7 @@
 //! One token for each identity of this process: kept, handed out without a lock, replaced in time.
 
 mod account;
+mod exchange;
 mod flight;
 pub(crate) mod governor;
 mod life;
@@ -8,6 +9,7 @@ mod mint;
 #[cfg(test)]
 mod properties;
 mod record;
+mod revoke;
 mod shared;
 
 use std::cmp::min;
@@ -29,15 +31,18 @@ use crate::log::{Log, Reason};
 use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::stats::TokenCounters;
-use crate::token::flight::{Flight, Progress};
-use crate::token::governor::{Hold, NotYet};
+use crate::token::flight::{Flight, NoToken, Progress};
+use crate::token::governor::NotYet;
 use crate::token::life::{Life, State};
 use crate::token::record::Found;
+use crate::token::revoke::Dropped;
 use crate::token::shared::InHand;
 use crate::wait::{Stop, Wait};
 
 pub(crate) use account::Account;
+pub(crate) use exchange::{introspect, introspection_url};
 pub(crate) use flight::Minting;
+pub(crate) use governor::Hold;
 pub(crate) use shared::Shared;
 
 /// How long the caller that starts a refresh waits for it while its token is still good.
@@ -116,6 +121,8 @@ struct LiveToken {
     generation: u64,
     /// It replaced a token that was refused, and no API has accepted it yet.
     successor: bool,
+    /// Given up before its end, and kept so that it is known when it comes back.
+    dropped: Option<Dropped>,
 }
 
 static GENERATIONS: AtomicU64 = AtomicU64::new(1);
@@ -129,6 +136,7 @@ impl LiveToken {
             life: Life::NONE,
             generation: 0,
             successor: false,
+            dropped: None,
         }
     }
 
@@ -143,7 +151,22 @@ impl LiveToken {
             life,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
             successor: false,
+            dropped: None,
         }
+    }
+
+    fn in_hand(&self, now: BootTime) -> InHand {
+        let state = self.life.state(now);
+        InHand {
+            begin: self.life.begin,
+            text: self.text.clone(),
+            alive: state != State::Ended,
+            in_no_hurry: state == State::Stale,
+        }
+    }
+
+    fn is(&self, text: &str) -> bool {
+        self.text.reveal() == text
     }
 
     fn with_life(&self, life: Life) -> LiveToken {
@@ -154,6 +177,7 @@ impl LiveToken {
             life,
             generation: self.generation,
             successor: self.successor,
+            dropped: self.dropped,
         }
     }
 }
@@ -238,12 +262,12 @@ impl Slot {
             if state == State::Fresh {
                 return Ok(Token(current));
             }
-            wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
             if let Some(shared) = &minting.shared
-                && self.look(shared, &minting.log)
+                && self.look(shared, &minting.log, wait)
             {
                 continue;
             }
+            wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?;
             let (flight, joined) = match self.join(&progress, &current, minting, now) {
                 Joined::Flight { flight, joined } => (flight, joined),
                 Joined::LookAgain => continue,
@@ -273,7 +297,9 @@ impl Slot {
             };
             let waiting_from = clock::now();
             let waited = flight.wait(wait, patience);
-            minting.log.token_waited(clock::now().since(waiting_from));
+            if !matches!(waited, Ok(Some(Err(NoToken { sent_nothing: true, .. })))) {
+                minting.log.token_waited(clock::now().since(waiting_from));
+            }
             if let Ok(Some(Ok(token))) = &waited {
                 let ended = token.life != Life::NONE && token.life.state(clock::now()) == State::Ended;
                 if !ended || discarded {
@@ -296,11 +322,10 @@ impl Slot {
                 return Ok(Token(latest));
             }
             match waited {
-                // Room for a token will be there before this caller's time is over: round again, to wait for it.
-                Ok(Some(Err(error)))
-                    if error.code() == ErrorCode::TokenLimit
-                        && error.retry_after().is_some_and(|time| time < wait.remaining()) => {}
-                Ok(Some(Err(error))) => return Err(error),
+                // Room for a token, or in the budget, will be there before this caller's time is over: round again, to
+                // wait for it.
+                Ok(Some(Err(NoToken { worth_waiting: Some(time), .. }))) if time < wait.remaining() => {}
+                Ok(Some(Err(no_token))) => return Err(no_token.error),
                 Err(stop) => return Err(stop.into_error(Stage::Waiting, &doing())),
                 // The token ended while this thread slept, or its patience outlived it.
                 Ok(_) => {}
@@ -310,8 +335,14 @@ impl Slot {
 
     /// Looks into the record for what other processes have done: adopts a later token, and a hold. True if a token was
     /// adopted.
-    pub(crate) fn look(&self, shared: &Shared, log: &Log) -> bool {
-        let record = shared.read();
+    pub(crate) fn look(&self, shared: &Shared, log: &Log, wait: &Wait) -> bool {
+        let record = match shared.read(wait) {
+            Ok(record) => record,
+            Err(why) => {
+                shared.complain(log, &why);
+                return false;
+            }
+        };
         let progress = self.progress();
         let mut progress = lock(&progress);
         if let Some(hold) = record.hold
@@ -319,20 +350,27 @@ impl Slot {
         {
             progress.hold = Some(hold);
         }
-        let Some(found) = shared.find(&record, self.current.load().life.begin) else { return false };
-        let token = self.put(&found);
+        let in_hand = self.current.load().in_hand(clock::now());
+        let Some(found) = shared.find(&record, &in_hand) else { return false };
+        let Some(token) = self.put(&found) else { return false };
         // A hook may call the client, which wants the lock.
         drop(progress);
         log.token_found(token.life.ends.since(clock::now()));
         true
     }
 
-    /// Puts a token of the record in place of an earlier one.
-    fn put(&self, found: &Found) -> Arc<LiveToken> {
+    /// Puts a token of the record in place of an earlier one. `None` if the present one is not earlier: it may have
+    /// been dropped since the record was read.
+    fn put(&self, found: &Found) -> Option<Arc<LiveToken>> {
+        let current = self.current.load();
+        if found.begin <= current.life.begin || (current.dropped.is_some() && current.is(found.text.reveal())) {
+            return None;
+        }
         let life = Life::new(found.begin, found.lifetime, crypto::random_fraction());
-        let token = Arc::new(LiveToken::new(found.granted(), life));
+        let successor = current.life.is_condemned();
+        let token = Arc::new(LiveToken { successor, ..LiveToken::new(found.granted(), life) });
         self.current.store(token.clone());
-        token
+        Some(token)
     }
 
     /// Condemns the token if it is the current one: it is to be replaced, and served until then. In a hold, none is.
@@ -343,7 +381,7 @@ impl Slot {
         let now = clock::now();
         let alive = current.life.state(now) != State::Ended;
         let held = progress.hold.is_some_and(|hold| hold.is_on(now));
-        if held || !alive || current.life.is_condemned() || current.text.reveal() != text {
+        if held || !alive || current.life.is_condemned() || !current.is(text) {
             return Refusal::NoNews;
         }
         self.current.store(Arc::new(current.with_life(current.life.condemned())));
@@ -356,7 +394,7 @@ impl Slot {
     pub(crate) fn invalidate(&self, text: &str) -> Refusal {
         let current = self.current.load();
         let young = clock::now().since(current.life.begin) < YOUNG_SUCCESSOR;
-        if current.successor && young && current.text.reveal() == text {
+        if current.successor && young && current.is(text) {
             return self.hold(&Token(current));
         }
         self.condemn(text)
@@ -368,6 +406,10 @@ impl Slot {
     }
 
     fn open_hold(&self, progress: &mut Progress, token: &LiveToken) -> Refusal {
+        // Its refusal was our own doing, and tells nothing about the next token.
+        if progress.revoked == Some(token.generation) {
+            return Refusal::NoNews;
+        }
         let lifetime = token.life.ends.since(token.life.begin);
         let hold = Hold::after(progress.hold, token.generation, lifetime, clock::now());
         if progress.hold == Some(hold) {
@@ -397,7 +439,7 @@ impl Slot {
         self.progress.get(|| {
             // In a forked child: drawn again, so that the children of one parent do not all come at once.
             let current = self.current.load();
-            if current.life != Life::NONE && !current.life.is_condemned() {
+            if current.life.ends > BootTime::ZERO && !current.life.is_condemned() {
                 let life = current.life.redrawn(crypto::random_fraction());
                 self.current.compare_and_swap(&*current, Arc::new(current.with_life(life)));
             }
@@ -430,8 +472,7 @@ impl Slot {
         if let Some(not_yet) = remembered.or_else(of_account) {
             return Joined::NotYet(not_yet);
         }
-        let in_hand = InHand { begin: current.life.begin, alive, in_no_hurry: state == State::Stale };
-        match Flight::start(self, minting, reason(state, current), in_hand) {
+        match Flight::start(self, minting, reason(state, current), current.in_hand(now)) {
             Ok(flight) => {
                 progress.flight = Some(flight.clone());
                 Joined::Flight { flight, joined: false }
@@ -456,7 +497,11 @@ impl Slot {
         let current = self.current.load();
         let now = clock::now();
         let condemned = current.life.is_condemned();
-        let same = current.text.reveal() == granted.access_token.reveal();
+        let same = current.is(granted.access_token.reveal());
+        if same && current.dropped.is_some_and(|dropped| began <= dropped.at) {
+            // It was on its way here when it was revoked.
+            return Guard::into_inner(current);
+        }
         let token = if same && current.life.state(now) != State::Ended {
             // The server has no other: the token it gave in place of a refused one is that same.
             if condemned {

@@ -1,5 +1,7 @@
-//! What processes tell each other about one identity: its token, a hold, a failure. Times are of the boot clock.
+//! What processes tell each other about one identity: its token, a hold, a failure. Times are written as of an epoch: the
+//! machine's start where one boot writes and reads, the writing itself where machines share nothing but its age.
 
+use std::cmp::max;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -44,30 +46,63 @@ impl Found {
 }
 
 impl Record {
-    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+    /// How long anything in it is of use from now on.
+    pub(crate) fn lasts(&self, now: BootTime) -> Duration {
+        let token = self.token.as_ref().map(|token| token.begin + token.lifetime);
+        let hold = self.hold.map(|hold| hold.until);
+        let failure = self.failure.as_ref().map(|failure| max(failure.until, failure.until_with_token));
+        [token, hold, failure].into_iter().flatten().map(|end| end.since(now)).max().unwrap_or_default()
+    }
+
+    /// With times as of `epoch`. Whoever reads it is told for how long it was to be kept.
+    pub(crate) fn to_bytes(&self, epoch: BootTime, kept_for: Duration) -> Zeroizing<Vec<u8>> {
+        let time = |time: BootTime| time.as_nanoseconds().saturating_sub(epoch.as_nanoseconds());
         let token = self.token.as_ref().map(|token| {
             json!({
                 "text": token.text.reveal(),
                 "scope": token.scope,
-                "begin": token.begin.as_nanoseconds(),
+                "begin": time(token.begin),
                 "lifetime": nanoseconds(token.lifetime),
             })
         });
-        let hold =
-            self.hold.map(|hold| json!({ "until": hold.until.as_nanoseconds(), "length": nanoseconds(hold.length) }));
-        let failure = self.failure.as_ref().map(failure_to_json);
-        Zeroizing::new(json!({ "token": token, "hold": hold, "failure": failure }).to_string().into_bytes())
+        let hold = self.hold.map(|hold| json!({ "until": time(hold.until), "length": nanoseconds(hold.length) }));
+        let failure = self.failure.as_ref().map(|failure| failure_to_json(failure, time));
+        let kept_for = nanoseconds(kept_for);
+        let record = json!({ "kept_for": kept_for, "token": token, "hold": hold, "failure": failure });
+        Zeroizing::new(record.to_string().into_bytes())
     }
 
-    /// `None` for what is not a record; a part that cannot be read is not there.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Record> {
+    /// `None` for what is not a record; a part that cannot be read is not there. `epoch` tells from when times count, of
+    /// how long it was to be kept.
+    pub(crate) fn from_bytes(bytes: &[u8], epoch: impl FnOnce(Duration) -> BootTime) -> Option<Record> {
         let json: Value = serde_json::from_slice(bytes).ok()?;
-        let part = |name: &str| json.get(name).and_then(Value::as_object);
+        let epoch = epoch(duration(json.as_object()?, "kept_for")?);
+        let part = |name: &str| Some(Part { fields: json.get(name)?.as_object()?, epoch });
         Some(Record {
-            token: part("token").and_then(token_of),
-            hold: part("hold").and_then(hold_of),
-            failure: part("failure").and_then(failure_of),
+            token: part("token").and_then(|part| token_of(&part)),
+            hold: part("hold").and_then(|part| hold_of(&part)),
+            failure: part("failure").and_then(|part| failure_of(&part)),
         })
+    }
+}
+
+struct Part<'a> {
+    fields: &'a Map<String, Value>,
+    epoch: BootTime,
+}
+
+impl Part<'_> {
+    fn time(&self, name: &str) -> Option<BootTime> {
+        let time = self.fields.get(name)?.as_i64()?;
+        Some(BootTime::from_nanoseconds(time.saturating_add(self.epoch.as_nanoseconds())))
+    }
+
+    fn duration(&self, name: &str) -> Option<Duration> {
+        duration(self.fields, name)
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.fields.get(name)?.as_str().map(Into::into)
     }
 }
 
@@ -75,31 +110,23 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn time(json: &Map<String, Value>, name: &str) -> Option<BootTime> {
-    json.get(name)?.as_u64().map(BootTime::from_nanoseconds)
-}
-
 fn duration(json: &Map<String, Value>, name: &str) -> Option<Duration> {
     json.get(name)?.as_u64().map(Duration::from_nanos)
 }
 
-fn text(json: &Map<String, Value>, name: &str) -> Option<String> {
-    json.get(name)?.as_str().map(Into::into)
-}
-
-fn token_of(json: &Map<String, Value>) -> Option<Found> {
-    let token = text(json, "text")?;
+fn token_of(part: &Part<'_>) -> Option<Found> {
+    let token = part.text("text")?;
     crate::config::header::check_access_token(&token).ok()?;
     Some(Found {
         text: Secret::new(token),
-        scope: text(json, "scope"),
-        begin: time(json, "begin")?,
-        lifetime: duration(json, "lifetime")?,
+        scope: part.text("scope"),
+        begin: part.time("begin")?,
+        lifetime: part.duration("lifetime")?,
     })
 }
 
-fn hold_of(json: &Map<String, Value>) -> Option<Hold> {
-    Some(Hold { until: time(json, "until")?, length: duration(json, "length")?, generation: 0 })
+fn hold_of(part: &Part<'_>) -> Option<Hold> {
+    Some(Hold { until: part.time("until")?, length: part.duration("length")?, generation: 0 })
 }
 
 const CLASSES: [(FailureClass, &str); 4] = [
@@ -109,13 +136,13 @@ const CLASSES: [(FailureClass, &str); 4] = [
     (FailureClass::Transient, "transient"),
 ];
 
-fn failure_to_json(failure: &Remembered) -> Value {
+fn failure_to_json(failure: &Remembered, time: impl Fn(BootTime) -> i64) -> Value {
     let error = &failure.error;
     let class = CLASSES.iter().find(|(class, _)| *class == failure.class).map(|(_, name)| *name);
     json!({
         "class": class,
-        "until": failure.until.as_nanoseconds(),
-        "until_with_token": failure.until_with_token.as_nanoseconds(),
+        "until": time(failure.until),
+        "until_with_token": time(failure.until_with_token),
         "times": failure.times,
         "code": error.code().number(),
         "stage": error.stage().name(),
@@ -128,25 +155,26 @@ fn failure_to_json(failure: &Remembered) -> Value {
     })
 }
 
-fn failure_of(json: &Map<String, Value>) -> Option<Remembered> {
-    let class = text(json, "class")?;
-    let code = ErrorCode::from_number(json.get("code")?.as_u64()?)?;
-    let stage = Stage::from_name(json.get("stage")?.as_str()?)?;
-    let mut error = Error::new(code, stage, text(json, "what")?)
-        .with_oauth(text(json, "oauth_error"), text(json, "oauth_error_description"))
-        .with_retry_after(duration(json, "retry_after"));
-    if let Some(next_step) = text(json, "next_step") {
+fn failure_of(part: &Part<'_>) -> Option<Remembered> {
+    let class = part.text("class")?;
+    let code = ErrorCode::from_number(part.fields.get("code")?.as_u64()?)?;
+    let stage = Stage::from_name(&part.text("stage")?)?;
+    let mut error = Error::new(code, stage, part.text("what")?)
+        .with_oauth(part.text("oauth_error"), part.text("oauth_error_description"))
+        .with_retry_after(part.duration("retry_after"));
+    if let Some(next_step) = part.text("next_step") {
         error = error.with_next_step(next_step);
     }
-    if let Some(status) = json.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok()) {
+    let status = part.fields.get("status").and_then(Value::as_u64);
+    if let Some(status) = status.and_then(|status| u16::try_from(status).ok()) {
         error = error.with_status(status);
     }
     Some(Remembered {
         error,
         class: CLASSES.iter().find(|(_, name)| *name == class).map(|(class, _)| *class)?,
-        until: time(json, "until")?,
-        until_with_token: time(json, "until_with_token")?,
-        times: json.get("times")?.as_u64()?.try_into().ok()?,
+        until: part.time("until")?,
+        until_with_token: part.time("until_with_token")?,
+        times: part.fields.get("times")?.as_u64()?.try_into().ok()?,
     })
 }
 
@@ -178,15 +206,40 @@ mod tests {
                 times: 3,
             }),
         };
-        let back = Record::from_bytes(&record.to_bytes()).expect("a record");
-        assert_eq!(back.to_bytes(), record.to_bytes());
+        let written = record.to_bytes(BootTime::ZERO, Duration::ZERO);
+        let back = Record::from_bytes(&written, |_| BootTime::ZERO).expect("a record");
+        assert_eq!(back.to_bytes(BootTime::ZERO, Duration::ZERO), written);
         let failure = back.failure.expect("there");
         assert_eq!(format!("{:?}", failure.error), format!("{:?}", record.failure.expect("there").error));
         let token = back.token.expect("there");
         assert!(token.is_alive(at(5)) && token.is_alive(at(64)) && !token.is_alive(at(65)) && !token.is_alive(at(4)));
-        for nothing in ["", "[]", "null", "{}", r#"{"token":{"text":"a b","begin":1,"lifetime":1}}"#, r#"{"token":7}"#]
-        {
-            assert!(Record::from_bytes(nothing.as_bytes()).is_none_or(|record| record.token.is_none()), "{nothing}");
+        for nothing in [
+            "",
+            "[]",
+            "null",
+            "{}",
+            r#"{"kept_for":1,"token":{"text":"a b","begin":1,"lifetime":1}}"#,
+            r#"{"kept_for":1,"token":7}"#,
+        ] {
+            let record = Record::from_bytes(nothing.as_bytes(), |_| BootTime::ZERO);
+            assert!(record.is_none_or(|record| record.token.is_none()), "{nothing}");
         }
+    }
+
+    #[test]
+    fn p06_a_machine_that_started_after_the_token_was_minted_reads_its_age_all_the_same() {
+        let at = |seconds| BootTime::ZERO + Duration::from_secs(seconds);
+        let lifetime = Duration::from_secs(3600);
+        let token = Found { text: Secret::new("a.token".into()), scope: None, begin: at(10_000), lifetime };
+        let record = Record { token: Some(token), hold: None, failure: None };
+        let written = at(10_060);
+        assert_eq!(record.lasts(written), Duration::from_secs(3540));
+        let bytes = record.to_bytes(written, record.lasts(written));
+        // Read 29 minutes after it was minted, by a machine that has been up for a minute.
+        let left = Duration::from_secs(31 * 60);
+        let epoch = |kept_for: Duration| at(60) - (kept_for - left);
+        let read = Record::from_bytes(&bytes, epoch).and_then(|record| record.token).expect("a token");
+        assert!(read.begin < BootTime::ZERO && read.begin > BootTime::NEVER);
+        assert!(read.is_alive(at(60)) && read.is_alive(at(60 + 31 * 60 - 1)) && !read.is_alive(at(60 + 31 * 60)));
     }
 }

@@ -10,11 +10,15 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::time::{ClockId, clock_gettime};
 use svctoken::{Client, LogEvent};
 
 const IS_CHILD: &str = "SVCTOKEN_TEST_CHILD";
 /// Longer than anything takes here, on a machine that does much else.
 const TIME_LIMIT: Duration = Duration::from_secs(40);
+
+/// Between the calls of a process that keeps getting tokens.
+const PACE: Duration = Duration::from_millis(10);
 
 /// Killed when dropped, stopped or not.
 pub(crate) struct Child {
@@ -25,6 +29,13 @@ pub(crate) struct Child {
 impl Child {
     /// Starts a process whose client has these options, after the shell has done what is to be done `before`.
     pub(crate) fn start(before: &str, options: &[(&str, &str)]) -> Child {
+        let child = Child::begin(before, options);
+        assert_eq!(child.hear(), "ready");
+        child
+    }
+
+    /// As [`start`](Child::start), without waiting until it is ready.
+    pub(crate) fn begin(before: &str, options: &[(&str, &str)]) -> Child {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{before}\nexec \"$0\" \"$@\"")]).arg(env::current_exe().expect("a program"));
         command.args(["--exact", "child::obeys", "--nocapture"]).env(IS_CHILD, "1");
@@ -36,9 +47,7 @@ impl Child {
         let (sender, answers) = channel();
         let output = BufReader::new(process.stderr.take().expect("piped"));
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let child = Child { process, answers };
-        assert_eq!(child.hear(), "ready");
-        child
+        Child { process, answers }
     }
 
     pub(crate) fn say(&mut self, command: &str) {
@@ -65,6 +74,18 @@ impl Child {
         answer.strip_prefix("token ").unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
+    /// Kills it, and gives all that it has said.
+    pub(crate) fn kill(mut self) -> Vec<String> {
+        self.process.kill().expect("it is ours");
+        self.process.wait().expect("it is ours");
+        // Ends with its output.
+        self.answers.iter().collect()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.process.id()).expect("process ids are that small");
         kill(Pid::from_raw(id), signal).expect("it is ours");
@@ -77,6 +98,12 @@ impl Drop for Child {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The clock of this machine's processes.
+pub(crate) fn boot_clock() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec.try_into().expect("after the start"), time.tv_nsec.try_into().expect("below a second"))
 }
 
 #[test]
@@ -93,8 +120,26 @@ fn obeys() {
         let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
         let done = match command {
             "get" => client.get_token().map(|token| format!("token {}", token.as_str())),
+            "left" => client.get_token().map(|token| token.expires_in().as_secs().to_string()),
             "invalidate" => Ok(client.invalidate_token(argument).to_string()),
+            "revoke" => client.revoke().map(|revoked| revoked.to_string()),
+            "clear" => client.clear_cache().map(|()| "done".to_owned()),
             "request" => client.request("GET", argument).send().map(|answer| answer.status().to_string()),
+            "keep-getting" => loop {
+                // Before the call, so that what it returns was alive then or later.
+                let asked = boot_clock().as_nanos();
+                let told = match client.get_token() {
+                    Ok(token) => format!("token {asked} {}", token.as_str()),
+                    Err(error) => format!("error {error}"),
+                };
+                // The full stop tells a line from the part of one that a process said when it was killed.
+                eprintln!("{told} .");
+                thread::sleep(PACE);
+            },
+            "advance" => {
+                svctoken::testing::advance_clock(Duration::from_secs(argument.parse().expect("seconds")));
+                Ok("advanced".into())
+            }
             "events" => Ok(events.lock().expect("no panic").join(" ")),
             _ => panic!("{command} is no command"),
         };

@@ -14,8 +14,7 @@ use svctoken_sandbox::{Sandbox, Space, Waited};
 use crate::child::Child;
 
 pub(crate) struct Machine {
-    // Ends with this value.
-    _sandbox: Sandbox,
+    pub(crate) sandbox: Sandbox,
     pub(crate) space: Arc<Space>,
     pub(crate) folder: PathBuf,
 }
@@ -29,7 +28,7 @@ impl Machine {
         DirBuilder::new().mode(0o700).create(&folder).expect("a temporary folder");
         let sandbox = Sandbox::start();
         let space = sandbox.create_space(settings).expect("known settings");
-        Machine { _sandbox: sandbox, space, folder }
+        Machine { sandbox, space, folder }
     }
 
     /// Where the store is, unless a test says otherwise.
@@ -62,7 +61,17 @@ impl Machine {
         self.child_after("trap '' XFSZ; ulimit -f 0", &[])
     }
 
-    fn child_after(&self, before: &str, options: &[(&str, &str)]) -> Child {
+    /// One that is started after the shell has done what is to be done `before`.
+    pub(crate) fn child_after(&self, before: &str, options: &[(&str, &str)]) -> Child {
+        self.with_options(options, |options| Child::start(before, options))
+    }
+
+    /// One that perhaps is not ready yet.
+    pub(crate) fn beginning_child(&self, options: &[(&str, &str)]) -> Child {
+        self.with_options(options, |options| Child::begin("", options))
+    }
+
+    fn with_options(&self, options: &[(&str, &str)], start: impl FnOnce(&[(&str, &str)]) -> Child) -> Child {
         let cache = format!("file:{}", self.store().display());
         let token_url = format!("{}/api/oauth/token", self.space.http());
         let given = [
@@ -72,7 +81,7 @@ impl Machine {
             ("token_url", &token_url),
             ("cache", &cache),
         ];
-        Child::start(before, &[&given, options].concat())
+        start(&[&given, options].concat())
     }
 
     pub(crate) fn children(&self, count: usize, options: &[(&str, &str)]) -> Vec<Child> {
@@ -88,6 +97,14 @@ impl Machine {
         let until = json!({ "token_requests": count });
         let waited = self.space.wait(until.as_object().expect("an object"), within).expect("a known counter");
         matches!(waited, Waited::Reached(_))
+    }
+
+    /// Waits for a request at that gate.
+    pub(crate) fn await_held(&self, gate: &str) {
+        let until = json!({ "held": { gate: 1 } });
+        let within = Duration::from_secs(40);
+        let waited = self.space.wait(until.as_object().expect("an object"), within).expect("a known counter");
+        assert!(matches!(waited, Waited::Reached(_)), "nothing waits at {gate}");
     }
 
     pub(crate) fn await_token_requests(&self, count: u64) {

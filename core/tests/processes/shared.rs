@@ -10,19 +10,19 @@ use crate::child::Child;
 use crate::machine::Machine;
 
 /// Holds the token requests of these numbers until the gate is released.
-fn gates(gates: &[(u64, &str)]) -> Value {
+pub(crate) fn gates(gates: &[(u64, &str)]) -> Value {
     let rules = gates.iter().map(
         |(nth, gate)| json!({ "method": "POST", "path": "/api/oauth/token", "nth": [nth], "do": { "hold": gate } }),
     );
     json!({ "rules": rules.collect::<Vec<_>>() })
 }
 
-fn all_get(children: &mut [Child]) -> String {
+pub(crate) fn all_get(children: &mut [Child]) -> String {
     children.iter_mut().for_each(|child| child.say("get"));
     same_token(children)
 }
 
-fn same_token(children: &[Child]) -> String {
+pub(crate) fn same_token(children: &[Child]) -> String {
     let tokens: Vec<String> = children.iter().map(Child::hear_token).collect();
     assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
     tokens[0].clone()

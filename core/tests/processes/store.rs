@@ -107,6 +107,62 @@ fn p15_a_record_cut_or_changed_anywhere_costs_one_mint() {
 }
 
 #[test]
+fn p15_a_record_of_another_format_costs_one_mint_and_one_beside_it_is_left_alone() {
+    let machine = Machine::new(&json!({}));
+    machine.child(&[]).token();
+    let record = machine.record();
+    let content = fs::read(&record).expect("ours");
+    let format = b"svctoken record 1\n";
+    assert!(content.starts_with(format));
+    for other in [b"svctoken record 2\n".as_slice(), b"svctoken record 10\n", b""] {
+        fs::write(&record, [other, &content[format.len()..]].concat()).expect("ours");
+        costs_one_mint(&machine, &String::from_utf8_lossy(other));
+        assert!(fs::read(&record).expect("ours").starts_with(format));
+    }
+    // Of a program that knows another version, whose names are others.
+    let theirs = record.with_file_name("0123456789abcdef0123456789abcdef");
+    fs::write(&theirs, b"svctoken record 2\nwhatever").expect("ours");
+    fs::set_permissions(&theirs, Permissions::from_mode(0o600)).expect("ours");
+    fs::remove_file(&record).expect("ours");
+    costs_one_mint(&machine, "a record that is gone");
+    assert_eq!(fs::read(&theirs).expect("ours"), b"svctoken record 2\nwhatever");
+}
+
+/// What a guess at it could be tested against is not there: neither the secret nor a hash that costs nothing, in names
+/// or files. (That records are named and sealed by the stretched one is shown where that is done.)
+#[test]
+fn p15_a_weak_secret_leaves_no_trace_that_a_guess_can_be_tested_against() {
+    const ID: &str = "weak-client";
+    let secrets = ["4711", "1174"];
+    let machine = Machine::new(&json!({ "clients": [{ "id": ID, "secret": secrets[0], "secret_2": secrets[1] }] }));
+    for secret in secrets {
+        machine.child(&[("client_id", ID), ("client_secret", secret), ("mint_budget", "10")]).token();
+    }
+    assert_eq!(
+        (machine.files("").len(), machine.files("ledger").len()),
+        (2, 1),
+        "the ledger is not named by the secret"
+    );
+    let stored: Vec<Vec<u8>> = machine
+        .all_files()
+        .iter()
+        .map(|path| [path.to_string_lossy().as_bytes(), b"\n", &fs::read(path).expect("ours")].concat())
+        .collect();
+    let has = |sought: &[u8]| stored.iter().any(|bytes| bytes.windows(sought.len()).any(|window| window == sought));
+    for secret in secrets {
+        for said in [secret.to_owned(), format!("{ID}:{secret}"), format!("{ID}{secret}"), format!("{ID}\n{secret}")] {
+            for algorithm in [&ring::digest::SHA256, &ring::digest::SHA1_FOR_LEGACY_USE_ONLY, &ring::digest::SHA512] {
+                let hash = ring::digest::digest(algorithm, said.as_bytes());
+                let hash = &hash.as_ref()[..16];
+                let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                assert!(!has(hash) && !has(digits.as_bytes()), "{said} by {algorithm:?}");
+            }
+        }
+        assert!(!has(format!("{ID}:{secret}").as_bytes()));
+    }
+}
+
+#[test]
 fn p15_a_record_that_others_can_read_or_that_is_a_link_costs_one_mint() {
     let machine = Machine::new(&json!({}));
     machine.child(&[]).token();
@@ -185,6 +241,20 @@ fn p15_an_older_record_put_back_is_not_taken_for_a_newer_one() {
     assert!(newest != old && newest != newer);
     assert_eq!(machine.token_requests(), 3);
     assert_eq!(machine.child(&[]).token(), newest);
+}
+
+#[test]
+fn p15_a_cache_that_is_cleared_while_programs_run_is_shared_again() {
+    let machine = Machine::new(&json!({}));
+    let mut child = machine.child(&[("mint_budget", "10")]);
+    let token = child.token();
+    fs::remove_dir_all(machine.store()).expect("ours");
+    assert_eq!(child.token(), token);
+    assert_eq!(child.ask(&format!("invalidate {token}")), "true");
+    let next = child.token();
+    assert_eq!(machine.child(&[]).token(), next);
+    assert!(!child.ask("events").contains("cache_unavailable"));
+    assert_eq!(machine.token_requests(), 2);
 }
 
 #[test]

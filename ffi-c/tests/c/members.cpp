@@ -32,7 +32,7 @@ svctoken::Error error_of(Call call) {
 static void configurations() {
     const std::string base = std::getenv("MONGODB_ATLAS_BASE_URL");
     svctoken::Config all;
-    all.client_id("id").client_secret("secret").token_url(base + "/token").base_url(base).allowed_origin(base);
+    all.client_id("id").client_secret("secret").token_url(base + "/token").revocation_url(base + "/revoke").introspection_url(base + "/i").base_url(base).allowed_origin(base);
     all.auth_method("client_secret_basic").auth_encoding("form").scope("a b").audience("c").resource("https://d.example");
     all.extra_param("name", "value").timeout(1s).connect_timeout(1s).token_timeout(1s).cache("memory");
     all.accept("application/json").user_agent("test/1").header("X-Test", "1").max_attempts(2).mint_budget(5);
@@ -63,6 +63,11 @@ static void configurations() {
     CHECK(std::string(nul.what()).find("client_secret") != std::string::npos);
 
     const svctoken::Client keycloak = svctoken::Client::keycloak(base, "demo", all);
+    const svctoken::Config app = svctoken::Config().client_id("app").client_secret("app-secret-app-secret-app-secret");
+    const svctoken::Client demo = svctoken::Client::keycloak(base, "demo", app);
+    CHECK(demo.introspect().find("\"active\":true") != std::string::npos);
+    CHECK(demo.introspect(svctoken::Options().timeout(30s)) == demo.introspect(demo.get_token()));
+    CHECK(demo.introspect("another", svctoken::Options()) == "{\"active\":false}");
     const svctoken::Client from_env = svctoken::Client::from_env();
     CHECK(from_env.get_token().size() > 100);
 }
@@ -77,7 +82,12 @@ static void tokens(const svctoken::Client &client) {
     CHECK(client.get_token_info(svctoken::Options()).token == token);
     CHECK(client.invalidate_token(token) && !client.invalidate_token(token));
     svctoken::testing::advance_clock(1ms);
-    CHECK(client.get_token() != token);
+    const std::string next = client.get_token();
+    CHECK(next != token);
+    CHECK(client.revoke() && !client.revoke(svctoken::Options().timeout(30s)));
+    const std::string third = client.get_token();
+    client.clear_cache();
+    CHECK(third != next && client.get_token() != third);
     CHECK(svctoken::version() == SVCTOKEN_VERSION);
 }
 

@@ -26,6 +26,8 @@ static const set_text texts[] = {
     svctoken_config_set_client_secret_file,
     svctoken_config_set_access_token,
     svctoken_config_set_token_url,
+    svctoken_config_set_revocation_url,
+    svctoken_config_set_introspection_url,
     svctoken_config_set_base_url,
     svctoken_config_add_allowed_origin,
     svctoken_config_set_auth_method,
@@ -185,6 +187,14 @@ static void calls(const svctoken_client *client) {
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "token", svctoken_client_invalidate_token(client, NULL, &was_current, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "token",
                 svctoken_client_invalidate_token(client, "\xff", &was_current, &error));
+    REFUSED(svctoken_client_revoke(NULL, NULL, &was_current, NULL));
+    REFUSED(svctoken_client_introspect(NULL, NULL, NULL, &token, NULL));
+    REFUSED(svctoken_client_introspect(client, NULL, NULL, NULL, NULL));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "token", svctoken_client_introspect(client, "", NULL, &token, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "token", svctoken_client_introspect(client, "\xff", NULL, &token, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_CONFIGURATION, "introspection_url",
+                svctoken_client_introspect(client, "token", NULL, &token, &error));
+    REFUSED(svctoken_client_clear_cache(NULL, NULL));
     REFUSED(svctoken_client_request(NULL, "GET", "/", NULL, &response, NULL));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "method", svctoken_client_request(client, NULL, "/", NULL, &response, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_client_request(client, "GET", NULL, NULL, &response, &error));
@@ -197,6 +207,8 @@ static void calls(const svctoken_client *client) {
     CHECK(length == 77 && was_current && strcmp(small, "abc") == 0);
 
     CHECK_OK(svctoken_client_invalidate_token(client, "another", NULL, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_CONFIGURATION, "revocation_url", svctoken_client_revoke(client, NULL, NULL, &error));
+    CHECK_OK(svctoken_client_clear_cache(client, &error));
     CHECK_OK(svctoken_client_get_stats(client, &stats, &error));
     const char *name = NULL;
     uint64_t count = 77;

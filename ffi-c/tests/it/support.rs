@@ -88,6 +88,19 @@ pub(crate) fn sanitized_program(source: impl AsRef<Path>) -> PathBuf {
     program
 }
 
+/// A folder of the user's caches that is not there yet, and never the same twice: tokens of a program are nobody else's.
+fn caches() -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    static COMMANDS: AtomicU32 = AtomicU32::new(0);
+    let folder = FOLDER.get_or_init(|| {
+        let folder = scratch().join("caches");
+        // Of an earlier run, and missing in the first.
+        let _ = fs::remove_dir_all(&folder);
+        folder
+    });
+    folder.join(COMMANDS.fetch_add(1, Ordering::Relaxed).to_string())
+}
+
 /// A command without any variable of ours, but for those given.
 pub(crate) fn command(program: impl AsRef<OsStr>, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
@@ -97,7 +110,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>, variables: &[(&str, &str)]) ->
             command.env_remove(&*name);
         }
     }
-    command.envs(variables.iter().copied());
+    command.env("XDG_CACHE_HOME", caches()).envs(variables.iter().copied());
     command
 }
 

@@ -14,7 +14,7 @@ A program that holds a service account's client id and secret calls :meth:`Clien
 
 from . import _log as _log
 from . import exceptions
-from ._client import Client, TokenInfo
+from ._client import Client
 from ._native import CancelToken, __version__
 from ._response import Headers, Response
 from .exceptions import (
@@ -49,6 +49,20 @@ from .exceptions import (
     TokenError,
     TokenLimitError,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._token_info import TokenInfo
+else:
+
+    def __getattr__(name: str) -> object:
+        # Its dataclass and its datetime take longer to import than all else, and few programs name it.
+        if name == "TokenInfo":
+            from ._token_info import TokenInfo
+
+            return TokenInfo
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = (
     "AccessDeniedError",

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._response import Response
 
+# As type checkers know it; importing typing, json or dataclasses takes longer than all of svctoken.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
 
     from typing_extensions import Self, Unpack
 
     from ._options import Options, Pairs, Seconds
-
-
-@dataclass(frozen=True)
-class TokenInfo:
-    """A token with its facts. ``repr()`` does not show the token."""
-
-    token: str = field(repr=False)
-    """The token, as it stands behind ``Bearer``."""
-    token_type: str
-    """Always ``"Bearer"``."""
-    scope: str | None
-    """The scope the server granted, if it named one."""
-    expires_at: datetime
-    """When it ends by this machine's clock, in UTC."""
-    expires_in: float
-    """How many seconds it still lives."""
+    from ._token_info import TokenInfo
 
 
 class Client(_native.Client):
@@ -81,8 +65,31 @@ class Client(_native.Client):
         self, *, timeout: Seconds | None = None, cancel: _native.CancelToken | None = None
     ) -> TokenInfo:
         """As :meth:`get_token`, with what is known about the token."""
-        token, token_type, scope, expires_at, expires_in = self._token_facts(timeout, cancel)
-        return TokenInfo(token, token_type, scope, datetime.fromtimestamp(expires_at, timezone.utc), expires_in)
+        from ._token_info import token_info
+
+        return token_info(*self._token_facts(timeout, cancel))
+
+    def introspect(
+        self,
+        token: str | None = None,
+        *,
+        timeout: Seconds | None = None,
+        cancel: _native.CancelToken | None = None,
+    ) -> dict[str, Any]:
+        """What the server knows of an access token (RFC 7662): of ``token``, or if that is None of the current one,
+        which is got as :meth:`get_token` gets it.
+
+        The answer has at least ``active``, a bool; which claims else is the server's business. A token that is not
+        active is no error, and nothing follows from it here: some servers say so to clients the token is not for.
+
+        Raises :class:`InvalidConfigurationError` without an ``introspection_url``,
+        :class:`CredentialUnavailableError` with a ready access token, :class:`BadAnswerError` if the answer has no
+        ``active``, and :class:`Error`.
+        """
+        import json as json_module
+
+        answer: dict[str, Any] = json_module.loads(self._introspect(token, timeout, cancel))
+        return answer
 
     def request(
         self,
@@ -162,8 +169,10 @@ class Client(_native.Client):
 
 
 def _json_body(value: Any) -> bytes:
+    import json
+
     try:
-        return json_module.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise _native.invalid_argument(f"json cannot be written: {error}", isinstance(error, TypeError)) from error
 

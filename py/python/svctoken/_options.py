@@ -24,6 +24,8 @@ class Options(TypedDict, total=False):
     client_secret_file: Path | None
     access_token: str | None
     token_url: str | None
+    revocation_url: str | None
+    introspection_url: str | None
     base_url: str | None
     allowed_origins: Iterable[str] | None
     auth_method: str | None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import _native
     from .exceptions import Error
 
@@ -102,6 +103,8 @@ class Response:
     def json(self, **kwargs: Any) -> Any:
         """The body as JSON, read by :func:`json.loads`, which gets ``kwargs``. Raises :class:`BadAnswerError`, a
         :class:`ValueError`, if it is not."""
+        import json
+
         try:
             return json.loads(self.content, **kwargs)
         except ValueError:

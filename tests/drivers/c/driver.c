@@ -60,6 +60,8 @@ static const struct {
     {"client_secret_file", svctoken_config_set_client_secret_file},
     {"access_token", svctoken_config_set_access_token},
     {"token_url", svctoken_config_set_token_url},
+    {"revocation_url", svctoken_config_set_revocation_url},
+    {"introspection_url", svctoken_config_set_introspection_url},
     {"base_url", svctoken_config_set_base_url},
     {"allowed_origins", svctoken_config_add_allowed_origin},
     {"auth_method", svctoken_config_set_auth_method},
@@ -311,6 +313,15 @@ static const char *invalidate_token(char *line, buffer *answer) {
     return NULL;
 }
 
+static const char *clear_cache(char *line, buffer *answer) {
+    const svctoken_client *of = find_client(next_word(&line));
+    if (of == NULL) return "unknown client";
+    svctoken_error *error = NULL;
+    if (svctoken_client_clear_cache(of, &error) != SVCTOKEN_OK) add_error(answer, error);
+    else append(answer, "ok", 2);
+    return NULL;
+}
+
 static const char *tell_stats(char *line, buffer *answer) {
     const svctoken_client *of = find_client(next_word(&line));
     svctoken_stats *stats = NULL;
@@ -328,7 +339,7 @@ static const char *tell_stats(char *line, buffer *answer) {
 
 typedef struct call {
     struct call *next;
-    char *id, *method, *url;
+    char *id, *method, *url, *token;
     char then;
     void (*make)(struct call *);
     const svctoken_client *client;
@@ -365,6 +376,29 @@ static void get_token_info(call *c) {
     add_text(&c->answer, "scope", svctoken_token_info_scope(info));
     add_number(&c->answer, "expires_in_ms", svctoken_token_info_expires_in_ms(info));
     svctoken_token_info_free(info);
+}
+
+static void revoke(call *c) {
+    bool revoked = false;
+    svctoken_error *error = NULL;
+    if (svctoken_client_revoke(c->client, c->options, &revoked, &error) != SVCTOKEN_OK) {
+        add_error(&c->answer, error);
+        return;
+    }
+    append(&c->answer, "ok", 2);
+    add_text(&c->answer, "result", revoked ? "true" : "false");
+}
+
+static void introspect(call *c) {
+    char *json = NULL;
+    svctoken_error *error = NULL;
+    if (svctoken_client_introspect(c->client, c->token, c->options, &json, &error) != SVCTOKEN_OK) {
+        add_error(&c->answer, error);
+        return;
+    }
+    append(&c->answer, "ok", 2);
+    add_text(&c->answer, "body", json);
+    svctoken_string_free(json);
 }
 
 static void request(call *c) {
@@ -469,6 +503,7 @@ static void free_call(call *c) {
     free(c->answer.bytes);
     free(c->method);
     free(c->url);
+    free(c->token);
     free(c->id);
     free(c);
 }
@@ -492,7 +527,10 @@ static const char *start_call(void (*make)(call *), char *line, buffer *answer) 
         c->url = strdup(url == NULL ? "" : url);
     }
     body sent = {0};
-    for (pair p; broken == NULL && next_pair(&line, &p);) broken = set_call_option(c->options, &sent, &p);
+    for (pair p; broken == NULL && next_pair(&line, &p);) {
+        if (make == introspect && strcmp(p.key, "token") == 0) c->token = strdup(p.value);
+        else broken = set_call_option(c->options, &sent, &p);
+    }
     c->then = sent.then;
     if (sent.bytes != NULL || sent.content_type != NULL) {
         svctoken_options_set_body(c->options, sent.bytes, sent.length, sent.content_type);
@@ -551,10 +589,13 @@ static const char *obey(char *line, buffer *answer) {
     if (strcmp(command, "client") == 0) return make_client(line, answer);
     if (strcmp(command, "get_token") == 0) return start_call(get_token, line, answer);
     if (strcmp(command, "get_token_info") == 0) return start_call(get_token_info, line, answer);
+    if (strcmp(command, "introspect") == 0) return start_call(introspect, line, answer);
+    if (strcmp(command, "revoke") == 0) return start_call(revoke, line, answer);
     if (strcmp(command, "request") == 0) return start_call(request, line, answer);
     if (strcmp(command, "wait") == 0) return wait_for_call(line, answer);
     if (strcmp(command, "cancel") == 0) return cancel_call(line, answer);
     if (strcmp(command, "invalidate_token") == 0) return invalidate_token(line, answer);
+    if (strcmp(command, "clear_cache") == 0) return clear_cache(line, answer);
     if (strcmp(command, "advance") == 0) return advance(line, answer);
     if (strcmp(command, "stats") == 0) return tell_stats(line, answer);
     if (strcmp(command, "events") == 0) return take_events(line, answer);

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -177,6 +178,8 @@ void set_option(Config &config, const string &key, const string &value) {
         {"client_secret_file", text(&Config::client_secret_file)},
         {"access_token", text(&Config::access_token)},
         {"token_url", text(&Config::token_url)},
+        {"revocation_url", text(&Config::revocation_url)},
+        {"introspection_url", text(&Config::introspection_url)},
         {"base_url", text(&Config::base_url)},
         {"allowed_origins", text(&Config::allowed_origin)},
         {"auth_method", text(&Config::auth_method)},
@@ -287,10 +290,17 @@ string timed(const std::function<Answer()> &call) {
     }
 }
 
-svctoken::Options call_options(Fields &fields, const svctoken::CancelToken &cancel, string &then) {
+struct Given {
+    svctoken::Options options;
+    std::optional<string> token;
+    string then;
+};
+
+Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
     svctoken::Options options;
     options.cancel(cancel);
-    std::optional<string> body, content_type;
+    std::optional<string> body, content_type, token;
+    string then;
     while (const auto field = fields.pair()) {
         const auto &[key, value] = *field;
         if (const auto parameter = after(key, "query.")) options.query(*parameter, value);
@@ -298,6 +308,7 @@ svctoken::Options call_options(Fields &fields, const svctoken::CancelToken &canc
         else if (const auto form = after(key, "form.")) options.form(*form, value);
         else if (key == "then") then = value;
         else if (key == "timeout") options.timeout(milliseconds(number(value)));
+        else if (key == "token") token = value;
         else if (key == "accept") options.accept(value);
         else if (key == "max_attempts") options.max_attempts(count(value));
         else if (key == "idempotent") options.idempotent(value == "true");
@@ -309,7 +320,7 @@ svctoken::Options call_options(Fields &fields, const svctoken::CancelToken &canc
     }
     if (content_type) options.body(body.value_or(""), *content_type);
     else if (body) options.body(*body);
-    return options;
+    return {options, token, then};
 }
 
 Answer get_token(const svctoken::Client &client, const svctoken::Options &options) {
@@ -321,6 +332,15 @@ Answer get_token_info(const svctoken::Client &client, const svctoken::Options &o
     Answer answer;
     answer.add("token", info.token).add("token_type", info.token_type).add_known("scope", info.scope);
     return answer.add_number("expires_in_ms", info.expires_in.count());
+}
+
+Answer revoke(const svctoken::Client &client, const svctoken::Options &options) {
+    return Answer().add("result", client.revoke(options) ? "true" : "false");
+}
+
+Answer introspect(const svctoken::Client &client, const Given &given) {
+    const string json = given.token ? client.introspect(*given.token, given.options) : client.introspect(given.options);
+    return Answer().add("body", json);
 }
 
 Answer request(const svctoken::Client &client, const string &method, const string &url,
@@ -354,7 +374,8 @@ public:
             journals_[id] = journal;
             return Answer().line();
         }
-        if (command == "get_token" || command == "get_token_info" || command == "request") return start(command, fields);
+        static const std::set<string> calls = {"get_token", "get_token_info", "introspect", "revoke", "request"};
+        if (calls.count(command) != 0) return start(command, fields);
         if (command == "wait") {
             const auto call = find(calls_, fields.word(), "call");
             const string outcome = call->second.outcome.get();
@@ -368,6 +389,10 @@ public:
         if (command == "invalidate_token") {
             const svctoken::Client &client = find(clients_, fields.word(), "client")->second;
             return Answer().add("result", client.invalidate_token(fields.word()) ? "true" : "false").line();
+        }
+        if (command == "clear_cache") {
+            find(clients_, fields.word(), "client")->second.clear_cache();
+            return Answer().line();
         }
         if (command == "advance") {
             svctoken::testing::advance_clock(milliseconds(number(fields.word())));
@@ -404,13 +429,15 @@ private:
         const bool is_request = command == "request";
         const string method = is_request ? fields.word() : "", url = is_request ? fields.word() : "";
         Call call;
-        string then;
-        const svctoken::Options options = call_options(fields, call.cancel, then);
-        const auto run = [&client, command, method, url, options, then] {
+        const Given given = call_options(fields, call.cancel);
+        const auto run = [&client, command, method, url, given] {
             return timed([&] {
+                const svctoken::Options &options = given.options;
                 if (command == "get_token") return get_token(client, options);
                 if (command == "get_token_info") return get_token_info(client, options);
-                return request(client, method, url, options, then);
+                if (command == "introspect") return introspect(client, given);
+                if (command == "revoke") return revoke(client, options);
+                return request(client, method, url, options, given.then);
             });
         };
         call.outcome = std::async(std::launch::async, run);

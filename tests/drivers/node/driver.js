@@ -58,6 +58,15 @@ const commands = {
     const answer = [['token', info.token], ['token_type', info.tokenType], ['expires_in_ms', info.expiresIn]]
     return info.scope === null ? answer : [...answer, ['scope', info.scope]]
   }),
+  revoke: (fields) => startCall(fields, async (client, signal, given) => {
+    return [['result', await client.revoke({ ...callOptions(given), signal })]]
+  }),
+  introspect: (fields) => startCall(fields, async (client, signal, given) => {
+    const { token, ...options } = callOptions(given)
+    const answer = await client.introspect(token, { ...options, signal })
+    show(answer)
+    return [['body', JSON.stringify(answer)]]
+  }),
   request: (fields) => startCall(fields, async (client, signal, [method, url, ...given]) => {
     const { then, ...options } = requestOptions(given)
     const response = await client.request(text(method), text(url), { ...options, signal })
@@ -84,6 +93,10 @@ const commands = {
     return line('ok')
   },
   invalidate_token: async ([id, token]) => line('ok', [['result', known(clients, id).invalidateToken(text(token))]]),
+  clear_cache: ([id]) => settled(async () => {
+    await known(clients, id).clearCache()
+    return []
+  }),
   async advance([milliseconds]) {
     advanceClock(Number(milliseconds))
     return line('ok')
@@ -161,7 +174,7 @@ function ofType(type, value) {
 
 function callOptions(fields) {
   const options = {}
-  for (const [key, value] of fields.map(pair)) options[camelCase(key)] = Number(text(value))
+  for (const [key, value] of fields.map(pair)) options[camelCase(key)] = key === 'token' ? text(value) : Number(text(value))
   return options
 }
 

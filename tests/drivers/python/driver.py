@@ -181,6 +181,16 @@ def info_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tupl
     return facts + scope
 
 
+def revoke_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    return [("result", str(client.revoke(**arguments)).lower())]
+
+
+def introspect_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    answer = client.introspect(**arguments)
+    show(answer)
+    return [("body", json.dumps(answer))]
+
+
 def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
     then = arguments.pop("then", None)
     response = client.request(**arguments)
@@ -198,6 +208,15 @@ def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[t
         *([("received", len(received))] if received else []),
         *headers,
     ]
+
+
+RESULTS = {
+    "get_token": token_result,
+    "get_token_info": info_result,
+    "introspect": introspect_result,
+    "revoke": revoke_result,
+    "request": request_result,
+}
 
 
 class Call:
@@ -267,8 +286,7 @@ class Driver:
         arguments = request_arguments(fields)
         if command == "request":
             arguments["method"], arguments["url"] = words[2], words[3]
-        results = {"get_token": token_result, "get_token_info": info_result, "request": request_result}
-        result = results[command]
+        result = RESULTS[command]
         self.calls[words[0]] = Call(lambda arguments: result(client, arguments), arguments)
 
     def run(self, command: str, raw: list[str]) -> tuple[str, list[tuple[str, object]]]:
@@ -281,10 +299,8 @@ class Driver:
                 if isinstance(error, Broken):
                     raise
                 return error_fields(error)
-        elif command in ("get_token", "get_token_info"):
-            self.start(command, words, [split(field) for field in raw[2:]])
-        elif command == "request":
-            self.start(command, words, [split(field) for field in raw[4:]])
+        elif command in RESULTS:
+            self.start(command, words, [split(field) for field in raw[4 if command == "request" else 2 :]])
         elif command == "wait":
             call = self.call(words[0])
             call.thread.join()
@@ -293,6 +309,11 @@ class Driver:
             self.call(words[0]).cancel.cancel()
         elif command == "invalidate_token":
             return "ok", [("result", str(self.client(words[0]).invalidate_token(words[1])).lower())]
+        elif command == "clear_cache":
+            try:
+                self.client(words[0]).clear_cache()
+            except svctoken.Error as error:
+                return error_fields(error)
         elif command == "advance":
             svctoken.testing.advance_clock(seconds(words[0]))
         elif command == "stats":

@@ -59,9 +59,8 @@ impl Secrets {
                 }
             }
             for parameter in request["body"].as_str().unwrap_or_default().split('&') {
-                if let Some(secret) = parameter.strip_prefix("client_secret=") {
-                    self.add(secret);
-                }
+                let secret = ["client_secret=", "token="].iter().find_map(|name| parameter.strip_prefix(name));
+                secret.into_iter().for_each(|secret| self.add(secret));
             }
         }
     }
@@ -160,11 +159,12 @@ mod tests {
     fn what_requests_carried_is_secret() {
         let mut secrets = Secrets::default();
         let headers = json!([["authorization", "Basic aWQ6c2VjcmV0LXNlY3JldA=="], ["accept", "application/json"]]);
-        let body = "grant_type=client_credentials&client_secret=another-secret";
+        let body = "grant_type=client_credentials&client_secret=another-secret&token=the-token-itself";
         secrets.add_carried(&json!({"log": [{"headers": headers, "body": body}]}));
-        assert_eq!(secrets.count(), 3);
+        assert_eq!(secrets.count(), 4);
         assert!(secrets.find_in("Basic aWQ6c2VjcmV0LXNlY3JldA==").is_some());
         assert!(secrets.find_in("secret-secre").is_some() && secrets.find_in("another-secre").is_some());
+        assert!(secrets.find_in("the-token-it").is_some());
         assert_eq!(secrets.find_in("client_credentials application/json"), None);
     }
 }

@@ -20,6 +20,7 @@ svctoken-runner --driver LANGUAGE=COMMAND… [option…]
   --scenarios FOLDER     default tests/scenarios
   --sandbox PATH         default svctoken-sandbox beside this program
   --variable NAME=TEXT   a variable of the scenarios, ${NAME}; repeatable
+  --cache memory         the option cache of clients that are not told otherwise
   --loud                 drivers show all that a program might print, and it is searched for secrets
   --verbose              a line for every scenario, not only for those that fail
 Exit code: 0 all passed, 1 something failed, 2 wrong use.";
@@ -34,6 +35,7 @@ struct Arguments {
     scenarios: PathBuf,
     sandbox: PathBuf,
     variables: Variables,
+    cache: Option<String>,
     loud: bool,
     verbose: bool,
 }
@@ -74,6 +76,7 @@ fn arguments() -> Result<Option<Arguments>, String> {
         scenarios: "tests/scenarios".into(),
         sandbox: beside.join("svctoken-sandbox"),
         variables: Variables::default(),
+        cache: None,
         loud: false,
         verbose: false,
     };
@@ -97,6 +100,7 @@ fn arguments() -> Result<Option<Arguments>, String> {
                 let (name, text) = value.split_once('=').ok_or("--variable wants NAME=TEXT")?;
                 arguments.variables.set(name, text);
             }
+            "--cache" => arguments.cache = Some(value()?),
             "--loud" => arguments.loud = true,
             "--verbose" => arguments.verbose = true,
             "--help" => return Ok(None),
@@ -139,7 +143,7 @@ fn all(arguments: &Arguments) -> Result<bool, String> {
     let sandbox = Sandbox::start(&arguments.sandbox, &ca_file)?;
     let mut variables = arguments.variables.clone();
     variables.set("ca_file", ca_file.display().to_string());
-    let setting = Setting { sandbox: &sandbox, variables, loud: arguments.loud };
+    let setting = Setting { sandbox: &sandbox, variables, cache: arguments.cache.clone(), loud: arguments.loud };
     let mut total = Counts::default();
     for language in LANGUAGES {
         let wanted = arguments.languages.is_empty() || arguments.languages.iter().any(|one| one == language);

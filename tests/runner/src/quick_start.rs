@@ -95,23 +95,23 @@ impl Build {
 }
 
 impl Program {
-    /// Runs it as a user would, steered by the environment alone; with `caches` it shares its token through files there.
+    /// Runs it as a user would, steered by the environment alone. `caches` is the user's folder of caches; `cache` is
+    /// that option, if it is given.
     pub fn run(
         &self,
         base_url: &str,
         client_id: &str,
         client_secret: &str,
-        caches: Option<&Path>,
+        caches: &Path,
+        cache: Option<&str>,
     ) -> Result<Run, String> {
         let began = Instant::now();
         let mut command = Command::new(&self.command);
         command.args(&self.arguments);
         command.env("MONGODB_ATLAS_BASE_URL", base_url);
         command.env("MONGODB_ATLAS_CLIENT_ID", client_id).env("MONGODB_ATLAS_CLIENT_SECRET", client_secret);
-        match caches {
-            Some(caches) => command.env("SVCTOKEN_CACHE", "file").env("XDG_CACHE_HOME", caches),
-            None => command.env("SVCTOKEN_CACHE", "memory"),
-        };
+        command.env("XDG_CACHE_HOME", caches).env_remove("SVCTOKEN_CACHE");
+        command.envs(cache.map(|cache| ("SVCTOKEN_CACHE", cache)));
         let output = run(&mut command)?;
         Ok(Run { output, took: began.elapsed() })
     }

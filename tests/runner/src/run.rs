@@ -29,6 +29,8 @@ pub struct Setting<'a> {
     pub sandbox: &'a Sandbox,
     /// Variables.
     pub variables: Variables,
+    /// The option `cache` of clients that are not told otherwise.
+    pub cache: Option<String>,
     /// Whether drivers show all that a program might print, to be searched for secrets.
     pub loud: bool,
 }
@@ -70,6 +72,7 @@ struct Run<'a> {
     started: usize,
     /// What no error, description or log may show.
     secrets: Secrets,
+    cache: Option<String>,
     loud: bool,
     /// Clients that were made.
     clients: BTreeSet<&'a str>,
@@ -138,6 +141,7 @@ impl<'a> Run<'a> {
             calls: HashMap::new(),
             started: 0,
             secrets,
+            cache: setting.cache.clone(),
             loud: setting.loud,
             clients: BTreeSet::new(),
             events: Vec::new(),
@@ -191,6 +195,10 @@ impl<'a> Run<'a> {
                 let token = self.variables.text(token)?;
                 let answer =
                     self.ask(&["invalidate_token".to_owned(), encode(client.as_bytes()), encode(token.as_bytes())])?;
+                self.judge(&answer, expect)
+            }
+            Action::ClearCache { client, expect } => {
+                let answer = self.ask(&["clear_cache".to_owned(), encode(client.as_bytes())])?;
                 self.judge(&answer, expect)
             }
             Action::Stats { client, expect } => {
@@ -249,6 +257,9 @@ impl<'a> Run<'a> {
         if constructor != "from_env" {
             options["client_id"] = client_id.into();
             options["client_secret"] = client_secret.into();
+        }
+        if let Some(cache) = &self.cache {
+            options["cache"] = cache.as_str().into();
         }
         if self.scenario.tls {
             options["ca_file"] = self.variables.text("${ca_file}")?.into();

@@ -62,6 +62,7 @@ pub enum Action {
     Wait { call: String, same: Vec<String>, expect: Expect },
     Cancel { call: String },
     InvalidateToken { client: String, token: String, expect: Expect },
+    ClearCache { client: String, expect: Expect },
     Stats { client: String, expect: Expect },
     Describe { client: String, expect: Expect },
     Events { client: String, expect: Value },
@@ -112,6 +113,8 @@ pub struct Expect {
 
 const TOKEN_FIELDS: &[&str] = &["token", "elapsed_ms"];
 const TOKEN_INFO_FIELDS: &[&str] = &["token", "token_type", "scope", "expires_in_ms", "elapsed_ms"];
+const REVOKE_FIELDS: &[&str] = &["result", "elapsed_ms"];
+const INTROSPECT_FIELDS: &[&str] = &["body", "json", "elapsed_ms"];
 const REQUEST_FIELDS: &[&str] =
     &["status", "attempts", "url", "body", "text", "received", "json", "headers", "elapsed_ms"];
 const ERROR_FIELDS: &[&str] =
@@ -212,11 +215,13 @@ fn action(value: Value) -> Result<Action, String> {
         },
         "get_token" => call(&mut fields, verb, TOKEN_FIELDS)?,
         "get_token_info" => call(&mut fields, verb, TOKEN_INFO_FIELDS)?,
+        "revoke" => call(&mut fields, verb, REVOKE_FIELDS)?,
+        "introspect" => call(&mut fields, verb, INTROSPECT_FIELDS)?,
         "request" => call(&mut fields, verb, REQUEST_FIELDS)?,
         "wait" => Action::Wait {
             call: fields.text(verb)?,
             same: fields.optional_texts("same")?,
-            expect: expect(&mut fields, &[TOKEN_FIELDS, TOKEN_INFO_FIELDS, REQUEST_FIELDS].concat())?,
+            expect: expect(&mut fields, &[TOKEN_FIELDS, TOKEN_INFO_FIELDS, REVOKE_FIELDS, REQUEST_FIELDS].concat())?,
         },
         "cancel" => Action::Cancel { call: fields.text(verb)? },
         "invalidate_token" => Action::InvalidateToken {
@@ -224,6 +229,7 @@ fn action(value: Value) -> Result<Action, String> {
             token: fields.text("token")?,
             expect: expect(&mut fields, &["result"])?,
         },
+        "clear_cache" => Action::ClearCache { client: fields.text(verb)?, expect: expect(&mut fields, &[])? },
         "stats" => Action::Stats { client: fields.text(verb)?, expect: any_field_expect(&mut fields)? },
         "describe" => Action::Describe { client: fields.text(verb)?, expect: expect(&mut fields, &["text"])? },
         "events" => {
@@ -376,6 +382,7 @@ fn check_names_after<'a>(
             }
             Action::Cancel { call } => (None, Some(call)),
             Action::InvalidateToken { client, .. }
+            | Action::ClearCache { client, .. }
             | Action::Stats { client, .. }
             | Action::Describe { client, .. }
             | Action::Events { client, .. }

@@ -36,4 +36,4 @@ mod wire;
 
 pub use sandbox::Sandbox;
 pub use settings::SettingsError;
-pub use space::{Space, UnknownCounter, Waited};
+pub use space::{Issued, Space, UnknownCounter, Waited};

@@ -46,6 +46,11 @@ impl Sandbox {
         &self.spaces.identities.ca_pem
     }
 
+    /// A certificate for another server on loopback and its key, in PEM, signed by the same authority.
+    pub fn other_server_pem(&self) -> &[String; 2] {
+        &self.spaces.identities.other_server_pem
+    }
+
     /// Opens a space with these settings, a JSON object as README.md describes (`{}` for the defaults).
     ///
     /// # Errors

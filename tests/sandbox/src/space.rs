@@ -44,6 +44,15 @@ pub enum Waited {
     TimedOut(Value),
 }
 
+/// A token that a space has issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The client it is for.
+    pub client: String,
+    /// How long ago it was issued, by the space's clock, in whole milliseconds.
+    pub age: Duration,
+}
+
 /// A counter that no report has, or a value that is not a count; the text names it.
 #[derive(Debug)]
 pub struct UnknownCounter(String);
@@ -128,6 +137,14 @@ impl Space {
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// What is known of a token; `None` if it is not exactly one that was issued here.
+    pub fn issued(&self, token: &str) -> Option<Issued> {
+        let state = self.lock();
+        let issued = state.tokens.find(token)?;
+        let age = state.now_ms().saturating_sub(issued.issued_ms);
+        Some(Issued { client: issued.owner().client.into(), age: Duration::from_millis(age) })
     }
 
     /// Lets go every request held at this gate, now and in future.

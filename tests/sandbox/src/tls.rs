@@ -14,6 +14,8 @@ type Authority = CertifiedIssuer<'static, KeyPair>;
 
 pub(crate) struct Identities {
     pub(crate) ca_pem: String,
+    /// Certificate and key of another server on loopback, in PEM.
+    pub(crate) other_server_pem: [String; 2],
     pub(crate) good: Arc<ServerConfig>,
     pub(crate) wrong_host: Arc<ServerConfig>,
     pub(crate) expired: Arc<ServerConfig>,
@@ -29,6 +31,7 @@ impl Identities {
         expired.not_after = date_time_ymd(2021, 1, 1);
         Identities {
             ca_pem: authority.pem(),
+            other_server_pem: pem(leaf(&["localhost", "127.0.0.1", "::1"]), &authority),
             good: server(leaf(&["localhost", "127.0.0.1", "::1"]), &authority),
             wrong_host: server(leaf(&["other.invalid"]), &authority),
             expired: server(expired, &authority),
@@ -67,6 +70,12 @@ fn server(params: CertificateParams, authority: &Authority) -> Arc<ServerConfig>
         .with_single_cert(vec![certificate.der().clone()], key)
         .expect("the key belongs to the certificate");
     Arc::new(config)
+}
+
+fn pem(params: CertificateParams, authority: &Authority) -> [String; 2] {
+    let key = new_key();
+    let certificate = params.signed_by(&key, authority).expect("constant parameters make a certificate");
+    [certificate.pem(), key.serialize_pem()]
 }
 
 fn new_key() -> KeyPair {

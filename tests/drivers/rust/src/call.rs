@@ -51,6 +51,22 @@ pub(crate) fn get_token_info(client: Client, fields: Fields) -> Result<Call, Bro
     })
 }
 
+pub(crate) fn introspect(client: Client, fields: Fields) -> Result<Call, Broken> {
+    let (options, token) = options_and_token(fields)?;
+    let cancel = options.cancel.clone().unwrap_or_default();
+    Ok(Call::start(cancel, move || {
+        let answer = client.introspect_with(token.as_deref(), &options)?;
+        loud::show(&answer);
+        Ok(Answer::ok().with("body", answer))
+    }))
+}
+
+pub(crate) fn revoke(client: Client, fields: Fields) -> Result<Call, Broken> {
+    let options = options(fields)?;
+    let cancel = options.cancel.clone().unwrap_or_default();
+    Ok(Call::start(cancel, move || Ok(Answer::ok().with("result", client.revoke_with(&options)?))))
+}
+
 fn with_token(client: Client, fields: Fields, answer: fn(&Token) -> Answer) -> Result<Call, Broken> {
     let options = options(fields)?;
     loud::show(&options);
@@ -62,15 +78,24 @@ fn with_token(client: Client, fields: Fields, answer: fn(&Token) -> Answer) -> R
     }))
 }
 
-fn options(mut fields: Fields) -> Result<CallOptions, Broken> {
+fn options(fields: Fields) -> Result<CallOptions, Broken> {
+    match options_and_token(fields)? {
+        (options, None) => Ok(options),
+        (_, Some(_)) => Err(Broken("this call takes no token".to_owned())),
+    }
+}
+
+fn options_and_token(mut fields: Fields) -> Result<(CallOptions, Option<String>), Broken> {
     let mut options = CallOptions { cancel: Some(CancelToken::new()), ..CallOptions::default() };
+    let mut token = None;
     while let Some((key, value)) = fields.pair()? {
         match key.as_str() {
             "timeout" => options.timeout = Some(milliseconds(&text(value)?)?),
+            "token" => token = Some(text(value)?),
             _ => return Err(Broken(format!("unknown field {key}"))),
         }
     }
-    Ok(options)
+    Ok((options, token))
 }
 
 pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken> {

@@ -40,8 +40,10 @@ pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client,
             },
         }
     }
-    // These and no others, as if the process had been started with them.
-    builder = set_gathered(builder, gathered).environment(Environment::from_pairs(environment));
+    // As if the process had been started with these and no others of ours.
+    let is_ours = |name: &str| name.starts_with("SVCTOKEN_") || name.starts_with("MONGODB_ATLAS_");
+    let others = std::env::vars().filter(|(name, _)| !is_ours(name));
+    builder = set_gathered(builder, gathered).environment(Environment::from_pairs(others.chain(environment)));
     loud::show(&builder);
     Ok(match constructor.as_str() {
         "plain" => builder.build(),
@@ -59,6 +61,8 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
         "client_secret_file" => builder.client_secret_file(value),
         "access_token" => builder.access_token(value),
         "token_url" => builder.token_url(value),
+        "introspection_url" => builder.introspection_url(value),
+        "revocation_url" => builder.revocation_url(value),
         "base_url" => builder.base_url(value),
         "auth_method" => builder.auth_method(value),
         "auth_encoding" => builder.auth_encoding(value),

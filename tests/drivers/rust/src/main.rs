@@ -63,12 +63,14 @@ impl Driver {
                     Err(error) => Answer::error(&error),
                 })
             }
-            "get_token" | "get_token_info" | "request" => {
+            "get_token" | "get_token_info" | "introspect" | "revoke" | "request" => {
                 let id = fields.word()?;
                 let client = self.client(&fields.word()?)?.clone();
                 let call = match command.as_str() {
                     "get_token" => call::get_token(client, fields)?,
                     "get_token_info" => call::get_token_info(client, fields)?,
+                    "introspect" => call::introspect(client, fields)?,
+                    "revoke" => call::revoke(client, fields)?,
                     _ => call::request(client, fields)?,
                 };
                 self.calls.insert(id, call);
@@ -89,6 +91,10 @@ impl Driver {
                 let client = self.client(&fields.word()?)?;
                 let dropped = client.invalidate_token(&fields.word()?);
                 Ok(Answer::ok().with("result", dropped))
+            }
+            "clear_cache" => {
+                let cleared = self.client(&fields.word()?)?.clear_cache();
+                Ok(cleared.map_or_else(|error| Answer::error(&error), |()| Answer::ok()))
             }
             "advance" => {
                 svctoken::testing::advance_clock(fields::milliseconds(&fields.word()?)?);

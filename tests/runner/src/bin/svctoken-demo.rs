@@ -38,21 +38,28 @@ fn demo() -> Result<(), String> {
     let programs = build.programs(Path::new("README.md"))?;
     let sandbox = Sandbox::start(&libraries.join("svctoken-sandbox"), &folder.join("ca.pem"))?;
     println!("The five programs of the README, each a process of its own, against a sandbox of MongoDB Atlas");
-    println!("with its true limits (10 token requests a minute, 100 living tokens):\n");
-    all(&programs, &sandbox, None, programs.len())?;
-    println!("\nThe same with SVCTOKEN_CACHE=file, so that they share one token:\n");
-    all(&programs, &sandbox, Some(folder), 1)?;
+    println!("with its true limits (10 token requests a minute, 100 living tokens).\n");
+    println!("With SVCTOKEN_CACHE=memory, so that each has a token of its own:\n");
+    all(&programs, &sandbox, folder, Some("memory"), programs.len())?;
+    println!("\nAs they are, so that all share one:\n");
+    all(&programs, &sandbox, folder, None, 1)?;
     println!("\nquick starts: {} passed, 0 failed, 0 skipped", 2 * programs.len());
     Ok(())
 }
 
 /// Runs every program once and prints a line for each, and what the sandbox counted.
-fn all(programs: &[Program], sandbox: &Sandbox, caches: Option<&Path>, token_requests: usize) -> Result<(), String> {
+fn all(
+    programs: &[Program],
+    sandbox: &Sandbox,
+    caches: &Path,
+    cache: Option<&str>,
+    token_requests: usize,
+) -> Result<(), String> {
     let settings = json!({ "mints_per_minute": 10, "living_tokens": 100, "projects": PROJECTS });
     let space = sandbox.space(&settings, soon())?;
     println!("{:<10}{:<14}{:<10}time", "language", "token", "projects");
     for program in programs {
-        let run = program.run(&space.http, CLIENT_ID, CLIENT_SECRET, caches)?;
+        let run = program.run(&space.http, CLIENT_ID, CLIENT_SECRET, caches, cache)?;
         let projects = projects(program, &run)?;
         let token = last_token(&space)?;
         println!("{:<10}{token:<14}{projects:<10}{:.2} s", program.language, run.took.as_secs_f64());

@@ -2,14 +2,17 @@
 
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 21] = [
     "client",
     "get_token",
     "get_token_info",
+    "revoke",
+    "introspect",
     "request",
     "wait",
     "cancel",
     "invalidate_token",
+    "clear_cache",
     "stats",
     "describe",
     "events",

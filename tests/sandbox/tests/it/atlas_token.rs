@@ -29,6 +29,16 @@ fn a_token_answer_has_atlas_three_members_and_every_mint_is_unique() {
 }
 
 #[test]
+fn a_space_knows_the_tokens_it_has_issued_and_no_other() {
+    let setup = setup(json!({}));
+    let token = setup.connect().ask_token().json()["access_token"].as_str().unwrap().to_owned();
+    setup.space.advance(Duration::from_secs(5));
+    let issued = setup.space.issued(&token).unwrap();
+    assert_eq!((issued.client.as_str(), issued.age.as_secs()), (CLIENT, 5));
+    assert!(setup.space.issued(&token[1..]).is_none() && setup.space.issued(&format!("{token}x")).is_none());
+}
+
+#[test]
 fn refusals_have_oauths_shape() {
     let setup = setup(json!({}));
     let mut connection = setup.connect();

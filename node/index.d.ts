@@ -202,6 +202,19 @@ export class Client {
    */
   static fromEnv(options?: ClientOptions | null): Client
 
+  /**
+   * Called once for each `request`, however often it is sent, before anything else is done: with its method and URL as
+   * they were given. The headers it returns (such as traceparent) are sent unless the call gives one of that name; what a
+   * caller may not set, it may not either. What it throws rejects the call, whose `timeout` begins after it.
+   */
+  beforeSend: ((method: string, url: string) => MorePairs | null | undefined | void | Promise<MorePairs | null | undefined | void>) | null
+
+  /**
+   * Called once with the answer of each `request` that has one, of any status, and waited for before the caller gets it.
+   * What it throws rejects the call.
+   */
+  afterReceive: ((response: Response) => unknown) | null
+
   /** The access token: from memory while it is fresh, requested where it is not. */
   getToken(options?: CallOptions | null): Promise<string>
 

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::{Owned, PerProcess};
 use crate::http::{HttpClient, Network};
 use crate::log::{Log, LogHook};
-use crate::request::RequestBuilder;
+use crate::request::{AfterReceive, BeforeSend, Hooks, RequestBuilder};
 use crate::stats::{RequestCounters, Stats};
 use crate::store::Store;
 use crate::store::file::FileStore;
@@ -39,6 +39,7 @@ struct Inner {
     /// `None` where a ready token was given.
     grant: Option<Grant>,
     log: Log,
+    hooks: Hooks,
     http: PerProcess<HttpClient>,
     http_for_strangers: PerProcess<HttpClient>,
     counters: RequestCounters,
@@ -66,6 +67,7 @@ pub struct ClientBuilder {
     pub(crate) config: Config,
     environment: Environment,
     log: Log,
+    hooks: Hooks,
 }
 
 impl ClientBuilder {
@@ -88,6 +90,18 @@ impl ClientBuilder {
     /// Gets the client's log events, beside the `log` crate. A token request is told to the client that began it.
     pub fn on_log(mut self, hook: LogHook) -> ClientBuilder {
         self.log = Log::new(Some(hook));
+        self
+    }
+
+    /// Has `hook` called before each request, for headers such as traceparent; see [`BeforeSend`].
+    pub fn before_send(mut self, hook: BeforeSend) -> ClientBuilder {
+        self.hooks.before_send = Some(hook);
+        self
+    }
+
+    /// Has `hook` called with each answer; see [`AfterReceive`].
+    pub fn after_receive(mut self, hook: AfterReceive) -> ClientBuilder {
+        self.hooks.after_receive = Some(hook);
         self
     }
 
@@ -132,6 +146,7 @@ impl ClientBuilder {
             slot,
             grant,
             log: self.log,
+            hooks: self.hooks,
             http: PerProcess::new(),
             http_for_strangers: PerProcess::new(),
             counters: RequestCounters::default(),
@@ -480,6 +495,10 @@ impl Client {
         if is_news {
             self.0.log.api_deprecated(path, deprecation, sunset);
         }
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.0.hooks
     }
 
     pub(crate) fn counters(&self) -> &RequestCounters {

@@ -519,7 +519,8 @@ svctoken_code svctoken_client_invalidate_token(const svctoken_client *client,
 // that is shared with other processes. None is requested in order to be revoked. Blocks, at most for the timeout.
 // `options` may be NULL.
 //
-// `*revoked`, which may be NULL, becomes true if there was one; false, and nothing is done, if not. A token that another
+// `*revoked`, which may be NULL, becomes true if there was one; false, and nothing is done, if not. If a refresh token
+// came with it (old Keycloak servers open a session for each token), that is revoked too, which ends the session. A token that another
 // call or process has fetched meanwhile stays. Other processes that hold the revoked token notice by their next 401.
 // svctoken_client_free never revokes: call this before.
 //

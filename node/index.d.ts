@@ -202,6 +202,19 @@ export class Client {
    */
   static fromEnv(options?: ClientOptions | null): Client
 
+  /**
+   * Called once for each `request`, however often it is sent, before anything else is done: with its method and URL as
+   * they were given. The headers it returns (such as traceparent) are sent unless the call gives one of that name; what a
+   * caller may not set, it may not either. What it throws rejects the call, whose `timeout` begins after it.
+   */
+  beforeSend: ((method: string, url: string) => MorePairs | null | undefined | void | Promise<MorePairs | null | undefined | void>) | null
+
+  /**
+   * Called once with the answer of each `request` that has one, of any status, and waited for before the caller gets it.
+   * What it throws rejects the call.
+   */
+  afterReceive: ((response: Response) => unknown) | null
+
   /** The access token: from memory while it is fresh, requested where it is not. */
   getToken(options?: CallOptions | null): Promise<string>
 
@@ -217,7 +230,8 @@ export class Client {
   /**
    * Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the one
    * that is shared with other processes. None is requested in order to be revoked. True if there was one; false, and
-   * nothing is done, if not. A token that another call or process has fetched meanwhile stays. Other processes that hold
+   * nothing is done, if not. If a refresh token came with it (old Keycloak servers open a session for each token), that is
+   * revoked too, which ends the session. A token that another call or process has fetched meanwhile stays. Other processes that hold
    * the revoked token notice by their next 401. Call this before `close`, which never revokes.
    *
    * Rejects with `SVCTOKEN_INVALID_CONFIGURATION` without a `revocationUrl`, with `SVCTOKEN_CREDENTIAL_UNAVAILABLE` with a

@@ -148,6 +148,8 @@ export interface RequestFacts {
   query?: Array<string>
   /** Names and values in turn. */
   headers?: Array<string>
+  /** Names and values in turn; those that `headers` gives win. */
+  defaultHeaders?: Array<string>
   /** Names and values in turn. */
   form?: Array<string>
   /** Copied before the call returns. */

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::{Owned, PerProcess};
 use crate::http::{HttpClient, Network};
 use crate::log::{Log, LogHook};
-use crate::request::RequestBuilder;
+use crate::request::{AfterReceive, BeforeSend, Hooks, RequestBuilder};
 use crate::stats::{RequestCounters, Stats};
 use crate::store::Store;
 use crate::store::file::FileStore;
@@ -39,7 +39,9 @@ struct Inner {
     /// `None` where a ready token was given.
     grant: Option<Grant>,
     log: Log,
+    hooks: Hooks,
     http: PerProcess<HttpClient>,
+    http_for_strangers: PerProcess<HttpClient>,
     counters: RequestCounters,
     /// The paths of which it was said that they are deprecated.
     deprecated: PerProcess<Mutex<HashSet<String>>>,
@@ -65,6 +67,7 @@ pub struct ClientBuilder {
     pub(crate) config: Config,
     environment: Environment,
     log: Log,
+    hooks: Hooks,
 }
 
 impl ClientBuilder {
@@ -87,6 +90,18 @@ impl ClientBuilder {
     /// Gets the client's log events, beside the `log` crate. A token request is told to the client that began it.
     pub fn on_log(mut self, hook: LogHook) -> ClientBuilder {
         self.log = Log::new(Some(hook));
+        self
+    }
+
+    /// Has `hook` called before each request, for headers such as traceparent; see [`BeforeSend`].
+    pub fn before_send(mut self, hook: BeforeSend) -> ClientBuilder {
+        self.hooks.before_send = Some(hook);
+        self
+    }
+
+    /// Has `hook` called with each answer; see [`AfterReceive`].
+    pub fn after_receive(mut self, hook: AfterReceive) -> ClientBuilder {
+        self.hooks.after_receive = Some(hook);
         self
     }
 
@@ -131,7 +146,9 @@ impl ClientBuilder {
             slot,
             grant,
             log: self.log,
+            hooks: self.hooks,
             http: PerProcess::new(),
+            http_for_strangers: PerProcess::new(),
             counters: RequestCounters::default(),
             deprecated: PerProcess::new(),
             closed: AtomicBool::new(false),
@@ -239,8 +256,9 @@ impl Client {
     /// Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the
     /// one this client shares with other processes. None is requested in order to be revoked.
     ///
-    /// True if there was one; false, and nothing is done, if not. A token that another call or process has fetched
-    /// meanwhile stays. Other processes that hold the revoked token notice by their next 401. A program that wants its
+    /// True if there was one; false, and nothing is done, if not. If a refresh token came with it (old Keycloak servers
+    /// open a session for each token), that is revoked too, which ends the session; it serves for nothing else. A token
+    /// that another call or process has fetched meanwhile stays. Other processes that hold the revoked token notice by their next 401. A program that wants its
     /// token gone calls this before [`close`](Client::close), which never revokes.
     ///
     /// Blocks, at most for the client's `timeout`. Fails with `invalid_configuration` without a `revocation_url`, with
@@ -369,6 +387,15 @@ impl Client {
         self.0.http.get(|| HttpClient::new(&self.0.network))
     }
 
+    /// For where a redirect leads: servers that see no certificate of the client's, not even on a connection that was
+    /// kept.
+    pub(crate) fn http_for_strangers(&self) -> Arc<Owned<HttpClient>> {
+        match &self.0.network.certificate {
+            Some(_) => self.0.http_for_strangers.get(|| HttpClient::new(&self.0.network.for_strangers())),
+            None => self.http(),
+        }
+    }
+
     /// A token for a request.
     pub(crate) fn token(&self, wait: &Wait) -> Result<Token> {
         if let Some(token) = self.0.slot.fresh() {
@@ -468,6 +495,10 @@ impl Client {
         if is_news {
             self.0.log.api_deprecated(path, deprecation, sunset);
         }
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.0.hooks
     }
 
     pub(crate) fn counters(&self) -> &RequestCounters {

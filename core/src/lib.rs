@@ -43,7 +43,7 @@ pub use config::preset::Preset;
 pub use config::{Config, OPTIONS, OptionKind, OptionRow, Value, duration_of_milliseconds};
 pub use error::{Error, ErrorCode, Result, Stage};
 pub use log::{LogEvent, LogHook, Severity};
-pub use request::RequestBuilder;
+pub use request::{AfterReceive, BeforeSend, RequestBuilder};
 pub use response::Response;
 pub use serde_json;
 pub use stats::Stats;

@@ -45,6 +45,8 @@ class Client {
   #generation = 0
   #promised
   #emitter = new EventEmitter()
+  beforeSend = null
+  afterReceive = null
 
   constructor(options) {
     const preset = options instanceof Preset ? options : new Preset({ preset: 'plain' }, options)
@@ -132,8 +134,13 @@ class Client {
       maxAttempts: optionalCount('maxAttempts', given.maxAttempts),
       idempotent: optionalFlag('idempotent', given.idempotent),
     }
-    return new Response(await start(signalOf(given.signal), (calls, number, cancellable) =>
+    if (this.beforeSend != null) {
+      facts.defaultHeaders = pairs('what beforeSend returns', await this.beforeSend(facts.method, facts.url))
+    }
+    const response = new Response(await start(signalOf(given.signal), (calls, number, cancellable) =>
       native.request(calls, this.#native, number, facts, cancellable)))
+    if (this.afterReceive != null) await this.afterReceive(response)
+    return response
   }
 
   stats() {

@@ -19,6 +19,8 @@ pub(crate) struct RequestFacts {
     pub query: Option<Vec<String>>,
     /// Names and values in turn.
     pub headers: Option<Vec<String>>,
+    /// Names and values in turn; those that `headers` gives win.
+    pub default_headers: Option<Vec<String>>,
     /// Names and values in turn.
     pub form: Option<Vec<String>>,
     /// Copied before the call returns.
@@ -38,6 +40,7 @@ struct Sending {
     url: String,
     query: Vec<String>,
     headers: Vec<String>,
+    default_headers: Vec<String>,
     form: Vec<String>,
     body: Option<Vec<u8>>,
     content_type: Option<String>,
@@ -74,6 +77,7 @@ impl From<RequestFacts> for Sending {
             url: request.url,
             query: request.query.unwrap_or_default(),
             headers: request.headers.unwrap_or_default(),
+            default_headers: request.default_headers.unwrap_or_default(),
             form: request.form.unwrap_or_default(),
             body: request.body.map(|body| match body {
                 Either::A(text) => text.into_bytes(),
@@ -101,6 +105,9 @@ impl Sending {
         }
         for pair in self.headers.chunks_exact(2) {
             request = request.header(&pair[0], &pair[1]);
+        }
+        for pair in self.default_headers.chunks_exact(2) {
+            request = request.default_header(&pair[0], &pair[1]);
         }
         for pair in self.form.chunks_exact(2) {
             request = request.form(&pair[0], &pair[1]);

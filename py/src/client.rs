@@ -114,7 +114,8 @@ impl Client {
     /// Revokes the access token at the server (RFC 7009) and forgets it: the one in memory, or where there is none the
     /// one that is shared with other processes. None is requested in order to be revoked.
     ///
-    /// True if there was one; False, and nothing is done, if not. A token that another call or process has fetched
+    /// True if there was one; False, and nothing is done, if not. If a refresh token came with it (old Keycloak servers
+    /// open a session for each token), that is revoked too, which ends the session. A token that another call or process has fetched
     /// meanwhile stays. Other processes that hold the revoked token notice by their next 401. Call this before close(),
     /// which never revokes.
     ///

@@ -100,9 +100,11 @@ pub(crate) struct TokenAnswer<'a> {
 }
 
 /// A token as granted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Granted {
     pub(crate) access_token: Secret,
+    /// Of no use for another token (RFC 6749 section 4.4.3), but it ends the session that some servers open.
+    pub(crate) refresh_token: Option<Secret>,
     pub(crate) scope: Option<String>,
     pub(crate) lifetime: Lifetime,
 }
@@ -149,6 +151,8 @@ pub(crate) struct Failure {
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(300);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 const LONGEST_DESCRIPTION: usize = 300;
+/// As long as an access token may be; it is kept with one.
+const LONGEST_REFRESH_TOKEN: usize = 16 * 1024;
 
 /// Reads the token endpoint's answer to `request` (RFC 6749 sections 5.1 and 5.2), in Atlas's format too, whose `error`
 /// is a number.
@@ -193,9 +197,17 @@ fn read_granted(json: &Value, asked: &Asked<'_>) -> Result<Granted, String> {
     header::check_access_token(token).map_err(|why| format!("the access_token {why}"))?;
     Ok(Granted {
         access_token: Secret::new(token.clone()),
+        refresh_token: json.get("refresh_token").and_then(Value::as_str).and_then(read_refresh_token),
         scope: json.get("scope").and_then(Value::as_str).map(Into::into),
         lifetime: read_lifetime(json.get("expires_in")),
     })
+}
+
+/// One of RFC 6749 appendix A.17; whatever else it is, nobody needs it for the access token.
+fn read_refresh_token(text: &str) -> Option<Secret> {
+    let is_one =
+        (1..=LONGEST_REFRESH_TOKEN).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    is_one.then(|| Secret::new(text.into()))
 }
 
 /// An integer, a float or a text of one.

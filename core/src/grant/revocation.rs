@@ -16,11 +16,23 @@ pub(crate) struct NotRevoked {
     pub(crate) in_doubt: bool,
 }
 
-/// The request that revokes an access token (RFC 7009 section 2.1).
-pub(crate) fn request(settings: &GrantSettings, token: &str, stamp: &Stamp) -> error::Result<TokenRequest> {
+/// What a token that is to be revoked is, as `token_type_hint` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    AccessToken,
+    /// Its end is the end of the session that the server opened with the access token.
+    RefreshToken,
+}
+
+/// The request that revokes a token (RFC 7009 section 2.1).
+pub(crate) fn request(settings: &GrantSettings, token: &str, kind: Kind, stamp: &Stamp) -> error::Result<TokenRequest> {
     let mut form = String::from("token=");
     form_encode(token, &mut form);
-    form.push_str("&token_type_hint=access_token");
+    form.push_str("&token_type_hint=");
+    form.push_str(match kind {
+        Kind::AccessToken => "access_token",
+        Kind::RefreshToken => "refresh_token",
+    });
     client_authentication::add_to(settings, form, stamp)
 }
 
@@ -62,17 +74,18 @@ mod tests {
         let answer =
             TokenAnswer { status, body: body.as_bytes(), retry_after: None, redirects_to: None, clock_ahead: None };
         let settings = settings(plain());
-        let request = request(&settings, TOKEN, &stamp()).expect("no signature");
+        let request = request(&settings, TOKEN, Kind::AccessToken, &stamp()).expect("no signature");
         read_answer(&answer, &request, &settings, TOKEN)
     }
 
     #[test]
     fn the_token_is_sent_with_the_clients_authentication() {
-        let basic = request(&settings(plain()), TOKEN, &stamp()).expect("no signature");
+        let basic = request(&settings(plain()), TOKEN, Kind::AccessToken, &stamp()).expect("no signature");
         assert_eq!(basic.body.reveal(), "token=a-token%2Fof%2Bb64%3D%3D&token_type_hint=access_token");
         assert!(basic.authorization.is_some());
-        let post = request(&settings(plain().auth_method("client_secret_post")), "t", &stamp()).expect("no signature");
-        let form = "token=t&token_type_hint=access_token&client_id=id&client_secret=s3cret-s3cret";
+        let post = request(&settings(plain().auth_method("client_secret_post")), "t", Kind::RefreshToken, &stamp())
+            .expect("no signature");
+        let form = "token=t&token_type_hint=refresh_token&client_id=id&client_secret=s3cret-s3cret";
         assert!(post.authorization.is_none() && post.body.reveal() == form);
     }
 

@@ -18,7 +18,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBu
 use ureq::{Agent, Body};
 
 use crate::clock::{self, BootTime};
-use crate::config::url::{Origin, Url};
+use crate::config::url::Url;
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{Answer, Broken, Network, Outgoing, Progress, is_idempotent};
 use crate::net::resolver::Resolver;
@@ -104,11 +104,10 @@ impl HttpClient {
         let connector = Connect {
             connect_timeout: network.connect_timeout,
             names: Resolver::default(),
-            trust: Trust::new(network.extra_authorities.clone(), None),
-            shown: network.certificate.as_ref().map(|certificate| Shown {
-                trust: Trust::new(network.extra_authorities.clone(), Some(certificate.certified().clone())),
-                to: network.certificate_origins.clone(),
-            }),
+            trust: Trust::new(
+                network.extra_authorities.clone(),
+                network.certificate.as_ref().map(|certificate| certificate.certified().clone()),
+            ),
         };
         HttpClient { agent: Agent::with_parts(config, connector, NoLookUp) }
     }
@@ -225,15 +224,18 @@ fn from_ureq(error: ureq::Error, url: &Url) -> Error {
             format!("the answer of {} is not HTTP as it should be: {why}", url.origin),
         )
     };
+    let lost = || {
+        let what = format!("{} closed the connection before the answer was whole", url.origin);
+        Error::new(ErrorCode::ConnectionLost, Stage::Receiving, what)
+    };
     match error {
         ureq::Error::Other(inner) => match inner.downcast::<Error>() {
             Ok(ours) => *ours,
             Err(other) => bad(other.to_string()),
         },
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            let what = format!("{} closed the connection before the answer was whole", url.origin);
-            Error::new(ErrorCode::ConnectionLost, Stage::Receiving, what)
-        }
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => lost(),
+        // The end came in the middle of a chunk.
+        ureq::Error::BodyStalled => lost(),
         ureq::Error::LargeResponseHeader(..) => bad(format!("its head is larger than {LARGEST_HEAD} bytes")),
         other => bad(other.to_string()),
     }
@@ -259,13 +261,6 @@ struct Connect {
     connect_timeout: Duration,
     names: Resolver,
     trust: Trust,
-    shown: Option<Shown>,
-}
-
-/// The client's certificate, and who is shown it.
-struct Shown {
-    trust: Trust,
-    to: Vec<Origin>,
 }
 
 impl fmt::Debug for Connect {
@@ -287,13 +282,6 @@ impl Connector for Connect {
 }
 
 impl Connect {
-    fn trust(&self, origin: &Origin) -> &Trust {
-        match &self.shown {
-            Some(shown) if shown.to.contains(origin) => &shown.trust,
-            _ => &self.trust,
-        }
-    }
-
     fn open(&self, uri: &Uri) -> Result<Connection> {
         let url = Url::parse(&uri.to_string()).map_err(|why| Error::argument(format!("the URL {uri} {why}")))?;
         let (origin, host) = (&url.origin, url.origin.bare_host());
@@ -306,7 +294,7 @@ impl Connect {
             }
         })?;
         let stream = match uri.scheme_str() {
-            Some("https") => Stream::Tls(Box::new(TlsSocket::handshake(socket, host, self.trust(origin), &wait)?)),
+            Some("https") => Stream::Tls(Box::new(TlsSocket::handshake(socket, host, &self.trust, &wait)?)),
             _ => Stream::Plain(socket),
         };
         in_current(|exchange| exchange.progress.reused = false);
@@ -404,24 +392,5 @@ impl Transport for Connection {
 
     fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn p07_no_other_origin_is_shown_the_certificate() {
-        let origin = |text: &str| Url::parse(text).expect("a URL").origin;
-        let trust = || Trust::new(Vec::new(), None);
-        let shown = Some(Shown { trust: trust(), to: vec![origin("https://a.example")] });
-        let connect = Connect { connect_timeout: Duration::ZERO, names: Resolver::default(), trust: trust(), shown };
-        let shows =
-            |text: &str| std::ptr::eq(connect.trust(&origin(text)), &connect.shown.as_ref().expect("set").trust);
-        assert!(shows("https://a.example/path") && shows("https://A.example:443"));
-        for other in ["https://a.example:444", "http://a.example", "https://b.example", "https://a.example.b.example"] {
-            assert!(!shows(other), "{other}");
-        }
     }
 }

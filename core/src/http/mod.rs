@@ -12,8 +12,8 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 
 use crate::config::certificate::ClientCertificate;
-use crate::config::settings::{Settings, TokenSource};
-use crate::config::url::{Origin, Url};
+use crate::config::settings::Settings;
+use crate::config::url::Url;
 use crate::error::{Error, Result};
 use crate::net::tls;
 
@@ -22,28 +22,25 @@ use crate::net::tls;
 pub(crate) struct Network {
     pub(crate) connect_timeout: Duration,
     pub(crate) extra_authorities: Vec<CertificateDer<'static>>,
+    /// Shown to servers that ask for it.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
-    /// Who is shown it: those that get the credential or the token.
-    pub(crate) certificate_origins: Vec<Origin>,
 }
 
 impl Network {
     pub(crate) fn from_settings(settings: &Settings) -> Result<Arc<Network>> {
         let extra_authorities = settings.ca_file.as_deref().map(tls::read_ca_file).transpose()?.unwrap_or_default();
-        let endpoints = match &settings.tokens {
-            TokenSource::Grant(grant) => {
-                [Some(&grant.token_url), grant.revocation_url.as_ref(), grant.introspection_url.as_ref()]
-            }
-            TokenSource::Ready(_) => [None; 3],
-        };
-        let endpoints = endpoints.into_iter().flatten().map(|url| &url.origin);
-        let certificate_origins = endpoints.chain(&settings.base_origin).chain(&settings.allowed_origins);
         Ok(Arc::new(Network {
             connect_timeout: settings.connect_timeout,
             extra_authorities,
             certificate: settings.certificate.clone(),
-            certificate_origins: certificate_origins.cloned().collect(),
         }))
+    }
+
+    /// The same for servers that get nothing of the client's.
+    pub(crate) fn for_strangers(&self) -> Arc<Network> {
+        let Network { connect_timeout, extra_authorities, certificate: _ } = self;
+        let (connect_timeout, extra_authorities) = (*connect_timeout, extra_authorities.clone());
+        Arc::new(Network { connect_timeout, extra_authorities, certificate: None })
     }
 }
 
@@ -90,32 +87,4 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ClientBuilder;
-    use crate::config::environment::Environment;
-    use crate::config::preset::Preset;
-
-    #[test]
-    fn p07_the_certificate_is_for_those_who_get_the_credential_or_the_token() {
-        let builder = ClientBuilder::new().client_id("id").client_secret("secret").token_url("https://a.example/token");
-        let builder = builder.base_url("https://b.example").allowed_origins(["https://c.example:8443"]);
-        let builder = builder.revocation_url("https://r.example/r").introspection_url("https://i.example/i");
-        let settings = Preset::Plain.resolve(builder.config, &Environment::from_pairs::<&str, &str>([]));
-        let network = Network::from_settings(&settings.expect("valid")).expect("no files");
-        let origins: Vec<_> = network.certificate_origins.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            origins,
-            [
-                "https://a.example",
-                "https://r.example",
-                "https://i.example",
-                "https://b.example",
-                "https://c.example:8443"
-            ]
-        );
-    }
 }

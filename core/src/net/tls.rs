@@ -137,14 +137,14 @@ impl TlsSocket {
         Ok(())
     }
 
-    /// As [`Socket::bytes_written`], encrypted.
-    pub(crate) fn bytes_written(&self) -> u64 {
-        self.socket.bytes_written()
-    }
-
     /// Why the server would take no more, if it said so.
     fn last_word(&mut self, wait: &Wait) -> Option<Error> {
         self.receive(wait).err().filter(|error| error.code() == ErrorCode::TlsFailed)
+    }
+
+    /// As [`Socket::bytes_written`], encrypted.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.socket.bytes_written()
     }
 
     /// As [`Socket::is_quiet`], with nothing decrypted and unread either.

@@ -1,5 +1,6 @@
 //! A request: what the caller says, and where it may go.
 
+mod hooks;
 mod sending;
 
 use std::borrow::Cow;
@@ -12,6 +13,8 @@ use crate::config::settings::{Settings, check_attempts};
 use crate::config::url::{self, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{HeaderMap, HeaderName, HeaderValue, Method, is_idempotent};
+pub(crate) use crate::request::hooks::Hooks;
+pub use crate::request::hooks::{AfterReceive, BeforeSend};
 use crate::request::sending::{Sending, Target};
 use crate::response::Response;
 use crate::retry::Policy;
@@ -30,6 +33,7 @@ pub struct RequestBuilder<'a> {
     target: Cow<'a, str>,
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
+    default_headers: Vec<(String, String)>,
     accept: Option<String>,
     form: Vec<(String, String)>,
     body: Option<Cow<'a, [u8]>>,
@@ -48,6 +52,7 @@ impl<'a> RequestBuilder<'a> {
             target,
             query: Vec::new(),
             headers: Vec::new(),
+            default_headers: Vec::new(),
             accept: None,
             form: Vec::new(),
             body: None,
@@ -68,6 +73,13 @@ impl<'a> RequestBuilder<'a> {
     /// Adds a header. One of the same name that the client sets by default is replaced; one of this call is joined.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a header that is sent unless this call gives one of the same name by [`header`](RequestBuilder::header). One of
+    /// the same name that the client sets by default is replaced.
+    pub fn default_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.default_headers.push((name.into(), value.into()));
         self
     }
 
@@ -159,6 +171,9 @@ impl<'a> RequestBuilder<'a> {
         let client = self.client;
         client.check_open()?;
         let settings = client.settings();
+        if let Some(before_send) = &client.hooks().before_send {
+            self.default_headers.extend(before_send(&self.method, &self.target));
+        }
         self.write_form()?;
         let url = self.url(settings)?;
         let headers = self.header_map(settings)?;
@@ -178,7 +193,11 @@ impl<'a> RequestBuilder<'a> {
         let wait = Wait::for_call(&self.options, settings.timeout);
         let limit = self.max_response_bytes.unwrap_or(settings.max_response_bytes);
         let target = Target { method, url, headers, body: self.body.as_deref() };
-        Sending::begin(client, target, &wait, limit, Policy { most, repeatable })?.run()
+        let response = Sending::begin(client, target, &wait, limit, Policy { most, repeatable })?.run()?;
+        if let Some(after_receive) = &client.hooks().after_receive {
+            after_receive(&response);
+        }
+        Ok(response)
     }
 
     /// The form as the body.
@@ -242,7 +261,7 @@ impl<'a> RequestBuilder<'a> {
     }
 
     fn header_map(&self, settings: &Settings) -> Result<HeaderMap> {
-        if self.headers.len() + settings.headers.len() > MOST_HEADERS {
+        if self.headers.len() + self.default_headers.len() + settings.headers.len() > MOST_HEADERS {
             return Err(Error::argument(format!("a request has more than {MOST_HEADERS} headers")));
         }
         let mut headers = HeaderMap::new();
@@ -257,12 +276,14 @@ impl<'a> RequestBuilder<'a> {
                 headers.insert(header_name(name)?, header_value(name, value)?);
             }
         }
-        for (name, value) in &self.headers {
-            header::check(name, value).map_err(Error::argument)?;
-            headers.remove(name.as_str());
-        }
-        for (name, value) in &self.headers {
-            headers.append(header_name(name)?, header_value(name, value)?);
+        for given in [&self.default_headers, &self.headers] {
+            for (name, value) in given {
+                header::check(name, value).map_err(Error::argument)?;
+                headers.remove(name.as_str());
+            }
+            for (name, value) in given {
+                headers.append(header_name(name)?, header_value(name, value)?);
+            }
         }
         Ok(headers)
     }

@@ -116,6 +116,7 @@ impl fmt::Debug for Token {
 /// A token and the moments of its life. Never changed: a change is a copy put in its place.
 struct LiveToken {
     text: Secret,
+    refresh_token: Option<Secret>,
     header: HeaderValue,
     scope: Option<String>,
     life: Life,
@@ -132,6 +133,7 @@ impl LiveToken {
     fn none() -> LiveToken {
         LiveToken {
             text: Secret::new(String::new()),
+            refresh_token: None,
             header: HeaderValue::from_static(""),
             scope: None,
             life: Life::NONE,
@@ -147,6 +149,7 @@ impl LiveToken {
         header.set_sensitive(true);
         LiveToken {
             text: granted.access_token,
+            refresh_token: granted.refresh_token,
             header,
             scope: granted.scope,
             life,
@@ -173,6 +176,7 @@ impl LiveToken {
     fn with_life(&self, life: Life) -> LiveToken {
         LiveToken {
             text: self.text.clone(),
+            refresh_token: self.refresh_token.clone(),
             header: self.header.clone(),
             scope: self.scope.clone(),
             life,
@@ -231,8 +235,12 @@ impl Slot {
 
     /// A slot of its own for a token that was given: it is used until it is refused, and nobody shares it.
     pub(crate) fn ready(token: &Secret) -> Arc<Slot> {
-        let granted =
-            Granted { access_token: token.clone(), scope: None, lifetime: Lifetime::Lasts(READY_TOKEN_LIFETIME) };
+        let granted = Granted {
+            access_token: token.clone(),
+            refresh_token: None,
+            scope: None,
+            lifetime: Lifetime::Lasts(READY_TOKEN_LIFETIME),
+        };
         let life = Life::new(BootTime::ZERO, READY_TOKEN_LIFETIME, 0.5);
         Arc::new(Slot::with(LiveToken::new(granted, life)))
     }
@@ -566,7 +574,7 @@ mod tests {
     const HOUR: Lifetime = Lifetime::Lasts(Duration::from_secs(3600));
 
     fn granted(text: &str, lifetime: Lifetime) -> Granted {
-        Granted { access_token: Secret::new(text.into()), scope: None, lifetime }
+        Granted { access_token: Secret::new(text.into()), refresh_token: None, scope: None, lifetime }
     }
 
     #[test]

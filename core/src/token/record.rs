@@ -24,6 +24,7 @@ pub(crate) struct Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) text: Secret,
+    pub(crate) refresh_token: Option<Secret>,
     pub(crate) scope: Option<String>,
     pub(crate) begin: BootTime,
     pub(crate) lifetime: Duration,
@@ -32,7 +33,8 @@ pub(crate) struct Found {
 impl Found {
     pub(crate) fn of(granted: &Granted, begin: BootTime) -> Option<Found> {
         let Lifetime::Lasts(lifetime) = granted.lifetime else { return None };
-        Some(Found { text: granted.access_token.clone(), scope: granted.scope.clone(), begin, lifetime })
+        let Granted { access_token, refresh_token, scope, lifetime: _ } = granted.clone();
+        Some(Found { text: access_token, refresh_token, scope, begin, lifetime })
     }
 
     /// Whether its age lies within its life: one of the future is of another boot, or nobody's.
@@ -41,7 +43,8 @@ impl Found {
     }
 
     pub(crate) fn granted(&self) -> Granted {
-        Granted { access_token: self.text.clone(), scope: self.scope.clone(), lifetime: Lifetime::Lasts(self.lifetime) }
+        let Found { text, refresh_token, scope, begin: _, lifetime } = self.clone();
+        Granted { access_token: text, refresh_token, scope, lifetime: Lifetime::Lasts(lifetime) }
     }
 }
 
@@ -60,6 +63,7 @@ impl Record {
         let token = self.token.as_ref().map(|token| {
             json!({
                 "text": token.text.reveal(),
+                "refresh_token": token.refresh_token.as_ref().map(Secret::reveal),
                 "scope": token.scope,
                 "begin": time(token.begin),
                 "lifetime": nanoseconds(token.lifetime),
@@ -119,6 +123,7 @@ fn token_of(part: &Part<'_>) -> Option<Found> {
     crate::config::header::check_access_token(&token).ok()?;
     Some(Found {
         text: Secret::new(token),
+        refresh_token: part.text("refresh_token").map(Secret::new),
         scope: part.text("scope"),
         begin: part.time("begin")?,
         lifetime: part.duration("lifetime")?,
@@ -193,6 +198,7 @@ mod tests {
         let record = Record {
             token: Some(Found {
                 text: Secret::new("a.token".into()),
+                refresh_token: Some(Secret::new("of the session".into())),
                 scope: Some("s".into()),
                 begin: at(5),
                 lifetime: Duration::from_secs(60),
@@ -230,7 +236,13 @@ mod tests {
     fn p06_a_machine_that_started_after_the_token_was_minted_reads_its_age_all_the_same() {
         let at = |seconds| BootTime::ZERO + Duration::from_secs(seconds);
         let lifetime = Duration::from_secs(3600);
-        let token = Found { text: Secret::new("a.token".into()), scope: None, begin: at(10_000), lifetime };
+        let token = Found {
+            text: Secret::new("a.token".into()),
+            refresh_token: None,
+            scope: None,
+            begin: at(10_000),
+            lifetime,
+        };
         let record = Record { token: Some(token), hold: None, failure: None };
         let written = at(10_060);
         assert_eq!(record.lasts(written), Duration::from_secs(3540));

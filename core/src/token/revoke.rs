@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::clock::{self, BootTime};
 use crate::config::url::Url;
 use crate::error::{Error, Result, Stage};
-use crate::grant::revocation::{self, NotRevoked};
+use crate::grant::revocation::{self, Kind, NotRevoked};
 use crate::secret::Secret;
 use crate::token::exchange::{as_read, send, stamp};
 use crate::token::governor::Remembered;
@@ -37,18 +37,18 @@ impl Slot {
                 .with_next_step("Give revocation_url, or use a preset that knows it: atlas or keycloak."));
         };
         let doing = format!("revoking a token at {}", url.origin);
-        wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing))?;
         if let (None, Some(shared)) = (self.to_revoke(), shared) {
             self.look(shared, log, wait);
         }
+        wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing))?;
         let Some(token) = self.to_revoke() else { return Ok(false) };
-        let revoked = request(minting, url, token.reveal(), wait);
+        let revoked = token.revoke(minting, url, wait);
         if let Err(NotRevoked { error, in_doubt: false }) = revoked {
             return Err(error.while_doing(&doing));
         }
-        self.drop_token(token.reveal(), revoked.is_err());
+        self.drop_token(token.text.reveal(), revoked.is_err());
         if let Some(shared) = shared
-            && let Err(why) = shared.drop_token(token.reveal())
+            && let Err(why) = shared.drop_token(token.text.reveal())
         {
             shared.complain(log, &why);
         }
@@ -57,11 +57,12 @@ impl Slot {
         Ok(true)
     }
 
-    fn to_revoke(&self) -> Option<Secret> {
+    fn to_revoke(&self) -> Option<Revocable> {
         let current = self.current.load();
         let alive = current.life.state(clock::now()) != State::Ended;
         let in_doubt = current.dropped.is_some_and(|dropped| dropped.in_doubt);
-        (alive || in_doubt).then(|| current.text.clone())
+        (alive || in_doubt)
+            .then(|| Revocable { text: current.text.clone(), refresh_token: current.refresh_token.clone() })
     }
 
     fn drop_token(&self, text: &str, in_doubt: bool) {
@@ -93,17 +94,39 @@ impl Slot {
     }
 }
 
-fn request(minting: &Minting, url: &Url, token: &str, wait: &Wait) -> std::result::Result<(), NotRevoked> {
+/// What there is to revoke.
+struct Revocable {
+    text: Secret,
+    refresh_token: Option<Secret>,
+}
+
+impl Revocable {
+    fn revoke(&self, minting: &Minting, url: &Url, wait: &Wait) -> std::result::Result<(), NotRevoked> {
+        request(minting, url, &self.text, Kind::AccessToken, wait)?;
+        let Some(session) = &self.refresh_token else { return Ok(()) };
+        // The access token is gone, whatever becomes of the session: the next call is about both again.
+        request(minting, url, session, Kind::RefreshToken, wait)
+            .map_err(|failed| NotRevoked { in_doubt: true, ..failed })
+    }
+}
+
+fn request(
+    minting: &Minting,
+    url: &Url,
+    token: &Secret,
+    kind: Kind,
+    wait: &Wait,
+) -> std::result::Result<(), NotRevoked> {
     let Minting { settings, http, .. } = minting;
     let clock = minting.account.server_clock();
-    let request = stamp(clock).and_then(|stamp| revocation::request(settings, token, &stamp));
+    let request = stamp(clock).and_then(|stamp| revocation::request(settings, token.reveal(), kind, &stamp));
     let request = request.map_err(|error| NotRevoked { error, in_doubt: false })?;
     let answer = send(&request, url, settings, http, wait).map_err(|error| {
         // What has begun to leave may have arrived.
         let in_doubt = matches!(error.stage(), Stage::Sending | Stage::Receiving);
         NotRevoked { error, in_doubt }
     })?;
-    revocation::read_answer(&as_read(&answer, clock), &request, settings, token)
+    revocation::read_answer(&as_read(&answer, clock), &request, settings, token.reveal())
 }
 
 #[cfg(test)]
@@ -125,12 +148,13 @@ mod tests {
 
     fn grant(slot: &Slot, text: &str, began: BootTime) -> Arc<LiveToken> {
         let lifetime = Lifetime::Lasts(HOUR);
-        let granted = Granted { access_token: Secret::new(text.into()), scope: None, lifetime };
+        let access_token = Secret::new(text.into());
+        let granted = Granted { access_token, refresh_token: None, scope: None, lifetime };
         slot.adopt(&mut Progress::default(), granted, began)
     }
 
     fn found(text: &str, begin: BootTime) -> Found {
-        Found { text: Secret::new(text.into()), scope: None, begin, lifetime: HOUR }
+        Found { text: Secret::new(text.into()), refresh_token: None, scope: None, begin, lifetime: HOUR }
     }
 
     fn served(slot: &Slot) -> Option<String> {
@@ -184,9 +208,9 @@ mod tests {
         grant(&slot, "first", clock::now());
         slot.drop_token("first", true);
         assert!(slot.fresh().is_none());
-        assert_eq!(slot.to_revoke().map(|token| token.reveal().to_owned()).as_deref(), Some("first"));
+        assert_eq!(slot.to_revoke().map(|token| token.text.reveal().to_owned()).as_deref(), Some("first"));
         grant(&slot, "second", clock::now());
-        assert_eq!(slot.to_revoke().map(|token| token.reveal().to_owned()).as_deref(), Some("second"));
+        assert_eq!(slot.to_revoke().map(|token| token.text.reveal().to_owned()).as_deref(), Some("second"));
     }
 
     #[test]

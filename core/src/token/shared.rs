@@ -390,7 +390,13 @@ mod tests {
     }
 
     fn found(text: &str, begin: BootTime) -> Found {
-        Found { text: Secret::new(text.into()), scope: None, begin, lifetime: Duration::from_secs(3600) }
+        Found {
+            text: Secret::new(text.into()),
+            refresh_token: None,
+            scope: None,
+            begin,
+            lifetime: Duration::from_secs(3600),
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ from ._response import Response
 # As type checkers know it; importing typing, json or dataclasses takes longer than all of svctoken.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Any
 
@@ -29,6 +30,14 @@ class Client(_native.Client):
     A client may be used from any number of threads at once, and in a forked child. Clients with the same options share
     one token in a process. Calls block their thread, not the others; Ctrl-C ends them.
     """
+
+    before_send: Callable[[str, str], Pairs | None] | None = None
+    """Called once for each :meth:`request`, however often it is sent, before anything else is done: with its method and
+    URL as they were given. The headers it returns (such as traceparent) are sent unless the call gives one of that name;
+    what a caller may not set, it may not either. What it raises ends the call."""
+    after_receive: Callable[[Response], object] | None = None
+    """Called once with the answer of each :meth:`request` that has one, of any status, before the caller gets it. What
+    it raises ends the call."""
 
     def __new__(cls, **options: Unpack[Options]) -> Self:
         return super().__new__(cls, "plain", options, {}, None, None)
@@ -77,9 +86,9 @@ class Client(_native.Client):
         :class:`CredentialUnavailableError` with a ready access token, :class:`BadAnswerError` if the answer has no
         ``active``, and :class:`Error`.
         """
-        import json as json_module
+        import json
 
-        answer: dict[str, Any] = json_module.loads(self._introspect(token, timeout, cancel))
+        answer: dict[str, Any] = json.loads(self._introspect(token, timeout, cancel))
         return answer
 
     def request(
@@ -126,7 +135,10 @@ class Client(_native.Client):
             body, form = None, data
         else:
             body = _data_body(data)
+        before_send = self.before_send
+        default_headers = None if before_send is None else before_send(method, url)
         arguments = {
+            "default_headers": default_headers,
             "params": params,
             "headers": headers,
             "form": form,
@@ -138,7 +150,11 @@ class Client(_native.Client):
             "idempotent": idempotent,
             "cancel": cancel,
         }
-        return Response(self._send(method, url, body, arguments))
+        response = Response(self._send(method, url, body, arguments))
+        after_receive = self.after_receive
+        if after_receive is not None:
+            after_receive(response)
+        return response
 
     def __enter__(self) -> Self:
         return self

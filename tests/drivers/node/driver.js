@@ -29,6 +29,8 @@ function show(value) {
 
 const clients = new Map()
 const calls = new Map()
+/** The answers that a client's hook was given. */
+const received = []
 /** The log events of each client that `events` has not taken yet. */
 const events = new Map()
 
@@ -75,6 +77,7 @@ const commands = {
     const answer = [
       ['status', response.status], ['attempts', response.attempts], ['url', response.url], ['body', await response.bytes()],
     ]
+    if (received.length > 0) answer.push(['received', received.length])
     if (then === 'text') answer.push(['text', await response.text()])
     // Headers hands out bytes as Latin-1.
     const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
@@ -127,6 +130,16 @@ function makeClient(given) {
     if (/^(SVCTOKEN|MONGODB_ATLAS)_/.test(name)) delete process.env[name]
   }
   Object.assign(process.env, environment)
+  const { hook, ...others } = options
+  const client = madeClient(arguments_, others)
+  if (hook) {
+    client.beforeSend = async () => hook
+    client.afterReceive = (response) => { received.push(response) }
+  }
+  return client
+}
+
+function madeClient(arguments_, options) {
   switch (arguments_.constructor) {
     case 'plain': return new Client(options)
     case 'atlas': return Client.atlas(options)

@@ -95,7 +95,7 @@ def options_of(fields: Fields) -> tuple[dict[str, Any], dict[str, str]]:
     for key, value in fields:
         if key.startswith("env."):
             environment[key[4:]] = unquote(value)
-        elif key.startswith(("headers.", "extra_params.")):
+        elif key.startswith(("headers.", "extra_params.", "hook.")):
             option, _, name = key.partition(".")
             options.setdefault(option, []).append((name, unquote(value)))
         elif "!" in key:
@@ -108,8 +108,21 @@ def options_of(fields: Fields) -> tuple[dict[str, Any], dict[str, str]]:
     return options, environment
 
 
+# The answers that a client's hook was given.
+received: list[svctoken.Response] = []
+
+
 def new_client(fields: Fields) -> svctoken.Client:
     options, environment = options_of(fields)
+    hook = options.pop("hook", None)
+    client = made_client(options, environment)
+    if hook is not None:
+        client.before_send = lambda method, url: hook
+        client.after_receive = received.append
+    return client
+
+
+def made_client(options: dict[str, Any], environment: dict[str, str]) -> svctoken.Client:
     constructor = options.pop("constructor", "plain")
     for name in list(os.environ):
         if name.startswith(("SVCTOKEN_", "MONGODB_ATLAS_")):
@@ -192,6 +205,7 @@ def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[t
         ("url", response.url),
         ("body", response.content),
         *([("text", response.text)] if then == "text" else []),
+        *([("received", len(received))] if received else []),
         *headers,
     ]
 

@@ -115,7 +115,8 @@ const TOKEN_FIELDS: &[&str] = &["token", "elapsed_ms"];
 const TOKEN_INFO_FIELDS: &[&str] = &["token", "token_type", "scope", "expires_in_ms", "elapsed_ms"];
 const REVOKE_FIELDS: &[&str] = &["result", "elapsed_ms"];
 const INTROSPECT_FIELDS: &[&str] = &["body", "json", "elapsed_ms"];
-const REQUEST_FIELDS: &[&str] = &["status", "attempts", "url", "body", "text", "json", "headers", "elapsed_ms"];
+const REQUEST_FIELDS: &[&str] =
+    &["status", "attempts", "url", "body", "text", "received", "json", "headers", "elapsed_ms"];
 const ERROR_FIELDS: &[&str] =
     &["message", "stage", "status", "oauth_error", "oauth_error_description", "retry_after_ms", "class", "elapsed_ms"];
 

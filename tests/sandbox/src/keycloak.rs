@@ -75,6 +75,10 @@ fn revoke(state: &mut State, exchange: &Exchange<'_>, prefix: &str, name: &str) 
         return oauth_error(400, "invalid_request", "Token not provided");
     };
     let now = state.now_ms();
+    if state.settings.token_fields.get("refresh_token").is_some_and(|issued| *issued == text) {
+        state.counters.sessions_ended += 1;
+        return Response::new(200, Body::default());
+    }
     let Some(token) = state.tokens.find(&text).filter(|token| token.lives(now)) else {
         // Not a slip: Keycloak's answer is a success that holds an error.
         return oauth_error(200, "invalid_token", "Invalid token");
@@ -120,6 +124,7 @@ fn logout(state: &mut State, exchange: &Exchange<'_>, prefix: &str, name: &str) 
     match exchange.request.form_value("refresh_token") {
         None => oauth_error(400, "invalid_request", "No refresh token"),
         Some(given) if state.settings.token_fields.get("refresh_token").is_some_and(|issued| *issued == given) => {
+            state.counters.sessions_ended += 1;
             Response::new(204, Body::default())
         }
         Some(_) => oauth_error(400, "invalid_grant", "Invalid refresh token"),

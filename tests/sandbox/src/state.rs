@@ -46,6 +46,7 @@ pub(crate) struct Counters {
     pub(crate) token_requests: u64,
     pub(crate) mints: u64,
     pub(crate) revocations: u64,
+    pub(crate) sessions_ended: u64,
     pub(crate) requests: u64,
     pub(crate) connections: u64,
     /// What is sent at the end of these has been sent.
@@ -214,6 +215,7 @@ impl State {
             "token_requests" => self.counters.token_requests,
             "mints" => self.counters.mints,
             "revocations" => self.counters.revocations,
+            "sessions_ended" => self.counters.sessions_ended,
             "requests" => self.counters.requests,
             "connections" => self.counters.connections,
             "open_connections" => self.open.len() as u64,
@@ -231,6 +233,7 @@ impl State {
             "token_requests": self.counters.token_requests,
             "mints": self.counters.mints,
             "revocations": self.counters.revocations,
+            "sessions_ended": self.counters.sessions_ended,
             "requests": self.counters.requests,
             "connections": self.counters.connections,
             "open_connections": self.open.len(),

@@ -2,8 +2,10 @@
 
 use crate::Broken;
 use crate::answer::Answer;
+use crate::client::RECEIVED;
 use crate::fields::{Fields, milliseconds, number, text};
 use crate::loud;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use svctoken::{CallOptions, CancelToken, Client, Error, RequestBuilder, Token};
@@ -123,6 +125,10 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
             .with("attempts", response.attempts())
             .with("url", response.url())
             .with_bytes("body", response.body());
+        let answer = match RECEIVED.load(Ordering::SeqCst) {
+            0 => answer,
+            count => answer.with("received", count),
+        };
         let answer = if then == "text" { answer.with("text", response.text()?) } else { answer };
         Ok(response.headers().fold(answer, |answer, (name, value)| answer.with(&format!("header.{name}"), value)))
     }))

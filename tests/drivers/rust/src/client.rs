@@ -3,7 +3,11 @@
 use crate::fields::{Fields, milliseconds, not_expressible, number, text};
 use crate::{Broken, Events, loud};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use svctoken::{Client, ClientBuilder, Environment, Error, LogEvent};
+
+/// How many answers a client's hook was given.
+pub(crate) static RECEIVED: AtomicUsize = AtomicUsize::new(0);
 
 /// Options given in several fields.
 #[derive(Default)]
@@ -12,6 +16,7 @@ struct Gathered {
     resource: Vec<String>,
     extra_params: Vec<(String, String)>,
     headers: Vec<(String, String)>,
+    hook: Vec<(String, String)>,
 }
 
 pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client, Error>, Broken> {
@@ -93,6 +98,7 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
             match key.split_once('.') {
                 Some(("extra_params", name)) => gathered.extra_params.push((name.to_owned(), value)),
                 Some(("headers", name)) => gathered.headers.push((name.to_owned(), value)),
+                Some(("hook", name)) => gathered.hook.push((name.to_owned(), value)),
                 _ => return Err(not_expressible()),
             }
             builder
@@ -101,7 +107,14 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
 }
 
 fn set_gathered(mut builder: ClientBuilder, gathered: Gathered) -> ClientBuilder {
-    let Gathered { allowed_origins, resource, extra_params, headers } = gathered;
+    let Gathered { allowed_origins, resource, extra_params, headers, hook } = gathered;
+    if !hook.is_empty() {
+        builder = builder.before_send(Arc::new(move |_, _| hook.clone()));
+        builder = builder.after_receive(Arc::new(|response| {
+            loud::show(response);
+            RECEIVED.fetch_add(1, Ordering::SeqCst);
+        }));
+    }
     if !allowed_origins.is_empty() {
         builder = builder.allowed_origins(allowed_origins);
     }

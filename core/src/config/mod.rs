@@ -9,6 +9,8 @@ pub(crate) mod header;
 pub(crate) mod identity;
 pub(crate) mod preset;
 pub(crate) mod private_key;
+#[cfg(test)]
+mod properties;
 pub(crate) mod redis_address;
 pub(crate) mod settings;
 pub(crate) mod url;

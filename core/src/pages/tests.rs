@@ -141,6 +141,48 @@ fn p07_no_next_link_leads_to_another_origin() {
     }
 }
 
+/// As a parser would take it that is more lenient than ours: slashes of both kinds, and the host after the last `@`.
+fn could_lead_elsewhere(url: &str) -> bool {
+    let rest = url.replace('\\', "/");
+    let rest = rest.strip_prefix("https://").unwrap_or("");
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit('@').next().is_none_or(|host| host.strip_suffix(":443").unwrap_or(host) != "api.example")
+}
+
+#[test]
+fn p07_whatever_a_link_is_made_of_it_stays_or_is_refused() {
+    const PIECES: [&str; 16] = [
+        "https://",
+        "HTTP://",
+        "//",
+        "/",
+        "\\",
+        "@",
+        ":",
+        ":443",
+        "?",
+        "#",
+        " ",
+        ".",
+        "..",
+        "%2f",
+        "api.example",
+        "evil.example",
+    ];
+    let (mut followed, mut refused) = (0, 0);
+    for number in 0..PIECES.len().pow(4) {
+        let piece = |place: u32| PIECES[number / PIECES.len().pow(place) % PIECES.len()];
+        let next = [piece(0), piece(1), piece(2), piece(3)].concat();
+        let next = after(HERE, &linked(HERE, &next));
+        match next.starts_with("https://") {
+            true if could_lead_elsewhere(&next) => panic!("{number}: {next}"),
+            true => followed += 1,
+            false => refused += 1,
+        }
+    }
+    assert!(followed > 1000 && refused > 1000, "{followed} followed, {refused} refused");
+}
+
 #[test]
 fn p07_an_error_shows_nothing_of_the_link_but_its_origin() {
     let mut cursor = cursor();

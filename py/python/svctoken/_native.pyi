@@ -9,6 +9,7 @@ from .exceptions import Error
 __all__ = [
     "CancelToken",
     "Client",
+    "PageCursor",
     "Response",
     "advance_clock",
     "invalid_argument",

@@ -82,6 +82,10 @@ typedef struct svctoken_log_event svctoken_log_event;
 // that names what is wrong.
 typedef struct svctoken_options svctoken_options;
 
+// The pages of a list, asked for one after the other. Used by one thread at a time. It needs neither its client nor its
+// options any more.
+typedef struct svctoken_pages svctoken_pages;
+
 // An answer, read whole. Everything it hands out is borrowed: valid until svctoken_response_free. May be read by
 // several threads at once.
 typedef struct svctoken_response svctoken_response;
@@ -437,6 +441,10 @@ svctoken_code svctoken_options_set_max_attempts(svctoken_options *options, uint6
 // Idempotency-Key header says the same. GET, HEAD, PUT, DELETE and OPTIONS are so by themselves. Default: false.
 svctoken_code svctoken_options_set_idempotent(svctoken_options *options, bool idempotent);
 
+// How many pages svctoken_pages_next reads at most, 1 or more: if there are more, that is an error after the last of
+// them. Default: 1000.
+svctoken_code svctoken_options_set_max_pages(svctoken_options *options, uint64_t count);
+
 // Adds a query parameter, form-encoded, after those there are.
 svctoken_code svctoken_options_add_query(svctoken_options *options, const char *name, const char *value);
 
@@ -647,6 +655,34 @@ svctoken_code svctoken_response_check(const svctoken_response *response, svctoke
 
 // Frees a response; NULL is allowed.
 void svctoken_response_free(svctoken_response *response);
+
+// Begins to read the pages of a list; nothing is sent before svctoken_pages_next. `url` and the options, which may be
+// NULL, are those of a GET request without a body; the query is the first page's only, as a link brings its own, and
+// the timeout is each page's.
+//
+// `*pages` is to be freed with svctoken_pages_free.
+svctoken_code svctoken_pages_new(const svctoken_client *client,
+                                 const char *url,
+                                 const svctoken_options *options,
+                                 svctoken_pages **pages,
+                                 svctoken_error **error);
+
+// Asks for the next page and reads it whole: the answer to the URL, and then those that each page names as its next, by
+// a Link header (RFC 8288) or by "links" in its JSON body, as Atlas does. Blocks, at most for the timeout.
+//
+// `*response` becomes the page, an answer of any status, which is to be freed with svctoken_response_free; or NULL where
+// there is none: after the last page, after one whose status is not 200 to 299, and after an error. The items are in the
+// body, in Atlas's as the array "results".
+//
+// Fails as svctoken_client_request does, with SVCTOKEN_ORIGIN_REFUSED for a link to another origin than the first page's,
+// with SVCTOKEN_BAD_ANSWER for one that is no URL or leads to a page that was read, and with SVCTOKEN_ANSWER_TOO_LARGE
+// when there are more pages than svctoken_options_set_max_pages says.
+svctoken_code svctoken_pages_next(svctoken_pages *pages,
+                                  svctoken_response **response,
+                                  svctoken_error **error);
+
+// Frees pages; NULL is allowed. The responses stay.
+void svctoken_pages_free(svctoken_pages *pages);
 
 // How many counters there are; a later version may have more. 0 for NULL.
 size_t svctoken_stats_count(const svctoken_stats *stats);

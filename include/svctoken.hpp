@@ -19,8 +19,10 @@
 #define SVCTOKEN_HPP
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <new>
@@ -319,6 +321,12 @@ public:
         svctoken_options_set_idempotent(options_.get(), idempotent);
         return *this;
     }
+    // How many pages of a list are read at most, 1 or more: if there are more, that is an error after the last of them.
+    // Default: 1000.
+    Options &max_pages(std::uint64_t count) {
+        svctoken_options_set_max_pages(options_.get(), count);
+        return *this;
+    }
     // Adds a query parameter, form-encoded, after those there are.
     Options &query(const std::string &name, const std::string &value) {
         svctoken_options_add_query(options_.get(), detail::c_text(name), detail::c_text(value));
@@ -398,8 +406,59 @@ public:
 
 private:
     friend class Client;
+    friend class Pages;
     explicit Response(svctoken_response *response) : response_(response) {}
     detail::Handle<svctoken_response, svctoken_response_free> response_;
+};
+
+// The pages of a list, for a range-based for, once. Each is asked for when the loop comes to it, and is gone with the
+// next. Needs no client any more.
+class Pages {
+public:
+    class iterator {
+    public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = Response;
+        using difference_type = std::ptrdiff_t;
+        using pointer = Response *;
+        using reference = Response &;
+
+        Response &operator*() const noexcept { return *pages_->page_; }
+        Response *operator->() const noexcept { return &*pages_->page_; }
+        // Asks for the next page; throws what svctoken_pages_next fails with.
+        iterator &operator++() {
+            if (!pages_->turn()) pages_ = nullptr;
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        bool operator==(const iterator &other) const noexcept { return pages_ == other.pages_; }
+        bool operator!=(const iterator &other) const noexcept { return pages_ != other.pages_; }
+
+    private:
+        friend class Pages;
+        explicit iterator(Pages *pages) : pages_(pages) {}
+        Pages *pages_;
+    };
+
+    // Asks for the first page; throws what svctoken_pages_next fails with.
+    iterator begin() { return ++iterator(this); }
+    iterator end() noexcept { return iterator(nullptr); }
+
+private:
+    friend class Client;
+    explicit Pages(svctoken_pages *pages) : pages_(pages) {}
+
+    bool turn() {
+        detail::Check check;
+        svctoken_response *response = nullptr;
+        page_.reset();
+        check(svctoken_pages_next(pages_.get(), &response, check));
+        if (response != nullptr) page_ = Response(response);
+        return page_.has_value();
+    }
+
+    detail::Handle<svctoken_pages, svctoken_pages_free> pages_;
+    std::optional<Response> page_;
 };
 
 // Gets tokens and makes requests with them. May be used by several threads at once, and in a forked child.
@@ -479,6 +538,11 @@ public:
         return send(method, url, options.options_.get());
     }
 
+    // The pages of a list: for (auto &page : client.pages("/api/atlas/v2/groups")). The answer to a GET request, and then
+    // those that each page names as its next, on the same origin. Any HTTP status is a page. See svctoken_pages_next.
+    Pages pages(const std::string &url) const { return paged(url, nullptr); }
+    Pages pages(const std::string &url, const Options &options) const { return paged(url, options.options_.get()); }
+
     // What was done so far, by name.
     std::map<std::string, std::uint64_t> stats() const {
         detail::Check check;
@@ -540,6 +604,13 @@ private:
         check(svctoken_client_request(client_.get(), detail::c_text(method), detail::c_text(url), options, &response,
                                       check));
         return Response(response);
+    }
+
+    Pages paged(const std::string &url, const svctoken_options *options) const {
+        detail::Check check;
+        svctoken_pages *pages = nullptr;
+        check(svctoken_pages_new(client_.get(), detail::c_text(url), options, &pages, check));
+        return Pages(pages);
     }
 
     detail::Handle<svctoken_client, svctoken_client_free> client_;

@@ -60,6 +60,9 @@ export declare function createCalls(tell: (number: number, failure?: ErrorFacts,
  */
 export declare function createClient(calls: ExternalObject<Calls>, number: number, constructor: Constructor, options: object, environment: Record<string, string>): ErrorFacts | ExternalObject<NativeClient>
 
+/** Before the first page of a list. */
+export declare function createPages(maxPages?: number | undefined | null, member?: string | undefined | null): ErrorFacts | ExternalObject<Pages>
+
 /** What a log line may show of the client. */
 export declare function describe(client: ExternalObject<NativeClient>): ErrorFacts | ClientFacts
 
@@ -119,11 +122,20 @@ export declare function introspect(calls: ExternalObject<Calls>, client: Externa
 /** As the core's `Client::invalidate_token`. */
 export declare function invalidateToken(client: ExternalObject<NativeClient>, token: string): ErrorFacts | boolean
 
+/** The member of a page's object that holds its items. */
+export declare function itemsMember(pages: ExternalObject<Pages>): ErrorFacts | string
+
 /** Says whether calls are in progress: if so, the process is kept alive. */
 export declare function keepAlive(calls: ExternalObject<Calls>, inProgress: boolean): void
 
 /** Says whether the client's events are listened to; without listeners they are not handed over. */
 export declare function listen(client: ExternalObject<NativeClient>, hasListeners: boolean): ErrorFacts | undefined
+
+/** Where the next page is, when a page has come; none after the last. */
+export declare function nextPage(pages: ExternalObject<Pages>): ErrorFacts | string | undefined | null
+
+/** The error of a page, of that status, that has no items. */
+export declare function noItems(pages: ExternalObject<Pages>, status: number): ErrorFacts
 
 /** An option of a client. */
 export interface OptionFacts {
@@ -137,8 +149,8 @@ export interface OptionFacts {
 /** Every option, in the order of the documentation. */
 export declare function options(): Array<OptionFacts>
 
-/** Starts a request, which is settled later. */
-export declare function request(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number, request: RequestFacts, cancellable: boolean): ErrorFacts | undefined
+/** Starts a request, which is settled later: of the next page of `pages`, if those are given. */
+export declare function request(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number, request: RequestFacts, cancellable: boolean, pages?: ExternalObject<Pages> | undefined | null): ErrorFacts | undefined
 
 /** What is to be sent. */
 export interface RequestFacts {

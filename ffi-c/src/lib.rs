@@ -41,6 +41,7 @@ pub mod config;
 pub mod error;
 pub mod log;
 pub mod options;
+pub mod pages;
 pub mod response;
 pub mod stats;
 pub mod testing;

@@ -10,6 +10,7 @@ mod client;
 mod convert;
 mod error;
 mod log;
+mod pages;
 mod pool;
 mod request;
 mod tables;

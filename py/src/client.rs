@@ -6,12 +6,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use svctoken::{CallOptions, ClientBuilder, Preset, Token};
+use svctoken::{CallOptions, ClientBuilder, Error, Preset, Token};
 
 use crate::convert;
 use crate::error::{Failure, boundary};
 use crate::interrupt::{raised, waiting};
 use crate::log;
+use crate::pages::PageCursor;
 use crate::request;
 use crate::response::Response;
 
@@ -162,7 +163,8 @@ impl Client {
         boundary(py, || waiting(py, |_| self.core.clear_cache()))
     }
 
-    /// ``arguments`` are the facade's keywords, None where one was not given.
+    /// ``arguments`` are the facade's keywords, None where one was not given. The next page of ``pages`` is asked for, if
+    /// those are given.
     fn _send(
         &self,
         py: Python<'_>,
@@ -170,14 +172,20 @@ impl Client {
         url: &Bound<'_, PyAny>,
         body: Option<&[u8]>,
         arguments: &Bound<'_, PyDict>,
+        pages: Option<&PageCursor>,
     ) -> PyResult<Response> {
         boundary(py, || {
             let target = (convert::text_argument("method", method)?, convert::text_argument("url", url)?);
             let request = request::with_arguments(self.core.request(target.0, target.1), arguments)?;
             let request = body.into_iter().fold(request, |request, body| request.body(body));
-            let core = waiting(py, |check| match check {
-                Some(check) => request.interrupt(check).send(),
-                None => request.send(),
+            let core = waiting(py, |check| {
+                let request = check.into_iter().fold(request, |request, check| request.interrupt(check));
+                match pages {
+                    Some(pages) => request
+                        .send_page(&mut pages.lock())?
+                        .ok_or_else(|| Error::invalid_argument("there is no page after the last")),
+                    None => request.send(),
+                }
             })?;
             Ok(Response { core })
         })

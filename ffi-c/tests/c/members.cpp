@@ -146,6 +146,16 @@ static void requests(const svctoken::Client &client) {
     const svctoken::Error error = error_of([&] { response.raise_for_status(); });
     CHECK(error.code() == SVCTOKEN_HTTP_STATUS && error.status() == 429u && error.retry_after());
 
+    std::string page_texts;
+    for (const svctoken::Response &page : client.pages("/api/atlas/v2/groups", svctoken::Options().query("itemsPerPage", "2"))) {
+        page_texts += page.text() + '\n';
+    }
+    CHECK(page_texts.find("project-1") < page_texts.find('\n') && page_texts.find("project-3") > page_texts.find('\n'));
+    svctoken::Pages pages = client.pages("/api/atlas/v2/groups");
+    svctoken::Pages::iterator page = pages.begin();
+    CHECK(page != pages.end() && page->status() == 200 && ++page == pages.end());
+    CHECK(error_of([&] { client.pages("/echo", svctoken::Options().max_pages(0)); }).code() == SVCTOKEN_INVALID_ARGUMENT);
+
     const svctoken::CancelToken cancel;
     std::thread other([cancel] { cancel.cancel(); });
     other.join();

@@ -112,6 +112,7 @@ static void call_options(const svctoken_client *client) {
     REFUSED(svctoken_options_set_max_response_bytes(NULL, 1));
     REFUSED(svctoken_options_set_max_attempts(NULL, 1));
     REFUSED(svctoken_options_set_idempotent(NULL, true));
+    REFUSED(svctoken_options_set_max_pages(NULL, 1));
     REFUSED(svctoken_options_add_query(NULL, "name", "value"));
     REFUSED(svctoken_options_add_form(NULL, "name", "value"));
     REFUSED(svctoken_options_add_header(NULL, "name", "value"));
@@ -207,6 +208,20 @@ static void calls(const svctoken_client *client) {
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_client_request(client, "GET", NULL, NULL, &response, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_client_request(client, "GET", "/\xff", NULL, &response, &error));
     REFUSED(svctoken_client_request(client, "GET", "/", NULL, NULL, NULL));
+    svctoken_pages *pages = NULL;
+    REFUSED(svctoken_pages_new(NULL, "/", NULL, &pages, NULL));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_pages_new(client, NULL, NULL, &pages, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_pages_new(client, "/\xff", NULL, &pages, &error));
+    REFUSED(svctoken_pages_new(client, "/", NULL, NULL, NULL));
+    CHECK(pages == NULL);
+    REFUSED(svctoken_pages_next(NULL, &response, NULL));
+    CHECK_OK(svctoken_pages_new(client, "no slash", NULL, &pages, &error));
+    REFUSED(svctoken_pages_next(pages, NULL, NULL));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "slash", svctoken_pages_next(pages, &response, &error));
+    CHECK_OK(svctoken_pages_next(pages, &response, &error));
+    CHECK(response == NULL);
+    svctoken_pages_free(pages);
+    pages = NULL;
     REFUSED(svctoken_client_get_stats(NULL, &stats, NULL));
     REFUSED(svctoken_client_get_stats(client, NULL, NULL));
     /* Nothing was written. */
@@ -302,6 +317,7 @@ int main(void) {
     svctoken_error_free(NULL);
     svctoken_token_info_free(NULL);
     svctoken_response_free(NULL);
+    svctoken_pages_free(NULL);
     svctoken_stats_free(NULL);
     svctoken_string_free(NULL);
     printf("setters=%zu\n", setters);

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use svctoken_core::{ErrorCode, OPTIONS, OptionKind};
 
 /// In the order of use: cbindgen keeps it.
-const SOURCES: [&str; 11] =
-    ["error", "log", "config", "cancel", "options", "client", "token", "response", "stats", "version", "testing"];
+const SOURCES: [&str; 12] = [
+    "error", "log", "config", "cancel", "options", "client", "token", "response", "pages", "stats", "version",
+    "testing",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member of the workspace").into()

@@ -10,7 +10,9 @@ const { advanceClock } = require('../../../node/testing.js')
 /** The test is wrong, not the library. */
 class Broken extends Error {}
 
-const NUMBERS = ['timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'mint_budget', 'max_response_bytes']
+const NUMBERS = [
+  'timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'max_pages', 'mint_budget', 'max_response_bytes', 'take',
+]
 const LISTS = ['allowed_origins', 'resource']
 
 const LOUD = process.env.SVCTOKEN_DRIVER_LOUD !== undefined
@@ -82,6 +84,20 @@ const commands = {
     // Headers hands out bytes as Latin-1.
     const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
     return [...answer, ...headers]
+  }),
+  pages: (fields) => startCall(fields, async (client, signal, [url, ...given]) => {
+    const { take, ...options } = requestOptions(given)
+    const pages = await taken(client.pages(text(url), { ...options, signal }), take)
+    const urls = pages.map((page) => page.url).join(' ')
+    const answer = [['count', pages.length], ['urls', urls]]
+    if (pages.length > 0) answer.push(['status', pages.at(-1).status], ['body', await pages.at(-1).bytes()])
+    if (received.length > 0) answer.push(['received', received.length])
+    return answer
+  }),
+  items: (fields) => startCall(fields, async (client, signal, [url, ...given]) => {
+    const { take, ...options } = requestOptions(given)
+    const items = await taken(client.items(text(url), { ...options, signal }), take)
+    return [['count', items.length], ['body', JSON.stringify(items)]]
   }),
   async wait([id]) {
     const { answer } = known(calls, id)
@@ -203,12 +219,38 @@ async function startCall([id, clientId, ...fields], work) {
   return line('ok')
 }
 
+/** A list that ended with an error after so many pages or items. */
+class Failed extends Error {
+  constructor(cause, count) {
+    super('', { cause })
+    this.count = count
+  }
+}
+
+async function taken(list, most = Infinity) {
+  const found = []
+  try {
+    for await (const one of list) {
+      show(one)
+      if (found.push(one) === most) break
+    }
+  } catch (error) {
+    throw new Failed(error, found.length)
+  }
+  return found
+}
+
 /** The answer of what was called: its fields, or its error. */
 async function settled(work, more = () => [], signal = undefined) {
   try {
     const fields = await work()
     return line('ok', [...fields, ...more()])
-  } catch (error) {
+  } catch (thrown) {
+    if (thrown instanceof Failed) {
+      const { cause, count } = thrown
+      return settled(() => { throw cause }, () => [...more(), ['count', count]], signal)
+    }
+    const error = thrown
     if (error instanceof Broken) return broken(error)
     show(error)
     if (error instanceof SvctokenError) return line('error', [...errorFields(error), ...more()])

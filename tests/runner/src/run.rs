@@ -305,9 +305,8 @@ impl<'a> Run<'a> {
         self.started += 1;
         let name = format!("call.{}", self.started);
         let mut command = vec![call.kind.to_owned(), name.clone(), encode(call.client.as_bytes())];
-        if let Some((method, url)) = &call.target {
-            command.push(encode(self.variables.text(method)?.as_bytes()));
-            command.push(encode(self.variables.text(url)?.as_bytes()));
+        for word in &call.target {
+            command.push(encode(self.variables.text(word)?.as_bytes()));
         }
         for (name, value) in &call.options {
             let value = self.variables.value(value)?;

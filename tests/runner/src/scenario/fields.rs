@@ -2,13 +2,15 @@
 
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 23] = [
     "client",
     "get_token",
     "get_token_info",
     "revoke",
     "introspect",
     "request",
+    "pages",
+    "items",
     "wait",
     "cancel",
     "invalidate_token",

@@ -283,13 +283,20 @@ svctoken_code svctoken_config_set_key_id(svctoken_config *config, const char *te
 // Default: none.
 svctoken_code svctoken_config_set_access_token(svctoken_config *config, const char *text);
 
-// The token endpoint (RFC 6749 section 3.2). Default: the preset's.
+// The token endpoint (RFC 6749 section 3.2). Where it is given, the issuer is asked nothing. Default: the preset's,
+// else the issuer's.
 svctoken_code svctoken_config_set_token_url(svctoken_config *config, const char *text);
 
-// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the preset's.
+// The authorization server's issuer identifier (RFC 8414 section 2), as the server writes it: its metadata names the
+// endpoints. Default: none.
+svctoken_code svctoken_config_set_issuer(svctoken_config *config, const char *text);
+
+// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the
+// preset's, else the issuer's.
 svctoken_code svctoken_config_set_revocation_url(svctoken_config *config, const char *text);
 
-// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the preset's.
+// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the
+// preset's, else the issuer's.
 svctoken_code svctoken_config_set_introspection_url(svctoken_config *config, const char *text);
 
 // The API: where relative paths go, and the origin that gets the token. Default: the preset's.
@@ -300,7 +307,8 @@ svctoken_code svctoken_config_add_allowed_origin(svctoken_config *config, const 
 
 // How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
 // 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
-// (RFC 8705 section 2). Default: client_secret_basic.
+// (RFC 8705 section 2). Default: client_secret_basic; client_secret_post where an issuer's metadata has that alone of
+// the two.
 svctoken_code svctoken_config_set_auth_method(svctoken_config *config, const char *text);
 
 // How client_secret_basic encodes id and secret: form (RFC 6749 section 2.3.1) or raw (for servers that compare
@@ -312,8 +320,8 @@ svctoken_code svctoken_config_set_auth_encoding(svctoken_config *config, const c
 // kind is its default. Default: the JWK's alg, else by the key.
 svctoken_code svctoken_config_set_signing_alg(svctoken_config *config, const char *text);
 
-// Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: Keycloak's
-// issuer, else token_url.
+// Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: the issuer
+// where it is known, else token_url.
 svctoken_code svctoken_config_set_assertion_audience(svctoken_config *config, const char *text);
 
 // The scope asked for, separated by spaces (RFC 6749 section 3.3). Default: none.
@@ -371,7 +379,8 @@ svctoken_code svctoken_config_set_allow_http(svctoken_config *config, bool flag)
 svctoken_code svctoken_config_set_ca_file(svctoken_config *config, const char *text);
 
 // A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are
-// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, base_url and allowed_origins, no others.
+// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, issuer, base_url and
+// allowed_origins, and the endpoints that the issuer names, no others.
 // Default: none.
 svctoken_code svctoken_config_set_client_cert_file(svctoken_config *config, const char *text);
 
@@ -474,6 +483,14 @@ svctoken_code svctoken_client_new_keycloak(const char *server_url,
                                            const svctoken_config *config,
                                            svctoken_client **client,
                                            svctoken_error **error);
+
+// Makes a client of the server with that issuer identifier, written as the server writes it: its metadata (RFC 8414,
+// OpenID Connect Discovery 1.0) names its endpoints, and is asked for when the first token is. What `config`, which may
+// be NULL, does not say comes from SVCTOKEN_*.
+svctoken_code svctoken_client_new_issuer(const char *issuer,
+                                         const svctoken_config *config,
+                                         svctoken_client **client,
+                                         svctoken_error **error);
 
 // Makes a client from the environment: SVCTOKEN_ and an option's name in upper case, times in seconds. If
 // MONGODB_ATLAS_CLIENT_ID is set, as svctoken_client_new_atlas. What `config`, which may be NULL, says wins.

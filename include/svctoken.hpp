@@ -184,6 +184,7 @@ public:
     Config &key_id(const std::string &text) { return set(svctoken_config_set_key_id, text); }
     Config &access_token(const std::string &text) { return set(svctoken_config_set_access_token, text); }
     Config &token_url(const std::string &text) { return set(svctoken_config_set_token_url, text); }
+    Config &issuer(const std::string &text) { return set(svctoken_config_set_issuer, text); }
     Config &revocation_url(const std::string &text) { return set(svctoken_config_set_revocation_url, text); }
     Config &introspection_url(const std::string &text) { return set(svctoken_config_set_introspection_url, text); }
     Config &base_url(const std::string &text) { return set(svctoken_config_set_base_url, text); }
@@ -484,6 +485,13 @@ public:
         svctoken_client *client = nullptr;
         check(svctoken_client_new_keycloak(detail::c_text(server_url), detail::c_text(realm), config.config_.get(),
                                            &client, check));
+        return Client(client);
+    }
+    // The server with that issuer identifier, whose metadata names its endpoints.
+    static Client issuer(const std::string &issuer, const Config &config = Config()) {
+        detail::Check check;
+        svctoken_client *client = nullptr;
+        check(svctoken_client_new_issuer(detail::c_text(issuer), config.config_.get(), &client, check));
         return Client(client);
     }
     // SVCTOKEN_ and an option's name in upper case, times in seconds; or as atlas where its variables are set.

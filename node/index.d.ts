@@ -45,11 +45,25 @@ export interface ClientOptions {
    * Default: none.
    */
   accessToken?: string | null
-  /** The token endpoint (RFC 6749 section 3.2). Default: the preset's. */
+  /**
+   * The token endpoint (RFC 6749 section 3.2). Where it is given, the issuer is asked nothing. Default: the preset's, else
+   * the issuer's.
+   */
   tokenUrl?: string | null
-  /** The revocation endpoint (RFC 7009). A preset knows it where tokenUrl is the preset's too. Default: the preset's. */
+  /**
+   * The authorization server's issuer identifier (RFC 8414 section 2), as the server writes it: its metadata names the
+   * endpoints. Default: none.
+   */
+  issuer?: string | null
+  /**
+   * The revocation endpoint (RFC 7009). A preset knows it where tokenUrl is the preset's too. Default: the preset's, else
+   * the issuer's.
+   */
   revocationUrl?: string | null
-  /** The introspection endpoint (RFC 7662). A preset knows it where tokenUrl is the preset's too. Default: the preset's. */
+  /**
+   * The introspection endpoint (RFC 7662). A preset knows it where tokenUrl is the preset's too. Default: the preset's,
+   * else the issuer's.
+   */
   introspectionUrl?: string | null
   /** The API: where relative paths go, and the origin that gets the token. Default: the preset's. */
   baseUrl?: string | null
@@ -58,7 +72,8 @@ export interface ClientOptions {
   /**
    * How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
    * 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
-   * (RFC 8705 section 2). Default: client_secret_basic.
+   * (RFC 8705 section 2). Default: client_secret_basic; client_secret_post where an issuer's metadata has that alone of
+   * the two.
    */
   authMethod?: string | null
   /**
@@ -73,8 +88,8 @@ export interface ClientOptions {
    */
   signingAlg?: string | null
   /**
-   * Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: Keycloak's
-   * issuer, else tokenUrl.
+   * Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: the issuer
+   * where it is known, else tokenUrl.
    */
   assertionAudience?: string | null
   /** The scope asked for, separated by spaces (RFC 6749 section 3.3). Default: none. */
@@ -125,7 +140,8 @@ export interface ClientOptions {
   caFile?: string | null
   /**
    * A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one
-   * are shown it (RFC 8705): those of tokenUrl, revocationUrl, introspectionUrl, baseUrl and allowedOrigins, no others.
+   * are shown it (RFC 8705): those of tokenUrl, revocationUrl, introspectionUrl, issuer, baseUrl and
+   * allowedOrigins, and the endpoints that the issuer names, no others.
    * Default: none.
    */
   clientCertFile?: string | null
@@ -223,6 +239,11 @@ export class Client {
 
   /** A client of a Keycloak realm. `baseUrl` is the API, and by default the Keycloak server itself. */
   static keycloak(serverUrl: string, realm: string, options?: ClientOptions | null): Client
+  /**
+   * A client of the server with that issuer identifier, written as the server writes it: its metadata (RFC 8414, OpenID
+   * Connect Discovery 1.0) names its endpoints, and is asked for when the first token is.
+   */
+  static issuer(url: string, options?: ClientOptions | null): Client
 
   /**
    * A client of what `process.env` says: SVCTOKEN_ and an option's name in upper case (SVCTOKEN_CLIENT_ID), times in

@@ -29,6 +29,7 @@ export declare function clearCache(calls: ExternalObject<Calls>, client: Externa
 export interface ClientFacts {
   clientId?: string
   tokenUrl?: string
+  issuer?: string
 }
 
 /** Refuses further calls of this client. */
@@ -36,10 +37,11 @@ export declare function close(client: ExternalObject<NativeClient>): ErrorFacts 
 
 /** Which constructor is meant, with its own arguments. */
 export interface Constructor {
-  /** `plain`, `atlas`, `keycloak` or `from_env`. */
+  /** `plain`, `atlas`, `keycloak`, `issuer` or `from_env`. */
   preset: string
   serverUrl?: string
   realm?: string
+  issuer?: string
 }
 
 /** A counter by its name in the core. */

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::config::identity::Identity;
 use crate::config::preset::Preset;
-use crate::config::settings::{Cache, GrantSettings, Settings, TokenSource};
+use crate::config::settings::{Cache, GrantSettings, Server, Settings, TokenSource};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::{Owned, PerProcess};
 use crate::http::{HttpClient, Network};
@@ -22,7 +22,7 @@ use crate::stats::{RequestCounters, Stats};
 use crate::store::Store;
 use crate::store::file::FileStore;
 use crate::store::redis::RedisStore;
-use crate::token::{Account, Hold, Minting, Refusal, Shared, Slot, Token, introspect, introspection_url};
+use crate::token::{Account, Directory, Hold, Minting, Refusal, Shared, Slot, Token};
 use crate::wait::{CallOptions, Wait};
 
 /// Gets tokens and makes requests with them.
@@ -54,6 +54,7 @@ const MOST_DEPRECATED: usize = 256;
 /// How a client requests tokens.
 struct Grant {
     settings: Arc<GrantSettings>,
+    directory: Directory,
     account: Arc<Account>,
     /// `None` where tokens are kept in memory only.
     shared: Option<Arc<Shared>>,
@@ -136,7 +137,8 @@ impl ClientBuilder {
                 let (account, identity) = (Account::of(grant), Identity::of(grant));
                 let store = open_store(&settings.cache, &network, &self.log);
                 let shared = store.map(|store| Arc::new(Shared::new(store, grant, identity)));
-                (Slot::of(identity), Some(Grant { settings: grant.clone(), account, shared }))
+                let directory = Directory::of(grant, settings.ca_file.as_deref());
+                (Slot::of(identity), Some(Grant { settings: grant.clone(), directory, account, shared }))
             }
             TokenSource::Ready(token) => (Slot::ready(token), None),
         };
@@ -183,6 +185,14 @@ impl Client {
     /// `https://cloud.mongodb.com`, `MONGODB_ATLAS_BASE_URL`; `SVCTOKEN_*` wins over these.
     pub fn atlas() -> Result<Client> {
         Client::builder().atlas()
+    }
+
+    /// A client of the server with that issuer identifier, written as the server writes it: its metadata (RFC 8414, OpenID
+    /// Connect Discovery 1.0) names its endpoints, and is asked for when the first token is. Everything else comes from
+    /// the environment: `SVCTOKEN_` and an option's name in upper case. [`ClientBuilder::issuer`] is the same as an
+    /// option.
+    pub fn issuer(issuer: impl Into<String>) -> Result<Client> {
+        Client::builder().preset(&Preset::Issuer { issuer: issuer.into() })
     }
 
     /// A client from the environment alone: `SVCTOKEN_` and an option's name in upper case, times in seconds. If
@@ -312,17 +322,16 @@ impl Client {
         if token == Some("") {
             return Err(Error::argument("token must not be empty"));
         }
-        let url = introspection_url(&grant.settings)?;
-        let clock = grant.account.server_clock();
-        let introspect = |token| introspect(url, &grant.settings, &self.http(), clock, token, &wait);
+        let minting = self.minting(grant);
+        minting.check_introspection()?;
         match token {
-            Some(token) => introspect(token),
-            None => introspect(self.token(&wait)?.as_str()),
+            Some(token) => minting.introspect(token, &wait),
+            None => minting.introspect(self.token(&wait)?.as_str(), &wait),
         }
     }
 
-    /// Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a
-    /// token, and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed
+    /// Forgets the token in this process and in the store, what failed before, what an issuer said of its endpoints, and
+    /// the hold: the next call requests a token, and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed
     /// something at the server.
     ///
     /// The server is not asked, and the token stays good; see [`revoke`](Client::revoke). Other processes go on with the
@@ -332,8 +341,9 @@ impl Client {
     /// Fails with `cache` if the store could not be written; this process has forgotten the token all the same.
     pub fn clear_cache(&self) -> Result<()> {
         self.check_open()?;
-        let Some(Grant { settings, account, shared }) = &self.0.grant else { return Ok(()) };
+        let Some(Grant { settings, directory, account, shared }) = &self.0.grant else { return Ok(()) };
         account.forget_failures(settings);
+        directory.forget();
         self.0.slot.clear();
         let cleared = shared.as_ref().map_or(Ok(()), |shared| shared.clear());
         cleared.map_err(|why| Error::new(ErrorCode::Cache, Stage::Argument, why))?;
@@ -356,9 +366,17 @@ impl Client {
         self.0.grant.as_ref().map(|grant| grant.settings.credential.client_id.as_str())
     }
 
-    /// The token endpoint, for log lines; `None` with a ready access token.
+    /// The token endpoint, for log lines; `None` with a ready access token, and while an issuer was not yet asked for it.
     pub fn token_url(&self) -> Option<String> {
-        self.0.grant.as_ref().map(|grant| grant.settings.token_url.to_string())
+        self.0.grant.as_ref().and_then(|grant| grant.directory.token_url())
+    }
+
+    /// The issuer, for log lines, if it is that by which the server is known.
+    pub fn issuer_identifier(&self) -> Option<&str> {
+        match &self.0.grant.as_ref()?.settings.server {
+            Server::Issuer(issuer) => Some(&issuer.text),
+            Server::TokenUrl(_) => None,
+        }
     }
 
     /// What was done so far.
@@ -408,9 +426,10 @@ impl Client {
     }
 
     fn minting(&self, grant: &Grant) -> Minting {
-        let Grant { settings, account, shared } = grant;
+        let Grant { settings, directory, account, shared } = grant;
         Minting {
             settings: settings.clone(),
+            directory: directory.clone(),
             http: self.http(),
             account: account.clone(),
             shared: shared.clone(),
@@ -511,7 +530,11 @@ impl fmt::Debug for Client {
         let mut shown = f.debug_struct("Client");
         match &self.0.settings.tokens {
             TokenSource::Grant(grant) => {
-                shown.field("client_id", &grant.credential.client_id).field("token_url", &grant.token_url.to_string())
+                let server = match &grant.server {
+                    Server::TokenUrl(_) => "token_url",
+                    Server::Issuer(_) => "issuer",
+                };
+                shown.field("client_id", &grant.credential.client_id).field(server, &grant.server.name())
             }
             TokenSource::Ready(token) => shown.field("access_token", token),
         };

@@ -146,6 +146,22 @@ impl Log {
         });
     }
 
+    pub(crate) fn metadata_read(&self, issuer: &str, took: Duration) {
+        self.emit(Severity::Debug, "metadata_read", || {
+            let message = format!("{issuer} has told where its endpoints are, in {} ms", took.as_millis());
+            (message, vec![("issuer", issuer.into()), ("took_ms", ms(took))])
+        });
+    }
+
+    pub(crate) fn metadata_kept(&self, issuer: &str, error: &crate::Error) {
+        self.emit(Severity::Warning, "metadata_kept", || {
+            let why = error.code().meaning().trim_end_matches('.');
+            let message =
+                format!("{issuer} could not be asked again where its endpoints are, so the old are used: {why}");
+            (message, vec![("issuer", issuer.into()), ("error", error.code().name().into())])
+        });
+    }
+
     pub(crate) fn token_kept(&self, left: Duration) {
         self.emit(Severity::Warning, "token_kept", || {
             let message = format!("the present token is served until it ends, for another {} s", left.as_secs());

@@ -160,7 +160,8 @@ pub extern "C" fn svctoken_config_set_access_token(
     change(config, |config| config.set_text("access_token", text))
 }
 
-/// The token endpoint (RFC 6749 section 3.2). Default: the preset's.
+/// The token endpoint (RFC 6749 section 3.2). Where it is given, the issuer is asked nothing. Default: the preset's,
+/// else the issuer's.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_token_url(
     config: Option<&mut svctoken_config>,
@@ -169,7 +170,18 @@ pub extern "C" fn svctoken_config_set_token_url(
     change(config, |config| config.set_text("token_url", text))
 }
 
-/// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the preset's.
+/// The authorization server's issuer identifier (RFC 8414 section 2), as the server writes it: its metadata names the
+/// endpoints. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_issuer(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("issuer", text))
+}
+
+/// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the
+/// preset's, else the issuer's.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_revocation_url(
     config: Option<&mut svctoken_config>,
@@ -178,7 +190,8 @@ pub extern "C" fn svctoken_config_set_revocation_url(
     change(config, |config| config.set_text("revocation_url", text))
 }
 
-/// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the preset's.
+/// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the
+/// preset's, else the issuer's.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_introspection_url(
     config: Option<&mut svctoken_config>,
@@ -207,7 +220,8 @@ pub extern "C" fn svctoken_config_add_allowed_origin(
 
 /// How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
 /// 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
-/// (RFC 8705 section 2). Default: client_secret_basic.
+/// (RFC 8705 section 2). Default: client_secret_basic; client_secret_post where an issuer's metadata has that alone of
+/// the two.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_auth_method(
     config: Option<&mut svctoken_config>,
@@ -237,8 +251,8 @@ pub extern "C" fn svctoken_config_set_signing_alg(
     change(config, |config| config.set_text("signing_alg", text))
 }
 
-/// Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: Keycloak's
-/// issuer, else token_url.
+/// Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: the issuer
+/// where it is known, else token_url.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_assertion_audience(
     config: Option<&mut svctoken_config>,
@@ -391,7 +405,8 @@ pub extern "C" fn svctoken_config_set_ca_file(
 }
 
 /// A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are
-/// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, base_url and allowed_origins, no others.
+/// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, issuer, base_url and
+/// allowed_origins, and the endpoints that the issuer names, no others.
 /// Default: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_client_cert_file(

@@ -27,6 +27,12 @@ class Preset {
   }
 }
 
+function mustBeStrings(given) {
+  for (const [name, value] of Object.entries(given)) {
+    if (typeof value !== 'string') throw invalidConfiguration(`${name} must be a string, not ${typeName(value)}`)
+  }
+}
+
 class TokenInfo {
   #token
 
@@ -63,10 +69,13 @@ class Client {
   }
 
   static keycloak(serverUrl, realm, options) {
-    for (const [name, value] of Object.entries({ serverUrl, realm })) {
-      if (typeof value !== 'string') throw invalidConfiguration(`${name} must be a string, not ${typeName(value)}`)
-    }
+    mustBeStrings({ serverUrl, realm })
     return new this(new Preset({ preset: 'keycloak', serverUrl, realm }, options))
+  }
+
+  static issuer(url, options) {
+    mustBeStrings({ url })
+    return new this(new Preset({ preset: 'issuer', issuer: url }, options))
   }
 
   static fromEnv(options) {

@@ -17,6 +17,7 @@ const options: ClientOptions = {
 export async function example(signal: AbortSignal): Promise<number> {
   using client = Client.atlas(options)
   const others: Client[] = [new Client(options), Client.fromEnv(), Client.keycloak('https://sso.example', 'demo', {})]
+  others.push(Client.issuer('https://sso.example', { ...options, tokenUrl: null }))
   const token: string = await client.getToken({ timeout: 1000, signal })
   const info: TokenInfo = await others[0]!.getTokenInfo()
   const again: boolean = client.invalidateToken(info.token)

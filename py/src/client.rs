@@ -41,7 +41,7 @@ impl Client {
         preset: &str,
         options: &Bound<'_, PyDict>,
         environ: &Bound<'_, PyAny>,
-        server_url: &Bound<'_, PyAny>,
+        server: &Bound<'_, PyAny>,
         realm: &Bound<'_, PyAny>,
     ) -> PyResult<Client> {
         boundary(py, || {
@@ -49,9 +49,10 @@ impl Client {
                 "atlas" => Preset::Atlas,
                 "from_env" => Preset::FromEnvironment,
                 "keycloak" => Preset::Keycloak {
-                    server_url: convert::text_argument("server_url", server_url)?,
+                    server_url: convert::text_argument("server_url", server)?,
                     realm: convert::text_argument("realm", realm)?,
                 },
+                "issuer" => Preset::Issuer { issuer: convert::text_argument("issuer", server)? },
                 _ => Preset::Plain,
             };
             let environment = convert::environment(environ)?;
@@ -210,11 +211,15 @@ impl Client {
     }
 
     fn __repr__(&self) -> String {
-        match (self.core.client_id(), self.core.token_url()) {
-            (Some(client_id), Some(token_url)) => {
+        let Some(client_id) = self.core.client_id() else {
+            return "<svctoken.Client with a ready access token>".into();
+        };
+        match (self.core.issuer_identifier(), self.core.token_url()) {
+            (Some(issuer), _) => format!("<svctoken.Client client_id={client_id:?} issuer={issuer:?}>"),
+            (None, token_url) => {
+                let token_url = token_url.unwrap_or_default();
                 format!("<svctoken.Client client_id={client_id:?} token_url={token_url:?}>")
             }
-            _ => "<svctoken.Client with a ready access token>".into(),
         }
     }
 }

@@ -24,6 +24,7 @@ def samples(name: str, kind: str) -> list[Any]:
         "auth_encoding": ["raw"],
         "cache": ["memory"],
         "token_url": ["https://localhost/t"],
+        "issuer": ["https://localhost"],
         "revocation_url": ["https://localhost/r"],
         "introspection_url": ["https://localhost/i"],
         "base_url": ["https://localhost"],
@@ -135,6 +136,7 @@ def test_bad_arguments_name_the_field_before_any_network(space: Space) -> None:
         ("seconds", lambda: _native.advance_clock("3")),  # type: ignore[arg-type]
         ("realm", lambda: svctoken.Client.keycloak("https://localhost", 5)),  # type: ignore[arg-type]
         ("server_url", lambda: svctoken.Client.keycloak(None, "r")),  # type: ignore[arg-type]
+        ("issuer", lambda: svctoken.Client.issuer(None)),  # type: ignore[arg-type]
     ]
     values = bad_calls(
         client,
@@ -194,6 +196,15 @@ def test_an_environment_that_is_not_utf_8(monkeypatch: pytest.MonkeyPatch) -> No
 def test_keycloak(space: Space) -> None:
     client = svctoken.Client.keycloak(space.http, "demo", client_id="app", client_secret="app-secret-app-secret-app-secret")
     assert client.request("GET", "/admin/realms").json()[0]["realm"] == "demo"
+
+
+def test_issuer(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SVCTOKEN_CLIENT_SECRET", "app-secret-app-secret-app-secret")
+    client = svctoken.Client.issuer(f"{space.http}/realms/demo", client_id="app", base_url=space.http)
+    assert repr(client) == f'<svctoken.Client client_id="app" issuer="{space.http}/realms/demo">'
+    assert client.request("GET", "/admin/realms").json()[0]["realm"] == "demo"
+    with pytest.raises(svctoken.InvalidConfigurationError, match="issuer is given twice"):
+        svctoken.Client.issuer("https://localhost", issuer="https://localhost")
 
 
 def test_p07_nothing_shows_a_secret(space: Space) -> None:

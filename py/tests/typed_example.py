@@ -20,6 +20,7 @@ def example() -> str | None:
         scope=None,
     )
     options_of_every_form.close()
+    svctoken.Client.issuer("https://sso.example", client_id="id", client_secret="secret").close()
     cancel = svctoken.CancelToken()
     with svctoken.Client.atlas() as client:
         token: str = client.get_token(timeout=1.5, cancel=cancel)

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::secret::Secret;
 
 /// The client's identifier and its proofs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Credential {
     pub(crate) client_id: String,
     pub(crate) proof: Proof,
@@ -22,7 +22,7 @@ pub(crate) struct Credential {
 }
 
 /// How the client proves itself, by the methods' registered names, and with what.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Proof {
     ClientSecretBasic {
         secret: Secret,
@@ -36,7 +36,7 @@ pub(crate) enum Proof {
         assertion: Assertion,
     },
     PrivateKeyJwt {
-        key: SigningKey,
+        key: Arc<SigningKey>,
         assertion: Assertion,
     },
     /// The certificate is enough.
@@ -45,7 +45,7 @@ pub(crate) enum Proof {
 }
 
 /// What assertions say beside the client and the time (RFC 7523 section 3).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Assertion {
     pub(crate) algorithm: Algorithm,
     pub(crate) key_id: Option<String>,
@@ -126,7 +126,7 @@ impl Proof {
                 let PrivateKey { key, key_id, algorithm } = private_key(config)?;
                 let algorithm = keys_algorithm(config.signing_alg.as_deref(), algorithm.as_deref(), &key)?;
                 let assertion = Assertion::new(config, algorithm, key_id);
-                Ok(Proof::PrivateKeyJwt { key, assertion })
+                Ok(Proof::PrivateKeyJwt { key: Arc::new(key), assertion })
             }
             "tls_client_auth" => certificate_alone(config, method, certificate).map(|()| Proof::TlsClientAuth),
             "self_signed_tls_client_auth" => {
@@ -176,7 +176,7 @@ impl Proof {
 
 impl Assertion {
     fn new(config: &Config, algorithm: Algorithm, keys_id: Option<String>) -> Assertion {
-        let audience = config.assertion_audience.as_ref().or(config.token_url.as_ref());
+        let audience = config.assertion_audience.as_ref().or(config.issuer.as_ref()).or(config.token_url.as_ref());
         Assertion {
             algorithm,
             key_id: config.key_id.clone().or(keys_id).filter(|id| !id.is_empty()),

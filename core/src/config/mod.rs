@@ -7,6 +7,7 @@ pub(crate) mod environment;
 mod file;
 pub(crate) mod header;
 pub(crate) mod identity;
+pub(crate) mod issuer;
 pub(crate) mod preset;
 pub(crate) mod private_key;
 #[cfg(test)]
@@ -115,6 +116,11 @@ macro_rules! options {
                 }
                 if self.client_cert_file.is_some() {
                     other.client_key_file = None;
+                }
+                // One server, by either name.
+                if self.token_url.is_some() || self.issuer.is_some() {
+                    other.token_url = None;
+                    other.issuer = None;
                 }
                 $(if self.$name.is_none() { self.$name = other.$name; })+
             }
@@ -247,15 +253,16 @@ options! {
     private_key_file: Text, "none", "A file that holds the private key, read when the client is made.";
     key_id: Text, "the JWK's kid, else none", "The key's name at the server, which assertions bear as kid (RFC 7515 section 4.1.4).";
     access_token: Secret, "none", "An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.";
-    token_url: Text, "the preset's", "The token endpoint (RFC 6749 section 3.2).";
-    revocation_url: Text, "the preset's", "The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too.";
-    introspection_url: Text, "the preset's", "The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too.";
+    token_url: Text, "the preset's, else the issuer's", "The token endpoint (RFC 6749 section 3.2). Where it is given, the issuer is asked nothing.";
+    issuer: Text, "none", "The authorization server's issuer identifier (RFC 8414 section 2), as the server writes it: its metadata names the endpoints.";
+    revocation_url: Text, "the preset's, else the issuer's", "The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too.";
+    introspection_url: Text, "the preset's, else the issuer's", "The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too.";
     base_url: Text, "the preset's", "The API: where relative paths go, and the origin that gets the token.";
     allowed_origins: List, "none", "Further origins that may get the token.";
-    auth_method: Text, "client_secret_basic", "How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth (RFC 8705 section 2).";
+    auth_method: Text, "client_secret_basic; client_secret_post where an issuer's metadata has that alone of the two", "How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth (RFC 8705 section 2).";
     auth_encoding: Text, "form", "How client_secret_basic encodes id and secret: form (RFC 6749 section 2.3.1) or raw (for servers that compare undecoded bytes).";
     signing_alg: Text, "the JWK's alg, else by the key", "How assertions are signed (RFC 7518 section 3.1): HS256, HS384 or HS512 with the secret; RS256, RS384, RS512, PS256, PS384 or PS512 with an RSA key, ES256 or ES384 with one on P-256 or P-384, EdDSA with an Ed25519 key. The first of a kind is its default.";
-    assertion_audience: Text, "Keycloak's issuer, else token_url", "Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint.";
+    assertion_audience: Text, "the issuer where it is known, else token_url", "Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint.";
     scope: Text, "none", "The scope asked for, separated by spaces (RFC 6749 section 3.3).";
     audience: Text, "none", "The audience parameter some servers ask for.";
     resource: List, "none", "Resource indicators (RFC 8707).";
@@ -272,7 +279,7 @@ options! {
     max_response_bytes: Count, "64 MiB", "The largest answer body, after decoding, in bytes.";
     allow_http: Flag, "false", "Permits http to hosts that are not this machine.";
     ca_file: Text, "none", "A PEM file of certificate authorities trusted beside the platform's.";
-    client_cert_file: Text, "none", "A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are shown it (RFC 8705): those of token_url, revocation_url, introspection_url, base_url and allowed_origins, no others.";
+    client_cert_file: Text, "none", "A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are shown it (RFC 8705): those of token_url, revocation_url, introspection_url, issuer, base_url and allowed_origins, and the endpoints that the issuer names, no others.";
     client_key_file: Text, "client_cert_file", "A PEM file of the certificate's private key (PKCS #8, PKCS #1 or SEC 1), without a passphrase.";
 }
 

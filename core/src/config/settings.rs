@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::config::certificate::ClientCertificate;
 use crate::config::credential::Credential;
 use crate::config::header;
+use crate::config::issuer::Issuer;
 use crate::config::redis_address::RedisAddress;
 use crate::config::url::{Origin, Scheme, Url, shown};
 use crate::error::{Error, Result};
@@ -64,11 +65,44 @@ pub(crate) enum TokenSource {
     Ready(Secret),
 }
 
+/// Which authorization server tokens are requested from.
+#[derive(Clone, Debug)]
+pub(crate) enum Server {
+    TokenUrl(Url),
+    /// It says itself where its endpoints are.
+    Issuer(Issuer),
+}
+
+impl Server {
+    /// The token endpoint, or the issuer.
+    pub(crate) fn url(&self) -> &Url {
+        match self {
+            Server::TokenUrl(url) => url,
+            Server::Issuer(issuer) => &issuer.url,
+        }
+    }
+
+    /// What messages call it by.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.url().origin
+    }
+
+    /// The server as it was given.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Server::TokenUrl(url) => url.to_string(),
+            Server::Issuer(issuer) => issuer.text.clone(),
+        }
+    }
+}
+
 /// Everything a token request is made by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct GrantSettings {
     pub(crate) credential: Credential,
-    pub(crate) token_url: Url,
+    pub(crate) server: Server,
+    /// No auth_method was given, so that the server's metadata may choose client_secret_post.
+    pub(crate) auth_method_by_metadata: bool,
     pub(crate) revocation_url: Option<Url>,
     pub(crate) introspection_url: Option<Url>,
     pub(crate) scope: Option<String>,
@@ -101,6 +135,7 @@ impl Settings {
             key_id: _,
             ref access_token,
             token_url: _,
+            issuer: _,
             revocation_url: _,
             introspection_url: _,
             ref base_url,
@@ -227,21 +262,33 @@ impl GrantSettings {
         timeout: Duration,
         max_attempts: u32,
     ) -> Result<GrantSettings> {
-        let token_url = config.token_url.as_deref().unwrap_or_default();
-        if token_url.is_empty() {
-            return Err(Error::configuration("token_url is missing or empty")
-                .with_next_step("Give token_url, or use a preset that knows it: atlas or keycloak."));
-        }
         let allow_http = config.allow_http.unwrap_or(false);
-        let token_url = safe_url("token_url", token_url, allow_http)?;
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let issuer = given(&config.issuer).map(|text| Issuer::read(&text, allow_http)).transpose()?;
+        let server = match (given(&config.token_url), issuer) {
+            (Some(token_url), _) => Server::TokenUrl(safe_url("token_url", &token_url, allow_http)?),
+            (None, Some(issuer)) => Server::Issuer(issuer),
+            (None, None) => {
+                return Err(Error::configuration("token_url is missing or empty").with_next_step(
+                    "Give token_url or issuer, or use a preset that knows where tokens come from: atlas or keycloak.",
+                ));
+            }
+        };
         // The proof goes there too.
         let endpoint = |option: &str, text: &Option<String>| {
             text.as_deref().map(|text| safe_url(option, text, allow_http)).transpose()
         };
         let revocation_url = endpoint("revocation_url", &config.revocation_url)?;
         let introspection_url = endpoint("introspection_url", &config.introspection_url)?;
-        let endpoints = [("token_url", Some(&token_url)), ("revocation_url", revocation_url.as_ref())];
-        for (option, url) in endpoints.into_iter().chain([("introspection_url", introspection_url.as_ref())]) {
+        let token_url = match &server {
+            Server::TokenUrl(url) => Some(url),
+            Server::Issuer(_) => None,
+        };
+        for (option, url) in [
+            ("token_url", token_url),
+            ("revocation_url", revocation_url.as_ref()),
+            ("introspection_url", introspection_url.as_ref()),
+        ] {
             if credential.proof.is_certificate() && url.is_some_and(|url| url.origin.scheme != Scheme::Https) {
                 let method = credential.proof.method();
                 return Err(Error::configuration(format!(
@@ -259,14 +306,14 @@ impl GrantSettings {
                     .with_next_step(*next_step));
             }
         }
-        let not_empty = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         Ok(GrantSettings {
             credential,
-            token_url,
+            auth_method_by_metadata: config.auth_method.is_none() && matches!(server, Server::Issuer(_)),
+            server,
             revocation_url,
             introspection_url,
-            scope: not_empty(&config.scope),
-            audience: not_empty(&config.audience),
+            scope: given(&config.scope),
+            audience: given(&config.audience),
             resource: config.resource.clone().unwrap_or_default(),
             extra_params: config.extra_params.clone().unwrap_or_default(),
             user_agent: user_agent.into(),

@@ -18,7 +18,7 @@ use crate::token::server_clock::ServerClock;
 /// A token may live on the server a little longer than it does here.
 const END_MARGIN: Duration = Duration::from_secs(1);
 
-/// A client id at a token endpoint.
+/// A client id at a token endpoint, or at an issuer.
 pub(crate) struct Account {
     books: PerProcess<Mutex<Books>>,
 }
@@ -38,7 +38,7 @@ static ACCOUNTS: Registry<(String, String), Account> = Registry::new();
 
 impl Account {
     pub(crate) fn of(settings: &GrantSettings) -> Arc<Account> {
-        let key = (settings.token_url.to_string(), settings.credential.client_id.clone());
+        let key = (settings.server.name(), settings.credential.client_id.clone());
         ACCOUNTS.get(
             key,
             || Account { books: PerProcess::new() },

@@ -1,9 +1,11 @@
 //! One token for each identity of this process: kept, handed out without a lock, replaced in time.
 
 mod account;
+mod discovery;
 mod exchange;
 mod flight;
 pub(crate) mod governor;
+mod introspect;
 mod life;
 mod mint;
 #[cfg(test)]
@@ -41,7 +43,7 @@ use crate::token::shared::InHand;
 use crate::wait::{Stop, Wait};
 
 pub(crate) use account::Account;
-pub(crate) use exchange::{introspect, introspection_url};
+pub(crate) use discovery::Directory;
 pub(crate) use flight::Minting;
 pub(crate) use governor::Hold;
 pub(crate) use shared::Shared;
@@ -263,7 +265,7 @@ impl Slot {
         let mut discarded = false;
         let mut delayed = false;
         loop {
-            let doing = || format!("waiting for a token from {}", minting.settings.token_url.origin);
+            let doing = || format!("waiting for a token from {}", minting.settings.server.origin());
             let progress = self.progress();
             let now = clock::now();
             let current = self.current.load();

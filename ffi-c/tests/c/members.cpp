@@ -32,7 +32,7 @@ svctoken::Error error_of(Call call) {
 static void configurations() {
     const std::string base = std::getenv("MONGODB_ATLAS_BASE_URL");
     svctoken::Config all;
-    all.client_id("id").client_secret("secret").token_url(base + "/token").revocation_url(base + "/revoke").introspection_url(base + "/i").base_url(base).allowed_origin(base);
+    all.client_id("id").client_secret("secret").token_url(base + "/token").issuer(base).revocation_url(base + "/revoke").introspection_url(base + "/i").base_url(base).allowed_origin(base);
     all.auth_method("client_secret_basic").auth_encoding("form").scope("a b").audience("c").resource("https://d.example");
     all.extra_param("name", "value").timeout(1s).connect_timeout(1s).token_timeout(1s).cache("memory");
     all.accept("application/json").user_agent("test/1").header("X-Test", "1").max_attempts(2).mint_budget(5);
@@ -68,6 +68,8 @@ static void configurations() {
     CHECK(demo.introspect().find("\"active\":true") != std::string::npos);
     CHECK(demo.introspect(svctoken::Options().timeout(30s)) == demo.introspect(demo.get_token()));
     CHECK(demo.introspect("another", svctoken::Options()) == "{\"active\":false}");
+    const svctoken::Client discovered = svctoken::Client::issuer(base + "/realms/demo", app);
+    CHECK(discovered.get_token().size() > 100);
     const svctoken::Client from_env = svctoken::Client::from_env();
     CHECK(from_env.get_token().size() > 100);
 }

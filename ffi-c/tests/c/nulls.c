@@ -29,6 +29,7 @@ static const set_text texts[] = {
     svctoken_config_set_key_id,
     svctoken_config_set_access_token,
     svctoken_config_set_token_url,
+    svctoken_config_set_issuer,
     svctoken_config_set_revocation_url,
     svctoken_config_set_introspection_url,
     svctoken_config_set_base_url,
@@ -167,11 +168,15 @@ static svctoken_client *clients(void) {
                 svctoken_client_new_keycloak("https://localhost", NULL, config, &client, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "realm",
                 svctoken_client_new_keycloak("https://localhost", "\xff", config, &client, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "issuer", svctoken_client_new_issuer(NULL, config, &client, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_CONFIGURATION, "issuer", svctoken_client_new_issuer("", config, &client, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "client", svctoken_client_new(config, NULL, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "client", svctoken_client_new_atlas(config, NULL, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "client", svctoken_client_new_from_env(config, NULL, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "client",
                 svctoken_client_new_keycloak("https://localhost", "realm", config, NULL, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "client",
+                svctoken_client_new_issuer("https://localhost", config, NULL, &error));
     CHECK(client == NULL);
     CHECK(svctoken_client_new(NULL, &client, NULL) == SVCTOKEN_INVALID_CONFIGURATION);
     CHECK_OK(svctoken_client_new(config, &client, &error));

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Client(_native.Client):
     """Gets tokens and makes requests with them.
 
-    ``Client(**options)`` reads nothing from the environment; :meth:`atlas`, :meth:`keycloak` and :meth:`from_env` do.
+    ``Client(**options)`` reads nothing from the environment; :meth:`atlas`, :meth:`keycloak`, :meth:`issuer` and
+    :meth:`from_env` do.
     A wrong or missing option raises :class:`InvalidConfigurationError`, naming it, before any network.
 
     A client may be used from any number of threads at once, and in a forked child. Clients with the same options share
@@ -54,6 +55,13 @@ class Client(_native.Client):
         """A client of a Keycloak realm. ``/auth`` belongs to ``server_url`` on servers that have it; ``base_url`` is
         the API, and the Keycloak server itself unless given. Other options not given come from ``SVCTOKEN_*``."""
         return super().__new__(cls, "keycloak", options, os.environ, server_url, realm)
+
+    @classmethod
+    def issuer(cls, url: str, **options: Unpack[Options]) -> Self:
+        """A client of the server with that issuer identifier, written as the server writes it: its metadata (RFC 8414,
+        OpenID Connect Discovery 1.0) names its endpoints, and is asked for when the first token is. Other options not
+        given come from ``SVCTOKEN_*``."""
+        return super().__new__(cls, "issuer", options, os.environ, url, None)
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:

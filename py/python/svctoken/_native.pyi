@@ -37,7 +37,7 @@ class Client:
         preset: str,
         options: Mapping[str, object],
         environ: Mapping[str, str],
-        server_url: str | None,
+        server: str | None,
         realm: str | None,
     ) -> Self: ...
     def get_token(self, *, timeout: Seconds | None = None, cancel: CancelToken | None = None) -> str: ...

@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     key_id: str | None
     access_token: str | None
     token_url: str | None
+    issuer: str | None
     revocation_url: str | None
     introspection_url: str | None
     base_url: str | None

@@ -63,6 +63,7 @@ static const struct {
     {"key_id", svctoken_config_set_key_id},
     {"access_token", svctoken_config_set_access_token},
     {"token_url", svctoken_config_set_token_url},
+    {"issuer", svctoken_config_set_issuer},
     {"revocation_url", svctoken_config_set_revocation_url},
     {"introspection_url", svctoken_config_set_introspection_url},
     {"base_url", svctoken_config_set_base_url},
@@ -249,7 +250,7 @@ static svctoken_client *find_client(const char *id) {
 
 /* Each returns NULL, or why the command is broken. */
 static const char *make_client(char *line, buffer *answer) {
-    const char *broken = NULL, *constructor = "plain", *server_url = NULL, *realm = NULL;
+    const char *broken = NULL, *constructor = "plain", *server_url = NULL, *realm = NULL, *issuer = NULL;
     char *id = next_word(&line);
     if (id == NULL) return "a client needs an id";
     svctoken_config *config = svctoken_config_new();
@@ -261,6 +262,7 @@ static const char *make_client(char *line, buffer *answer) {
         else if (strcmp(p.key, "constructor") == 0) constructor = p.value;
         else if (strcmp(p.key, "server_url") == 0) server_url = p.value;
         else if (strcmp(p.key, "realm") == 0) realm = p.value;
+        else if (strcmp(constructor, "issuer") == 0 && strcmp(p.key, "issuer") == 0) issuer = p.value;
         else broken = set_option(config, &p);
     }
     svctoken_client *made = NULL;
@@ -274,6 +276,8 @@ static const char *make_client(char *line, buffer *answer) {
     else if (strcmp(constructor, "from_env") == 0) svctoken_client_new_from_env(config, &made, &error);
     else if (strcmp(constructor, "keycloak") == 0) {
         svctoken_client_new_keycloak(server_url, realm, config, &made, &error);
+    } else if (strcmp(constructor, "issuer") == 0) {
+        svctoken_client_new_issuer(issuer, config, &made, &error);
     } else {
         broken = "unknown constructor";
     }

@@ -181,6 +181,7 @@ void set_option(Config &config, const string &key, const string &value) {
         {"key_id", text(&Config::key_id)},
         {"access_token", text(&Config::access_token)},
         {"token_url", text(&Config::token_url)},
+        {"issuer", text(&Config::issuer)},
         {"revocation_url", text(&Config::revocation_url)},
         {"introspection_url", text(&Config::introspection_url)},
         {"base_url", text(&Config::base_url)},
@@ -259,7 +260,7 @@ private:
 svctoken::Client make_client(Fields &fields, const std::shared_ptr<Journal> &journal) {
     Config config;
     config.on_log([journal](const svctoken::LogEvent &event) { journal->keep(event); });
-    string constructor = "plain", server_url, realm;
+    string constructor = "plain", server_url, realm, issuer;
     clear_environment();
     while (const auto field = fields.pair()) {
         const auto &[key, value] = *field;
@@ -267,11 +268,13 @@ svctoken::Client make_client(Fields &fields, const std::shared_ptr<Journal> &jou
         else if (key == "constructor") constructor = value;
         else if (key == "server_url") server_url = value;
         else if (key == "realm") realm = value;
+        else if (constructor == "issuer" && key == "issuer") issuer = value;
         else set_option(config, key, value);
     }
     if (constructor == "plain") return svctoken::Client(config);
     if (constructor == "atlas") return svctoken::Client::atlas(config);
     if (constructor == "keycloak") return svctoken::Client::keycloak(server_url, realm, config);
+    if (constructor == "issuer") return svctoken::Client::issuer(issuer, config);
     if (constructor == "from_env") return svctoken::Client::from_env(config);
     throw Broken{"unknown constructor " + constructor};
 }

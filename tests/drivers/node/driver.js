@@ -139,6 +139,7 @@ function makeClient(given) {
   const environment = {}
   for (const [key, value] of given) {
     if (['constructor', 'server_url', 'realm'].includes(key)) arguments_[key] = text(value)
+    else if (key === 'issuer' && arguments_.constructor === 'issuer') arguments_.issuer = text(value)
     else if (key.startsWith('env.')) environment[key.slice(4)] = text(value)
     else addOption(options, key, value)
   }
@@ -160,6 +161,7 @@ function madeClient(arguments_, options) {
     case 'plain': return new Client(options)
     case 'atlas': return Client.atlas(options)
     case 'keycloak': return Client.keycloak(arguments_.server_url, arguments_.realm, options)
+    case 'issuer': return Client.issuer(arguments_.issuer, options)
     case 'from_env': return Client.fromEnv(options)
     default: throw new Broken(`unknown constructor ${arguments_.constructor}`)
   }

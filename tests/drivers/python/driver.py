@@ -130,6 +130,8 @@ def made_client(options: dict[str, Any], environment: dict[str, str]) -> svctoke
     os.environ.update(environment)
     if constructor == "keycloak":
         return svctoken.Client.keycloak(options.pop("server_url"), options.pop("realm"), **options)
+    if constructor == "issuer":
+        return svctoken.Client.issuer(options.pop("issuer"), **options)
     constructors = {"plain": svctoken.Client, "atlas": svctoken.Client.atlas, "from_env": svctoken.Client.from_env}
     return constructors[constructor](**options)
 

@@ -246,11 +246,13 @@ impl<'a> Run<'a> {
         env: &[(String, String)],
     ) -> Result<Vec<String>, String> {
         let base = self.variables.text("${base}")?;
-        let (client_id, client_secret) = if constructor == "keycloak" { KEYCLOAK_CLIENT } else { ATLAS_CLIENT };
+        let of_keycloak = matches!(constructor, "keycloak" | "issuer");
+        let (client_id, client_secret) = if of_keycloak { KEYCLOAK_CLIENT } else { ATLAS_CLIENT };
         let mut options = match constructor {
             "atlas" => json!({"base_url": base}),
             "plain" => json!({"base_url": base, "token_url": format!("{base}/api/oauth/token")}),
             "keycloak" => json!({"server_url": base, "realm": "demo"}),
+            "issuer" => json!({"issuer": format!("{base}/realms/demo"), "base_url": base}),
             "from_env" => json!({}),
             _ => return Err(format!("unknown constructor {constructor}")),
         };

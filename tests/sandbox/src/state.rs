@@ -44,6 +44,7 @@ pub(crate) struct State {
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) token_requests: u64,
+    pub(crate) metadata_requests: u64,
     pub(crate) mints: u64,
     pub(crate) revocations: u64,
     pub(crate) sessions_ended: u64,
@@ -132,6 +133,9 @@ impl State {
             self.counters.most_token_requests_at_once =
                 self.counters.most_token_requests_at_once.max(self.counters.token_requests_now);
         }
+        if request.path.contains("/.well-known/") {
+            self.counters.metadata_requests += 1;
+        }
         if self.log.len() == LOG_ENTRIES {
             self.log.pop_front();
         }
@@ -213,6 +217,7 @@ impl State {
     pub(crate) fn counter(&self, name: &str) -> Option<u64> {
         Some(match name {
             "token_requests" => self.counters.token_requests,
+            "metadata_requests" => self.counters.metadata_requests,
             "mints" => self.counters.mints,
             "revocations" => self.counters.revocations,
             "sessions_ended" => self.counters.sessions_ended,
@@ -231,6 +236,7 @@ impl State {
         let log: Vec<Value> = self.log.iter().map(Entry::to_json).collect();
         json!({
             "token_requests": self.counters.token_requests,
+            "metadata_requests": self.counters.metadata_requests,
             "mints": self.counters.mints,
             "revocations": self.counters.revocations,
             "sessions_ended": self.counters.sessions_ended,

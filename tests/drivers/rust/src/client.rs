@@ -4,7 +4,7 @@ use crate::fields::{Fields, milliseconds, not_expressible, number, text};
 use crate::{Broken, Events, loud};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use svctoken::{Client, ClientBuilder, Environment, Error, LogEvent};
+use svctoken::{Client, ClientBuilder, Environment, Error, LogEvent, Preset};
 
 /// How many answers a client's hook was given.
 pub(crate) static RECEIVED: AtomicUsize = AtomicUsize::new(0);
@@ -26,7 +26,8 @@ pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client,
         sink.lock().expect("nothing panics while it holds this lock").push(event.clone());
     }));
     let mut gathered = Gathered::default();
-    let (mut constructor, mut server_url, mut realm) = ("plain".to_owned(), String::new(), String::new());
+    let mut constructor = "plain".to_owned();
+    let [mut server_url, mut realm, mut issuer] = [const { String::new() }; 3];
     let mut environment = Vec::new();
     while let Some((key, value)) = fields.pair()? {
         let value = text(value)?;
@@ -34,6 +35,7 @@ pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client,
             "constructor" => constructor = value,
             "server_url" => server_url = value,
             "realm" => realm = value,
+            "issuer" if constructor == "issuer" => issuer = value,
             _ => match key.strip_prefix("env.") {
                 Some(name) => environment.push((name.to_owned(), value)),
                 None => builder = set(builder, &mut gathered, &key, value)?,
@@ -49,6 +51,7 @@ pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client,
         "plain" => builder.build(),
         "atlas" => builder.atlas(),
         "keycloak" => builder.keycloak(server_url, realm),
+        "issuer" => builder.preset(&Preset::Issuer { issuer }),
         "from_env" => builder.from_env(),
         _ => return Err(Broken(format!("unknown constructor {constructor}"))),
     })
@@ -64,6 +67,7 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
         "key_id" => builder.key_id(value),
         "access_token" => builder.access_token(value),
         "token_url" => builder.token_url(value),
+        "issuer" => builder.issuer(value),
         "introspection_url" => builder.introspection_url(value),
         "revocation_url" => builder.revocation_url(value),
         "base_url" => builder.base_url(value),

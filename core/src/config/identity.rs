@@ -14,6 +14,9 @@ impl Identity {
         // Destructured whole, so that a new setting cannot be forgotten here.
         let GrantSettings {
             credential: Credential { client_id, proof, certificate },
+            // Where the secret comes from does not change what it is good for.
+            secret_source: _,
+            second_secret: _,
             token_url,
             revocation_url: _,
             introspection_url: _,

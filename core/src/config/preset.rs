@@ -53,7 +53,7 @@ impl Preset {
                 ATLAS_ACCEPT
             }
         };
-        Settings::check(config, accept, environment.cache_folder())
+        Settings::check(config, accept, environment)
     }
 }
 

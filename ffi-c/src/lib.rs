@@ -42,6 +42,7 @@ pub mod error;
 pub mod log;
 pub mod options;
 pub mod response;
+pub mod secret;
 pub mod stats;
 pub mod testing;
 pub mod token;

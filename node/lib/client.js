@@ -8,6 +8,7 @@ const { createClient, signalOf, start } = require('./calls.js')
 const { invalidConfiguration, typeName, valueOf } = require('./error.js')
 const { handOver } = require('./log.js')
 const { Response } = require('./response.js')
+const { refuseFromOwnCallback } = require('./secret.js')
 
 const TOKEN_OPTIONS = ['timeout', 'signal']
 const REQUEST_OPTIONS = [
@@ -88,6 +89,7 @@ class Client {
   }
 
   async #token(options) {
+    refuseFromOwnCallback(this.#emitter)
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
     return start(signalOf(signal), (calls, number, cancellable) =>
@@ -99,6 +101,7 @@ class Client {
   }
 
   async revoke(options) {
+    refuseFromOwnCallback(this.#emitter)
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
     return start(signalOf(signal), (calls, number, cancellable) =>
@@ -106,6 +109,7 @@ class Client {
   }
 
   async introspect(token, options) {
+    refuseFromOwnCallback(this.#emitter)
     const given = optionalText('token', token)
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
@@ -118,6 +122,7 @@ class Client {
   }
 
   async request(method, url, options) {
+    refuseFromOwnCallback(this.#emitter)
     const given = optionsOf(options, REQUEST_OPTIONS)
     const [body, contentType] = bodyOf(given)
     const facts = {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 22] = [
     "client",
     "get_token",
     "get_token_info",
@@ -24,6 +24,7 @@ const VERBS: [&str; 21] = [
     "sandbox",
     "expect_sandbox",
     "repeat",
+    "write",
 ];
 
 pub(super) struct Fields {

@@ -90,6 +90,9 @@ typedef struct svctoken_pages svctoken_pages;
 // several threads at once.
 typedef struct svctoken_response svctoken_response;
 
+// Takes what a svctoken_secret_callback has to say; the last word counts. Borrowed: valid until the callback returns.
+typedef struct svctoken_secret_answer svctoken_secret_answer;
+
 // What a client had done when svctoken_client_get_stats was called. May be read by several threads at once.
 typedef struct svctoken_stats svctoken_stats;
 
@@ -103,6 +106,9 @@ typedef uint32_t svctoken_code;
 
 // How much a log event matters: the larger, the more.
 typedef uint32_t svctoken_log_severity;
+
+// What svctoken_config_set_client_secret_callback takes, and where the rules for it stand.
+typedef void (*svctoken_secret_callback)(svctoken_secret_answer *answer, void *user_data);
 
 // What svctoken_config_set_log takes, and where the rules for it stand.
 typedef void (*svctoken_log_callback)(const svctoken_log_event *event, void *user_data);
@@ -252,6 +258,12 @@ bool svctoken_log_event_field_at(const svctoken_log_event *event,
                                  const char **name,
                                  const char **text);
 
+// The secret: `text` is copied, and may be wiped when this returns.
+svctoken_code svctoken_secret_answer_set(svctoken_secret_answer *given, const char *text);
+
+// Why there is none: `text` becomes part of the error's message, and should hold no secret.
+svctoken_code svctoken_secret_answer_fail(svctoken_secret_answer *given, const char *text);
+
 // A config without any option, to be freed with svctoken_config_free. NULL only in case of a bug.
 svctoken_config *svctoken_config_new(void);
 
@@ -264,9 +276,30 @@ svctoken_code svctoken_config_set_client_id(svctoken_config *config, const char 
 // The client secret (RFC 6749 section 2.3.1). Default: none.
 svctoken_code svctoken_config_set_client_secret(svctoken_config *config, const char *text);
 
-// A file that holds the client secret, read when the client is made; one line break at its end is left out. Default:
-// none.
+// A file that holds the client secret; one line break at its end is left out. It is read when the client is made, and
+// again when it has changed. Default: none.
 svctoken_code svctoken_config_set_client_secret_file(svctoken_config *config, const char *text);
+
+// Adds one. A program and its arguments, run without a shell, whose output is the client secret; one line break at its
+// end is left out. It is run when a token is first needed, and again when the server refuses the secret, for at most
+// 30 s. In the environment its words are separated by spaces alone. Default: none.
+svctoken_code svctoken_config_add_client_secret_command(svctoken_config *config, const char *text);
+
+// A function that returns the client secret. It is called when a token is first needed, and again when the server
+// refuses the secret; one call at a time for each client, on a thread of svctoken's own where the language has no event
+// loop. Default: none.
+//
+// `callback` answers by svctoken_secret_answer_set or svctoken_secret_answer_fail. Callers that need a token wait for it,
+// as long as their timeouts allow. It must not use a client of this config, nor leave by longjmp or a C++ exception.
+// Several clients of one config may call it at once. `user_data` and `release` as with svctoken_config_set_log. NULL for
+// `callback` is refused.
+svctoken_code svctoken_config_set_client_secret_callback(svctoken_config *config,
+                                                         svctoken_secret_callback callback,
+                                                         void *user_data,
+                                                         void (*release)(void *user_data));
+
+// A second client secret, tried when the server refuses the first, and kept while it works. Default: none.
+svctoken_code svctoken_config_set_client_secret_2(svctoken_config *config, const char *text);
 
 // The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.
 // Default: none.

@@ -179,6 +179,20 @@ public:
     Config &client_id(const std::string &text) { return set(svctoken_config_set_client_id, text); }
     Config &client_secret(const std::string &text) { return set(svctoken_config_set_client_secret, text); }
     Config &client_secret_file(const std::string &text) { return set(svctoken_config_set_client_secret_file, text); }
+    // Adds one: the program first, then each of its arguments.
+    Config &client_secret_command(const std::string &text) {
+        return set(svctoken_config_add_client_secret_command, text);
+    }
+    // What `callback` throws says why it has no secret: a std::exception's what() becomes part of the error's message. It
+    // is called on a thread of the library's own, and must not use a client of this config. It is destroyed when it will
+    // not be called any more, maybe a moment after its clients, on the library's own thread.
+    Config &client_secret_callback(std::function<std::string()> callback) {
+        auto owned = callback ? std::make_unique<SecretCallback>(std::move(callback)) : nullptr;
+        const auto set = svctoken_config_set_client_secret_callback;
+        if (set(config_.get(), owned ? secret : nullptr, owned.get(), release_secret) == SVCTOKEN_OK) owned.release();
+        return *this;
+    }
+    Config &client_secret_2(const std::string &text) { return set(svctoken_config_set_client_secret_2, text); }
     Config &private_key(const std::string &text) { return set(svctoken_config_set_private_key, text); }
     Config &private_key_file(const std::string &text) { return set(svctoken_config_set_private_key_file, text); }
     Config &key_id(const std::string &text) { return set(svctoken_config_set_key_id, text); }
@@ -236,6 +250,7 @@ public:
 private:
     friend class Client;
     using LogCallback = std::function<void(const LogEvent &)>;
+    using SecretCallback = std::function<std::string()>;
 
     static void log(const svctoken_log_event *event, void *callback) noexcept {
         try {
@@ -244,6 +259,20 @@ private:
             // There is nobody to tell: the frames above belong to the library.
         }
     }
+    static void secret(svctoken_secret_answer *answer, void *callback) noexcept {
+        try {
+            const std::string text = (*static_cast<const SecretCallback *>(callback))();
+            // Cut at its NUL, it would be another one.
+            const bool is_whole = text.find('\0') == std::string::npos;
+            if (is_whole) svctoken_secret_answer_set(answer, text.c_str());
+            else svctoken_secret_answer_fail(answer, "its text has a NUL");
+        } catch (const std::exception &error) {
+            svctoken_secret_answer_fail(answer, error.what());
+        } catch (...) {
+            svctoken_secret_answer_fail(answer, "it threw what is no std::exception");
+        }
+    }
+    static void release_secret(void *callback) noexcept { delete static_cast<SecretCallback *>(callback); }
     static void release_log(void *callback) noexcept { delete static_cast<LogCallback *>(callback); }
 
     // The setters' codes are not looked at: the client's constructor throws the first of them with its text.

@@ -24,10 +24,24 @@ export interface ClientOptions {
   /** The client secret (RFC 6749 section 2.3.1). Default: none. */
   clientSecret?: string | null
   /**
-   * A file that holds the client secret, read when the client is made; one line break at its end is left out.
-   * Default: none.
+   * A file that holds the client secret; one line break at its end is left out. It is read when the client is made, and
+   * again when it has changed. Default: none.
    */
   clientSecretFile?: string | null
+  /**
+   * A program and its arguments, run without a shell, whose output is the client secret; one line break at its end is
+   * left out. It is run when a token is first needed, and again when the server refuses the secret, for at most 30 s. In
+   * the environment its words are separated by spaces alone. Default: none.
+   */
+  clientSecretCommand?: readonly string[] | null
+  /**
+   * A function that returns the client secret. It is called when a token is first needed, and again when the server
+   * refuses the secret; one call at a time for each client, on a thread of svctoken's own where the language has no
+   * event loop. Default: none.
+   */
+  clientSecretCallback?: (() => string | Promise<string>) | null
+  /** A second client secret, tried when the server refuses the first, and kept while it works. Default: none. */
+  clientSecret2?: string | null
   /**
    * The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.
    * Default: none.

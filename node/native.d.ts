@@ -19,6 +19,9 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** Moves the core's clock forward. */
 export declare function advanceClock(milliseconds: number): ErrorFacts | undefined
 
+/** What a client's function gave, or why it gave nothing. */
+export declare function answerSecret(calls: ExternalObject<Calls>, question: number, secret?: string | undefined | null, whyNone?: string | undefined | null): ErrorFacts | undefined
+
 /** Ends a call early, if it has not ended. Its promise is the caller's to settle. */
 export declare function cancel(calls: ExternalObject<Calls>, call: number): ErrorFacts | undefined
 
@@ -52,9 +55,10 @@ export interface CounterFacts {
 
 /**
  * Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
- * undefined, event)` brings a log event. Alone, it keeps no process alive.
+ * undefined, event)` brings a log event, and `tell(client, undefined, undefined, undefined, question)` asks for its
+ * secret. Alone, it keeps no process alive.
  */
-export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts) => void): ExternalObject<Calls>
+export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts, question?: number) => void): ExternalObject<Calls>
 
 /**
  * Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`

@@ -41,7 +41,7 @@ mod wait;
 pub use client::{Client, ClientBuilder};
 pub use config::environment::Environment;
 pub use config::preset::Preset;
-pub use config::{Config, OPTIONS, OptionKind, OptionRow, Value, duration_of_milliseconds};
+pub use config::{Config, OPTIONS, OptionKind, OptionRow, SecretCallback, Value, duration_of_milliseconds};
 pub use error::{Error, ErrorCode, Result, Stage};
 pub use log::{LogEvent, LogHook, Severity};
 pub use pages::PageCursor;

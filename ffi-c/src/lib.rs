@@ -43,6 +43,7 @@ pub mod log;
 pub mod options;
 pub mod pages;
 pub mod response;
+pub mod secret;
 pub mod stats;
 pub mod testing;
 pub mod token;

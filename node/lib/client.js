@@ -8,6 +8,7 @@ const { createClient, signalOf, start } = require('./calls.js')
 const { SvctokenError, invalidConfiguration, typeName, valueOf } = require('./error.js')
 const { handOver } = require('./log.js')
 const { Response } = require('./response.js')
+const { refuseFromOwnCallback } = require('./secret.js')
 
 const TOKEN_OPTIONS = ['timeout', 'signal']
 const REQUEST_OPTIONS = [
@@ -101,6 +102,7 @@ class Client {
   }
 
   async #token(options) {
+    refuseFromOwnCallback(this.#emitter)
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
     return start(signalOf(signal), (calls, number, cancellable) =>
@@ -112,6 +114,7 @@ class Client {
   }
 
   async revoke(options) {
+    refuseFromOwnCallback(this.#emitter)
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
     return start(signalOf(signal), (calls, number, cancellable) =>
@@ -119,6 +122,7 @@ class Client {
   }
 
   async introspect(token, options) {
+    refuseFromOwnCallback(this.#emitter)
     const given = optionalText('token', token)
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
@@ -131,6 +135,7 @@ class Client {
   }
 
   async request(method, url, options) {
+    refuseFromOwnCallback(this.#emitter)
     const given = optionsOf(options, REQUEST_OPTIONS)
     const [body, contentType] = bodyOf(given)
     const facts = {

@@ -13,5 +13,6 @@ mod log;
 mod pages;
 mod pool;
 mod request;
+mod secret;
 mod tables;
 mod token_wait;

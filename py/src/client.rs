@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use svctoken::{CallOptions, ClientBuilder, Error, Preset, Token};
@@ -21,6 +22,8 @@ use crate::response::Response;
 pub(crate) struct Client {
     core: svctoken::Client,
     handed_out: ArcSwapOption<HandedOut>,
+    /// Also the core's, but of this client alone: a method of an object that holds the client makes a cycle.
+    secret_callback: Option<Arc<Py<PyAny>>>,
 }
 
 /// A token's text as the one `str` that all callers get: making it anew would cost more than all else.
@@ -56,12 +59,12 @@ impl Client {
                 _ => Preset::Plain,
             };
             let environment = convert::environment(environ)?;
-            let builder =
-                ClientBuilder::from_config(convert::config(options)?).environment(environment).on_log(log::hook());
+            let (config, secret_callback) = convert::config(options)?;
+            let builder = ClientBuilder::from_config(config).environment(environment).on_log(log::hook());
             log::look_at_level(py)?;
             // Files are read.
             let core = py.detach(|| builder.preset(&preset))?;
-            Ok(Client { core, handed_out: ArcSwapOption::empty() })
+            Ok(Client { core, handed_out: ArcSwapOption::empty(), secret_callback })
         })
     }
 
@@ -208,6 +211,10 @@ impl Client {
     fn close(&self) {
         self.core.close();
         self.handed_out.store(None);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.secret_callback.as_deref().map_or(Ok(()), |function| visit.call(function))
     }
 
     fn __repr__(&self) -> String {

@@ -41,7 +41,7 @@ class Client(_native.Client):
     it raises ends the call."""
 
     def __new__(cls, **options: Unpack[Options]) -> Self:
-        return super().__new__(cls, "plain", options, {}, None, None)
+        return super().__new__(cls, "plain", options, os.environ, None, None)
 
     @classmethod
     def atlas(cls, **options: Unpack[Options]) -> Self:

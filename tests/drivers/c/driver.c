@@ -58,6 +58,8 @@ static const struct {
     {"client_id", svctoken_config_set_client_id},
     {"client_secret", svctoken_config_set_client_secret},
     {"client_secret_file", svctoken_config_set_client_secret_file},
+    {"client_secret_command", svctoken_config_add_client_secret_command},
+    {"client_secret_2", svctoken_config_set_client_secret_2},
     {"private_key", svctoken_config_set_private_key},
     {"private_key_file", svctoken_config_set_private_key_file},
     {"key_id", svctoken_config_set_key_id},
@@ -111,6 +113,18 @@ static const struct {
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
+static void give_secret(svctoken_secret_answer *answer, void *path) {
+    char secret[256];
+    FILE *file = fopen(path, "r");
+    if (file != NULL && fgets(secret, sizeof secret, file) != NULL) {
+        secret[strcspn(secret, "\n")] = '\0';
+        svctoken_secret_answer_set(answer, secret);
+    } else {
+        svctoken_secret_answer_fail(answer, "there is no secret today");
+    }
+    if (file != NULL) fclose(file);
+}
+
 /* Returns NULL, or why the driver cannot. The setters' codes are the constructor's business. */
 static const char *set_option(svctoken_config *config, const pair *option) {
     int64_t number;
@@ -144,6 +158,10 @@ static const char *set_option(svctoken_config *config, const pair *option) {
             pairs[i].add(config, name, option->value);
             return NULL;
         }
+    }
+    if (strcmp(option->key, "client_secret_callback") == 0) {
+        svctoken_config_set_client_secret_callback(config, give_secret, strdup(option->value), free);
+        return NULL;
     }
     if (strcmp(option->key, "allow_http") == 0) {
         svctoken_config_set_allow_http(config, strcmp(option->value, "true") == 0);

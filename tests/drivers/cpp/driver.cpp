@@ -5,6 +5,7 @@
 //     -LLIBRARIES -Wl,-rpath,LIBRARIES -lsvctoken
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <iostream>
@@ -176,6 +177,16 @@ void set_option(Config &config, const string &key, const string &value) {
         {"client_id", text(&Config::client_id)},
         {"client_secret", text(&Config::client_secret)},
         {"client_secret_file", text(&Config::client_secret_file)},
+        {"client_secret_command", text(&Config::client_secret_command)},
+        {"client_secret_callback", [](Config &c, const string &v) {
+             c.client_secret_callback([v] {
+                 std::ifstream file(v);
+                 string secret;
+                 if (!std::getline(file, secret)) throw std::runtime_error("there is no secret today");
+                 return secret;
+             });
+         }},
+        {"client_secret_2", text(&Config::client_secret_2)},
         {"private_key", text(&Config::private_key)},
         {"private_key_file", text(&Config::private_key_file)},
         {"key_id", text(&Config::key_id)},

@@ -1,6 +1,7 @@
 'use strict'
 // The Node.js driver: one command a line in, one answer a line out, as tests/drivers/README.md says. It judges nothing.
 
+const { readFile } = require('node:fs/promises')
 const { inspect } = require('node:util')
 const { serialize } = require('node:v8')
 const readline = require('node:readline')
@@ -13,7 +14,7 @@ class Broken extends Error {}
 const NUMBERS = [
   'timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'max_pages', 'mint_budget', 'max_response_bytes', 'take',
 ]
-const LISTS = ['allowed_origins', 'resource']
+const LISTS = ['allowed_origins', 'resource', 'client_secret_command']
 
 const LOUD = process.env.SVCTOKEN_DRIVER_LOUD !== undefined
 
@@ -172,11 +173,18 @@ function addOption(options, key, value) {
   const [option, ...rest] = name.split('.')
   const camel = camelCase(option)
   if (type) options[camel] = ofType(type, value)
+  else if (option === 'client_secret_callback') options[camel] = () => secretOf(text(value))
   else if (rest.length > 0) (options[camel] ??= []).push([rest.join('.'), text(value)])
   else if (LISTS.includes(option)) (options[camel] ??= []).push(text(value))
   else if (NUMBERS.includes(option)) options[camel] = Number(text(value))
   else if (option === 'allow_http') options[camel] = text(value) === 'true'
   else options[camel] = text(value)
+}
+
+async function secretOf(path) {
+  const [line] = await readFile(path, 'utf8').then((content) => content.split('\n'), () => [''])
+  if (!line) throw new Error('there is no secret today')
+  return line
 }
 
 function ofType(type, value) {
@@ -316,7 +324,7 @@ function pair(field) {
 }
 
 const text = (field) => (typeof field === 'string' ? decode(field) : field).toString('utf8')
-const camelCase = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase())
+const camelCase = (name) => name.replace(/_([a-z0-9])/g, (_, letter) => letter.toUpperCase())
 const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 async function answer(command) {

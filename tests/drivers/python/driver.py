@@ -1,5 +1,6 @@
 """The Python driver: see ../README.md. Converts, calls, converts back, and judges nothing."""
 
+import functools
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ SAFE = "~:/?,;@$*()! "
 TIMES = {"timeout", "connect_timeout", "token_timeout"}
 FLAGS = {"allow_http", "idempotent"}
 COUNTS = {"max_attempts", "max_pages", "mint_budget", "max_response_bytes", "take"}
-LISTS = {"allowed_origins", "resource"}
+LISTS = {"allowed_origins", "resource", "client_secret_command"}
 LOUD = "SVCTOKEN_DRIVER_LOUD" in os.environ
 
 
@@ -75,6 +76,14 @@ def convert(name: str, value: str) -> Any:
     return text
 
 
+def secret_of(path: str) -> str:
+    try:
+        with open(path) as file:
+            return next(file).rstrip("\n")
+    except (OSError, StopIteration):
+        raise LookupError("there is no secret today") from None
+
+
 def of_another_type(kind: str, value: str) -> Any:
     text = unquote(value)
     types: dict[str, Callable[[], Any]] = {
@@ -101,6 +110,8 @@ def options_of(fields: Fields) -> tuple[dict[str, Any], dict[str, str]]:
         elif "!" in key:
             name, _, kind = key.partition("!")
             options[name] = of_another_type(kind, value)
+        elif key == "client_secret_callback":
+            options[key] = functools.partial(secret_of, unquote(value))
         elif key in LISTS:
             options.setdefault(key, []).append(unquote(value))
         else:

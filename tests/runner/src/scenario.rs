@@ -74,6 +74,7 @@ pub enum Action {
     Command { name: &'static str },
     ExpectSandbox { report: Value },
     Repeat { times: u64, steps: Vec<Step> },
+    Write { file: String, text: Option<String> },
 }
 
 /// A call of the library that a driver runs on a thread of its own.
@@ -290,6 +291,7 @@ fn action(value: Value) -> Result<Action, String> {
                 _ => return Err("\"repeat\" is a number above 0 and wants \"steps\"".to_owned()),
             }
         }
+        "write" => Action::Write { file: fields.text(verb)?, text: fields.optional_text("text")? },
         _ => return Err(format!("unknown step {verb}")),
     };
     fields.end()?;
@@ -408,6 +410,7 @@ fn check_names_after<'a>(
             | Action::Release { .. }
             | Action::Settings { .. }
             | Action::Command { .. }
+            | Action::Write { .. }
             | Action::ExpectSandbox { .. }
             | Action::Repeat { .. } => (None, None),
         };

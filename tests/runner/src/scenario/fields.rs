@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 24] = [
     "client",
     "get_token",
     "get_token_info",
@@ -26,6 +26,7 @@ const VERBS: [&str; 23] = [
     "sandbox",
     "expect_sandbox",
     "repeat",
+    "write",
 ];
 
 pub(super) struct Fields {

@@ -23,7 +23,7 @@ pub(crate) struct Client {
     core: svctoken::Client,
     handed_out: ArcSwapOption<HandedOut>,
     /// Also the core's, but of this client alone: a method of an object that holds the client makes a cycle.
-    secret_callback: Option<Arc<Py<PyAny>>>,
+    secret_callback: Option<convert::HostFunction>,
 }
 
 /// A token's text as the one `str` that all callers get: making it anew would cost more than all else.

@@ -23,9 +23,11 @@ fn wrong_type(name: &str, expected: &str, got: &str) -> Failure {
     Failure::WrongType(format!("{name} must be {expected}, not {got}"))
 }
 
-/// Keyword arguments as options; `None` is as if it were not given. Beside them the function among them, of which this and
-/// the config hold one reference together.
-pub(crate) fn config(options: &Bound<'_, PyDict>) -> Result<(Config, Option<Arc<Py<PyAny>>>), Failure> {
+/// A function of the host's, of which the client and the core hold one reference together.
+pub(crate) type HostFunction = Arc<Py<PyAny>>;
+
+/// Keyword arguments as options; `None` is as if it were not given. Beside them the function among them.
+pub(crate) fn config(options: &Bound<'_, PyDict>) -> Result<(Config, Option<HostFunction>), Failure> {
     let (mut config, mut function) = (Config::default(), None);
     for (name, value) in options.iter().filter(|(_, value)| !value.is_none()) {
         let name = text(&name).unwrap_or_else(|got| got);
@@ -57,7 +59,7 @@ fn option(kind: Option<OptionKind>, value: &Bound<'_, PyAny>) -> PyResult<Value>
 }
 
 /// Called on the core's thread. At the end of the interpreter, which cannot be attached to any more, it has no secret.
-fn secret_callback(function: Arc<Py<PyAny>>) -> SecretCallback {
+fn secret_callback(function: HostFunction) -> SecretCallback {
     SecretCallback::new(move || {
         let called = Python::try_attach(|py| {
             let answer = function.bind(py).call0().map_err(|error| format!("it raised {error}"))?;

@@ -24,10 +24,24 @@ export interface ClientOptions {
   /** The client secret (RFC 6749 section 2.3.1). Default: none. */
   clientSecret?: string | null
   /**
-   * A file that holds the client secret, read when the client is made; one line break at its end is left out.
-   * Default: none.
+   * A file that holds the client secret; one line break at its end is left out. It is read when the client is made, and
+   * again when it has changed. Default: none.
    */
   clientSecretFile?: string | null
+  /**
+   * A program and its arguments, run without a shell, whose output is the client secret; one line break at its end is
+   * left out. It is run when a token is first needed, and again when the server refuses the secret, for at most 30 s. In
+   * the environment its words are separated by spaces alone. Default: none.
+   */
+  clientSecretCommand?: readonly string[] | null
+  /**
+   * A function that returns the client secret. It is called when a token is first needed, and again when the server
+   * refuses the secret; one call at a time for each client, on a thread of svctoken's own where the language has no
+   * event loop. Default: none.
+   */
+  clientSecretCallback?: (() => string | Promise<string>) | null
+  /** A second client secret, tried when the server refuses the first, and kept while it works. Default: none. */
+  clientSecret2?: string | null
   /**
    * The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.
    * Default: none.
@@ -190,6 +204,34 @@ export interface RequestOptions extends CallOptions {
   idempotent?: boolean | null
 }
 
+/** What the pages of a list take: each page is requested with these. */
+export interface PagesOptions extends CallOptions {
+  /** Added to the first page's query, form-encoded; the links to further pages bring their own. */
+  query?: MorePairs | null
+  /** Replace the client's headers of the same name. The header fields that are svctoken's own to set are refused. */
+  headers?: MorePairs | null
+  /** The Accept header. Default: the client's. */
+  accept?: string | null
+  /** The largest page, after decoding, in bytes, 1 or more. Default: the client's. */
+  maxResponseBytes?: number | null
+  /**
+   * How often each page is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no retry.
+   * Default: the client's.
+   */
+  maxAttempts?: number | null
+  /**
+   * How many pages are read at most, 1 or more: if there are more, that is `SVCTOKEN_ANSWER_TOO_LARGE` after the last of
+   * them. Default: 1000.
+   */
+  maxPages?: number | null
+}
+
+/** What the items of a list take. */
+export interface ItemsOptions extends PagesOptions {
+  /** The member of a page's JSON object that holds its items. Default: `results`. */
+  member?: string | null
+}
+
 /**
  * Gets tokens and makes requests with them.
  *
@@ -224,14 +266,14 @@ export class Client {
   static fromEnv(options?: ClientOptions | null): Client
 
   /**
-   * Called once for each `request`, however often it is sent, before anything else is done: with its method and URL as
+   * Called once for each `request` and each of the `pages`, however often it is sent, before anything else is done: with its method and URL as
    * they were given. The headers it returns (such as traceparent) are sent unless the call gives one of that name; what a
    * caller may not set, it may not either. What it throws rejects the call, whose `timeout` begins after it.
    */
   beforeSend: ((method: string, url: string) => MorePairs | null | undefined | void | Promise<MorePairs | null | undefined | void>) | null
 
   /**
-   * Called once with the answer of each `request` that has one, of any status, and waited for before the caller gets it.
+   * Called once with the answer of each `request`, and each page, that has one, of any status, and waited for before the caller gets it.
    * What it throws rejects the call.
    */
   afterReceive: ((response: Response) => unknown) | null
@@ -294,6 +336,24 @@ export class Client {
    * but Accept, Range and User-Agent. One that leads where it may not rejects with `SVCTOKEN_REDIRECT_REFUSED`.
    */
   request(method: string, url: string | URL, options?: RequestOptions | null): Promise<Response>
+
+  /**
+   * The pages of a list: the answer to a GET request, and then those that each page names as its next, by a `Link` header
+   * (RFC 8288) or by `links` in its JSON body, as Atlas does. Every page is an answer of any status; there is none after
+   * one that is not 200 to 299.
+   *
+   * A page is asked for when the loop comes to it, as by `request`; `timeout` is each page's. To stop before the end, leave
+   * the loop. Rejects beside what `request` does with `SVCTOKEN_ORIGIN_REFUSED` for a link to another origin than the first
+   * page's, and with `SVCTOKEN_BAD_ANSWER` for one that is no URL or leads to a page that was read.
+   */
+  pages(url: string | URL, options?: PagesOptions | null): AsyncGenerator<Response, void, void>
+
+  /**
+   * The items on the pages of a list, one after the other: the elements of a page that is a JSON array, or of the member
+   * `results` of its JSON object. Rejects as `pages` does, with `SVCTOKEN_HTTP_STATUS` on a page whose status is 400 or
+   * above, and with `SVCTOKEN_BAD_ANSWER` on one that has no such array.
+   */
+  items(url: string | URL, options?: ItemsOptions | null): AsyncGenerator<any, void, void>
 
   /** What was done so far. Token counters are shared by the clients of the same options. */
   stats(): Stats

@@ -223,6 +223,18 @@ impl Log {
         });
     }
 
+    pub(crate) fn secret_changed(&self, source: &str) {
+        self.emit(Severity::Info, "secret_changed", || {
+            (format!("going over to another client secret, from {source}"), vec![("source", source.into())])
+        });
+    }
+
+    pub(crate) fn secret_unavailable(&self, source: &str, error: &crate::Error) {
+        self.emit(Severity::Warning, "secret_unavailable", || {
+            (error.what().into(), vec![("source", source.into()), ("error", error.code().name().into())])
+        });
+    }
+
     pub(crate) fn request_retried(&self, server: &dyn fmt::Display, outcome: Outcome, attempt: u32, wait: Duration) {
         self.emit(Severity::Debug, "request_retried", || {
             let (because, fact) = match outcome {

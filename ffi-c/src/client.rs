@@ -18,6 +18,10 @@ use crate::token::svctoken_token_info;
 pub struct svctoken_client(Client);
 
 impl svctoken_client {
+    pub(crate) fn core(&self) -> &Client {
+        &self.0
+    }
+
     fn token(&self, options: Option<&svctoken_options>) -> Result<Token> {
         match options {
             None => self.0.get_token(),

@@ -8,6 +8,7 @@ use svctoken_core::{ClientBuilder, Config, Error, LogHook, Result, Value};
 use crate::boundary::{UserData, read_text, value};
 use crate::error::{SVCTOKEN_INVALID_ARGUMENT, SVCTOKEN_OK, SVCTOKEN_PANIC, svctoken_code};
 use crate::log::{hook, svctoken_log_callback};
+use crate::secret::{function, svctoken_secret_callback};
 
 /// Options of a client in the making. Not to be used by two threads at once. Values are copied; a config may serve for
 /// any number of clients, and be freed as soon as they are made.
@@ -111,14 +112,58 @@ pub extern "C" fn svctoken_config_set_client_secret(
     change(config, |config| config.set_text("client_secret", text))
 }
 
-/// A file that holds the client secret, read when the client is made; one line break at its end is left out. Default:
-/// none.
+/// A file that holds the client secret; one line break at its end is left out. It is read when the client is made, and
+/// again when it has changed. Default: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_client_secret_file(
     config: Option<&mut svctoken_config>,
     text: *const c_char,
 ) -> svctoken_code {
     change(config, |config| config.set_text("client_secret_file", text))
+}
+
+/// Adds one. A program and its arguments, run without a shell, whose output is the client secret; one line break at its
+/// end is left out. It is run when a token is first needed, and again when the server refuses the secret, for at most
+/// 30 s. In the environment its words are separated by spaces alone. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_add_client_secret_command(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.add_text("client_secret_command", text))
+}
+
+/// A function that returns the client secret. It is called when a token is first needed, and again when the server
+/// refuses the secret; one call at a time for each client, on a thread of svctoken's own where the language has no event
+/// loop. Default: none.
+///
+/// `callback` answers by svctoken_secret_answer_set or svctoken_secret_answer_fail. Callers that need a token wait for it,
+/// as long as their timeouts allow. It must not use a client of this config, nor leave by longjmp or a C++ exception.
+/// Several clients of one config may call it at once. `user_data` and `release` as with svctoken_config_set_log. NULL for
+/// `callback` is refused.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_secret_callback(
+    config: Option<&mut svctoken_config>,
+    callback: svctoken_secret_callback,
+    user_data: *mut c_void,
+    release: Option<extern "C" fn(user_data: *mut c_void)>,
+) -> svctoken_code {
+    change(config, |config| {
+        let value = match callback {
+            Some(callback) => Value::Callback(function(callback, UserData::new(user_data, release))),
+            None => wrong("NULL"),
+        };
+        config.set("client_secret_callback", value)
+    })
+}
+
+/// A second client secret, tried when the server refuses the first, and kept while it works. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_secret_2(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("client_secret_2", text))
 }
 
 /// The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.

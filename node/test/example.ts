@@ -34,6 +34,11 @@ export async function example(signal: AbortSignal): Promise<number> {
     signal,
   })
   if (!r.ok) throw await r.error()
+  for await (const page of client.pages('/things', { query: { itemsPerPage: 100 }, maxPages: 10, signal })) {
+    const status: number = page.status
+    if (status !== 200) break
+  }
+  for await (const { name } of client.items(new URL('https://api.example/things'), { member: 'things' })) console.log(name)
   const log = ({ severity, name, message, fields }: LogEvent) => console.log(severity, name, message, fields['took_ms'])
   client.on('log', log).once('log', (event) => log(event)).off('log', log)
   const bytes: Uint8Array = await r.bytes()

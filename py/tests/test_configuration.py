@@ -37,6 +37,7 @@ def samples(name: str, kind: str) -> list[Any]:
         "count": [2],
         "flag": [True, False],
         "list": [["https://localhost/a"], ("https://localhost/b",)],
+        "callback": [lambda: CLIENT_SECRET],
         "pairs": [{"X-A": "b"}, [("X-A", "b")], {"X-A": 1, "X-B": True, "X-C": None, "X-D": ["a", "b"]}],
     }
     return special.get(name, kinds[kind])
@@ -50,6 +51,8 @@ def test_every_option_is_a_keyword_and_none_is_as_if_not_given(name: str, kind: 
         del options["client_secret"]
         (tmp_path / "secret").write_text(CLIENT_SECRET + "\n")
         values = [tmp_path / "secret", str(tmp_path / "secret")]
+    if name in ("client_secret_command", "client_secret_callback"):
+        del options["client_secret"]
     if name in ("private_key", "private_key_file"):
         del options["client_secret"]
         options["auth_method"] = "private_key_jwt"

@@ -16,6 +16,9 @@ impl Identity {
             credential: Credential { client_id, proof, certificate },
             server,
             auth_method_by_metadata,
+            // Where the secret comes from does not change what it is good for.
+            secret_source: _,
+            second_secret: _,
             revocation_url: _,
             introspection_url: _,
             scope,

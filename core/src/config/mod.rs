@@ -10,7 +10,11 @@ pub(crate) mod identity;
 pub(crate) mod issuer;
 pub(crate) mod preset;
 pub(crate) mod private_key;
+#[cfg(test)]
+mod properties;
 pub(crate) mod redis_address;
+pub(crate) mod secret_command;
+pub(crate) mod secret_source;
 pub(crate) mod settings;
 pub(crate) mod url;
 
@@ -19,6 +23,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::secret::Secret;
+
+pub use secret_source::SecretCallback;
 
 /// How an option's value looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub enum OptionKind {
     List,
     /// Names and values in order. In the environment they are form-encoded: `name=value&name=value`.
     Pairs,
+    /// A function of the host's. It cannot be given by the environment.
+    Callback,
 }
 
 /// A row of the table of options.
@@ -69,6 +77,8 @@ pub enum Value {
     List(Vec<String>),
     /// Names and values in order.
     Pairs(Vec<(String, String)>),
+    /// A function that returns a secret.
+    Callback(SecretCallback),
     /// Something else; the text names the host's type, for the error.
     Other(String),
 }
@@ -102,12 +112,10 @@ macro_rules! options {
             /// Takes what is not set here from `other`.
             pub(crate) fn fill_from(&mut self, mut other: Config) {
                 // What proves the client in one form is not overruled by what is found in another.
-                let secret = self.client_secret.is_some() || self.client_secret_file.is_some();
                 let key = self.private_key.is_some() || self.private_key_file.is_some();
                 let certificate = self.auth_method.as_deref().is_some_and(|method| method.ends_with("tls_client_auth"));
-                if secret || key || certificate || self.access_token.is_some() {
-                    other.client_secret = None;
-                    other.client_secret_file = None;
+                if self.gives_a_secret() || key || certificate || self.access_token.is_some() {
+                    other.forget_secrets();
                     other.private_key = None;
                     other.private_key_file = None;
                     other.access_token = None;
@@ -121,6 +129,21 @@ macro_rules! options {
                     other.issuer = None;
                 }
                 $(if self.$name.is_none() { self.$name = other.$name; })+
+            }
+
+            fn gives_a_secret(&self) -> bool {
+                self.client_secret.is_some()
+                    || self.client_secret_file.is_some()
+                    || self.client_secret_command.is_some()
+                    || self.client_secret_callback.is_some()
+            }
+
+            fn forget_secrets(&mut self) {
+                self.client_secret = None;
+                self.client_secret_file = None;
+                self.client_secret_command = None;
+                self.client_secret_callback = None;
+                self.client_secret_2 = None;
             }
 
             #[cfg(test)]
@@ -152,6 +175,7 @@ macro_rules! field_type {
     (Flag) => { bool };
     (List) => { Vec<String> };
     (Pairs) => { Vec<(String, String)> };
+    (Callback) => { SecretCallback };
 }
 
 macro_rules! read {
@@ -175,6 +199,9 @@ macro_rules! read {
     };
     (Pairs, $name:expr, $value:expr) => {
         pairs($name, $value)
+    };
+    (Callback, $name:expr, $value:expr) => {
+        callback($name, $value)
     };
 }
 
@@ -241,12 +268,25 @@ macro_rules! builder_method {
             self
         }
     };
+    (Callback, $name:ident, $doc:expr) => {
+        #[doc = $doc]
+        pub fn $name<E: fmt::Display>(
+            mut self,
+            function: impl Fn() -> std::result::Result<String, E> + Send + Sync + 'static,
+        ) -> Self {
+            self.config.$name = Some(SecretCallback::new(function));
+            self
+        }
+    };
 }
 
 options! {
     client_id: Text, "none", "The client identifier (RFC 6749 section 2.2).";
     client_secret: Secret, "none", "The client secret (RFC 6749 section 2.3.1).";
-    client_secret_file: Text, "none", "A file that holds the client secret, read when the client is made; one line break at its end is left out.";
+    client_secret_file: Text, "none", "A file that holds the client secret; one line break at its end is left out. It is read when the client is made, and again when it has changed.";
+    client_secret_command: List, "none", "A program and its arguments, run without a shell, whose output is the client secret; one line break at its end is left out. It is run when a token is first needed, and again when the server refuses the secret, for at most 30 s. In the environment its words are separated by spaces alone.";
+    client_secret_callback: Callback, "none", "A function that returns the client secret. It is called when a token is first needed, and again when the server refuses the secret; one call at a time for each client, on a thread of svctoken's own where the language has no event loop.";
+    client_secret_2: Secret, "none", "A second client secret, tried when the server refuses the first, and kept while it works.";
     private_key: Secret, "none", "The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.";
     private_key_file: Text, "none", "A file that holds the private key, read when the client is made.";
     key_id: Text, "the JWK's kid, else none", "The key's name at the server, which assertions bear as kid (RFC 7515 section 4.1.4).";
@@ -315,6 +355,7 @@ fn wrong_type(name: &str, expected: &str, value: &Value) -> Error {
         Value::Flag(_) => "true or false",
         Value::List(_) => "a list",
         Value::Pairs(_) => "names with values",
+        Value::Callback(_) => "a function",
         Value::Other(type_name) => type_name,
     };
     Error::configuration(format!("{name} must be {expected}, not {got}"))
@@ -375,6 +416,13 @@ fn pairs(name: &str, value: Value) -> Result<Vec<(String, String)>> {
     }
 }
 
+fn callback(name: &str, value: Value) -> Result<SecretCallback> {
+    match value {
+        Value::Callback(callback) => Ok(callback),
+        other => Err(wrong_type(name, "a function", &other)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -387,6 +435,7 @@ mod tests {
             OptionKind::Flag => Value::Flag(true),
             OptionKind::List => Value::List(vec!["x".into()]),
             OptionKind::Pairs => Value::Pairs(vec![("x".into(), "y".into())]),
+            OptionKind::Callback => Value::Callback(SecretCallback::new(|| Ok::<_, String>("x".into()))),
         }
     }
 

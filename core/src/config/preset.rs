@@ -68,7 +68,7 @@ impl Preset {
                 ATLAS_ACCEPT
             }
         };
-        Settings::check(config, accept, environment.cache_folder())
+        Settings::check(config, accept, environment)
     }
 }
 

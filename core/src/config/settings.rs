@@ -7,11 +7,13 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::config::certificate::ClientCertificate;
 use crate::config::credential::Credential;
+use crate::config::environment::Environment;
 use crate::config::header;
 use crate::config::issuer::Issuer;
 use crate::config::redis_address::RedisAddress;
+use crate::config::secret_source::SecretSource;
 use crate::config::url::{Origin, Scheme, Url, shown};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::secret::Secret;
 
 const MOST_ATTEMPTS: u32 = 10;
@@ -99,10 +101,15 @@ impl Server {
 /// Everything a token request is made by.
 #[derive(Clone, Debug)]
 pub(crate) struct GrantSettings {
+    /// With an empty secret where the source has not been asked yet.
     pub(crate) credential: Credential,
     pub(crate) server: Server,
     /// No auth_method was given, so that the server's metadata may choose client_secret_post.
     pub(crate) auth_method_by_metadata: bool,
+    /// `None` where the client proves itself without a secret.
+    pub(crate) secret_source: Option<SecretSource>,
+    /// Tried when the server refuses the source's.
+    pub(crate) second_secret: Option<Secret>,
     pub(crate) revocation_url: Option<Url>,
     pub(crate) introspection_url: Option<Url>,
     pub(crate) scope: Option<String>,
@@ -118,18 +125,17 @@ pub(crate) struct GrantSettings {
 }
 
 impl Settings {
-    /// Checks what was given; `preset_accept` is the Accept header if none was, and `cache_folder` where the user's
-    /// caches are, or why that is not known.
-    pub(crate) fn check(
-        config: Config,
-        preset_accept: &str,
-        cache_folder: std::result::Result<PathBuf, String>,
-    ) -> Result<Settings> {
+    /// Checks what was given; `preset_accept` is the Accept header if none was. The environment tells where the user's
+    /// caches are, and is a command's.
+    pub(crate) fn check(config: Config, preset_accept: &str, environment: &Environment) -> Result<Settings> {
         // Destructured whole, so that a new option cannot be forgotten: what is passed over here is the grant's.
         let Config {
             client_id: _,
             client_secret: _,
             client_secret_file: _,
+            client_secret_command: _,
+            client_secret_callback: _,
+            client_secret_2: _,
             private_key: _,
             private_key_file: _,
             key_id: _,
@@ -167,7 +173,7 @@ impl Settings {
         let certificate = ClientCertificate::from_config(&config)?.map(Arc::new);
         let credential = match access_token {
             Some(_) => None,
-            None => Some(Credential::from_config(&config, certificate.clone())?),
+            None => Some(proof(&config, certificate.clone(), environment)?),
         };
         // Before token_url, which a preset may have made from it: the error names what the user gave.
         let base_origin = base_url.as_deref().map(|text| safe_origin("base_url", text, allow_http)).transpose()?;
@@ -176,7 +182,7 @@ impl Settings {
             .flatten()
             .map(|text| safe_origin("allowed_origins", text, allow_http))
             .collect::<Result<Vec<_>>>()?;
-        let cache = Cache::read(cache.as_deref().unwrap_or("memory"), cache_folder, allow_http)?;
+        let cache = Cache::read(cache.as_deref().unwrap_or("memory"), environment.cache_folder(), allow_http)?;
         let headers = headers.clone().unwrap_or_default();
         for (name, value) in &headers {
             header::check(name, value).map_err(|why| Error::configuration(format!("headers: {why}")))?;
@@ -254,10 +260,38 @@ fn safe_redis(address: RedisAddress, allow_http: bool) -> Result<Cache> {
     Ok(Cache::Redis(address))
 }
 
+/// The credential, as far as it is known, and where its secret comes from.
+fn proof(
+    config: &Config,
+    certificate: Option<Arc<ClientCertificate>>,
+    environment: &Environment,
+) -> Result<(Credential, Option<SecretSource>)> {
+    let source = SecretSource::from_config(config, environment)?;
+    let credential = Credential::from_config(config, source.as_ref(), certificate)?;
+    if let Some(second) = &config.client_secret_2 {
+        if second.reveal().is_empty() {
+            return Err(
+                Error::configuration("client_secret_2 is empty").with_next_step("Give a secret, or leave it out.")
+            );
+        }
+        credential.with_secret("client_secret_2", second)?;
+    }
+    Ok((credential, source))
+}
+
 impl GrantSettings {
+    /// The same with a secret that `option` gave. The error is `credential_unavailable`: it came while the client is used.
+    pub(crate) fn with_secret(&self, option: &str, secret: &Secret) -> Result<GrantSettings> {
+        let credential = self.credential.with_secret(option, secret).map_err(|error| {
+            let what = format!("{option} gave what is no secret: {}", error.what());
+            Error::new(ErrorCode::CredentialUnavailable, Stage::Waiting, what).with_next_step(error.next_step())
+        })?;
+        Ok(GrantSettings { credential, ..self.clone() })
+    }
+
     fn check(
         config: &Config,
-        credential: Credential,
+        (credential, secret_source): (Credential, Option<SecretSource>),
         user_agent: &str,
         timeout: Duration,
         max_attempts: u32,
@@ -310,6 +344,8 @@ impl GrantSettings {
             credential,
             auth_method_by_metadata: config.auth_method.is_none() && matches!(server, Server::Issuer(_)),
             server,
+            secret_source,
+            second_secret: config.client_secret_2.clone(),
             revocation_url,
             introspection_url,
             scope: given(&config.scope),

@@ -55,6 +55,16 @@ impl Account {
         remembered.into_iter().flatten().find_map(|failure| failure.at(now, alive))
     }
 
+    /// The server's refusal of this secret, while it is remembered.
+    pub(crate) fn refusal(&self, settings: &GrantSettings) -> Option<Remembered> {
+        let now = clock::now();
+        lock(&self.books())
+            .refused
+            .get(&fingerprint(settings))
+            .filter(|refused| refused.at(now, true).is_some())
+            .cloned()
+    }
+
     /// Enters a token request that is about to leave, or tells why it must wait. `alive`: the caller has a token.
     pub(crate) fn enter(&self, settings: &GrantSettings, alive: bool) -> Result<(), NotYet> {
         if let Some(not_yet) = self.remembered(settings, alive) {

@@ -5,6 +5,7 @@
 //! lost the lock, and one that sleeps is passed by on a second lock. A store that does not answer fails nobody.
 
 use std::cmp::min;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,8 @@ const ASIDE: Duration = Duration::from_secs(2);
 
 /// An identity's part in a store.
 pub(crate) struct Shared {
-    store: Store,
+    /// The same for all secrets of a client.
+    store: Arc<Store>,
     sealer: Sealer,
     /// Of the account: other identities of it enter their token requests there too.
     ledger: String,
@@ -72,7 +74,7 @@ pub(crate) enum Turn {
 }
 
 impl Shared {
-    pub(crate) fn new(store: Store, settings: &GrantSettings, identity: Identity) -> Shared {
+    pub(crate) fn new(store: Arc<Store>, settings: &GrantSettings, identity: Identity) -> Shared {
         let sealer = Sealer::new(&settings.credential.stable_bytes(), identity.as_bytes());
         let account = format!("{}\n{}", settings.server.name(), settings.credential.client_id);
         let ledger = format!("{}.ledger", hex(&sha256(account.as_bytes())[..16]));
@@ -225,7 +227,7 @@ impl Shared {
     /// Enters a token request that is about to leave, or tells how long it has to wait for the budget; a ledger that
     /// cannot be had in a folder delays nobody.
     fn enter_ledger(&self, budget: u32, now: BootTime, wait: &Wait) -> Result<Option<Duration>, String> {
-        let store = match &self.store {
+        let store = match &*self.store {
             Store::File(store) => store,
             Store::Redis(store) => return store.enter(&self.ledger, budget, BUDGET_WINDOW, wait),
         };
@@ -292,6 +294,20 @@ impl Shared {
     /// Tells the others of a hold, or of its end.
     pub(crate) fn held(&self, hold: Option<Hold>) {
         let _ = self.update(|record| Some(Record { hold, ..record }));
+    }
+
+    /// Tells the others that the server refuses this secret, and `until` when to believe that.
+    pub(crate) fn refused(&self, refusal: &Remembered, until: BootTime) {
+        let failure = Remembered { until, until_with_token: until, ..refusal.clone() };
+        let _ = self.update(|record| Some(Record { failure: Some(failure.clone()), ..record }));
+    }
+
+    /// Drops from the record that the server refuses this secret.
+    pub(crate) fn forget_refusal(&self) {
+        let _ = self.update(|record| {
+            let is_refused = record.failure.as_ref().is_some_and(Remembered::is_refusal);
+            is_refused.then(|| Record { failure: None, ..record })
+        });
     }
 
     /// Drops this token from the record, if it is the one there. The error says why others may still find it.
@@ -387,7 +403,6 @@ fn lock_held_too_long(settings: &GrantSettings) -> crate::Error {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
-    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     use super::*;
@@ -416,7 +431,7 @@ mod tests {
             let unique: [u8; 8] = random_bytes().expect("randomness");
             let folder = std::env::temp_dir().join(format!("svctoken-shared-{}", hex(&unique)));
             let identity = Identity::of(grant);
-            let store = Store::File(FileStore::open(&folder).expect("usable"));
+            let store = Arc::new(Store::File(FileStore::open(&folder).expect("usable")));
             Place { shared: Shared::new(store, grant, identity), folder, identity }
         }
     }

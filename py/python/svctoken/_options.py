@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TypedDict, Union
 
@@ -22,6 +22,9 @@ class Options(TypedDict, total=False):
     client_id: str | None
     client_secret: str | None
     client_secret_file: Path | None
+    client_secret_command: Iterable[str] | None
+    client_secret_callback: Callable[[], str] | None
+    client_secret_2: str | None
     private_key: str | None
     private_key_file: Path | None
     key_id: str | None

@@ -14,6 +14,7 @@ pub(crate) static RECEIVED: AtomicUsize = AtomicUsize::new(0);
 struct Gathered {
     allowed_origins: Vec<String>,
     resource: Vec<String>,
+    client_secret_command: Vec<String>,
     extra_params: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     hook: Vec<(String, String)>,
@@ -57,11 +58,19 @@ pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client,
     })
 }
 
+/// What a driver's function answers.
+fn first_line(path: &str) -> Result<String, &'static str> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().next().map(str::to_owned).ok_or("there is no secret today")
+}
+
 fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String) -> Result<ClientBuilder, Broken> {
     Ok(match key {
         "client_id" => builder.client_id(value),
         "client_secret" => builder.client_secret(value),
         "client_secret_file" => builder.client_secret_file(value),
+        "client_secret_callback" => builder.client_secret_callback(move || first_line(&value)),
+        "client_secret_2" => builder.client_secret_2(value),
         "private_key" => builder.private_key(value),
         "private_key_file" => builder.private_key_file(value),
         "key_id" => builder.key_id(value),
@@ -98,6 +107,10 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
             gathered.resource.push(value);
             builder
         }
+        "client_secret_command" => {
+            gathered.client_secret_command.push(value);
+            builder
+        }
         _ => {
             match key.split_once('.') {
                 Some(("extra_params", name)) => gathered.extra_params.push((name.to_owned(), value)),
@@ -111,7 +124,7 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
 }
 
 fn set_gathered(mut builder: ClientBuilder, gathered: Gathered) -> ClientBuilder {
-    let Gathered { allowed_origins, resource, extra_params, headers, hook } = gathered;
+    let Gathered { allowed_origins, resource, client_secret_command, extra_params, headers, hook } = gathered;
     if !hook.is_empty() {
         builder = builder.before_send(Arc::new(move |_, _| hook.clone()));
         builder = builder.after_receive(Arc::new(|response| {
@@ -124,6 +137,9 @@ fn set_gathered(mut builder: ClientBuilder, gathered: Gathered) -> ClientBuilder
     }
     if !resource.is_empty() {
         builder = builder.resource(resource);
+    }
+    if !client_secret_command.is_empty() {
+        builder = builder.client_secret_command(client_secret_command);
     }
     if !extra_params.is_empty() {
         builder = builder.extra_params(extra_params);

@@ -44,7 +44,7 @@ pub use config::{Config, OPTIONS, OptionKind, OptionRow, Value, duration_of_mill
 pub use error::{Error, ErrorCode, Result, Stage};
 pub use log::{LogEvent, LogHook, Severity};
 pub use request::RequestBuilder;
-pub use response::Response;
+pub use response::{Response, ResponseBody, StreamingResponse};
 pub use serde_json;
 pub use stats::Stats;
 pub use token::Token;

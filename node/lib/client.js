@@ -8,11 +8,12 @@ const { createClient, signalOf, start } = require('./calls.js')
 const { invalidConfiguration, typeName, valueOf } = require('./error.js')
 const { handOver } = require('./log.js')
 const { Response } = require('./response.js')
+const { StreamingResponse } = require('./stream.js')
 
 const TOKEN_OPTIONS = ['timeout', 'signal']
 const REQUEST_OPTIONS = [
   'query', 'headers', 'json', 'form', 'body', 'contentType', 'accept', 'timeout', 'maxResponseBytes',
-  'maxAttempts', 'idempotent', 'signal',
+  'maxAttempts', 'idempotent', 'stream', 'idleTimeout', 'signal',
 ]
 
 /** Which constructor a client is made by; what a user hands over is never an instance of it. */
@@ -131,9 +132,13 @@ class Client {
       maxResponseBytes: optionalCount('maxResponseBytes', given.maxResponseBytes),
       maxAttempts: optionalCount('maxAttempts', given.maxAttempts),
       idempotent: optionalFlag('idempotent', given.idempotent),
+      stream: optionalFlag('stream', given.stream),
+      idleTimeout: optionalNumber('idleTimeout', given.idleTimeout),
     }
-    return new Response(await start(signalOf(given.signal), (calls, number, cancellable) =>
-      native.request(calls, this.#native, number, facts, cancellable)))
+    const signal = signalOf(given.signal)
+    const answer = await start(signal, (calls, number, cancellable) =>
+      native.request(calls, this.#native, number, facts, cancellable))
+    return facts.stream ? new StreamingResponse(answer, signal) : new Response(answer)
   }
 
   stats() {

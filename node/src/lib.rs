@@ -12,5 +12,6 @@ mod error;
 mod log;
 mod pool;
 mod request;
+mod stream;
 mod tables;
 mod token_wait;

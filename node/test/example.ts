@@ -33,13 +33,18 @@ export async function example(signal: AbortSignal): Promise<number> {
     signal,
   })
   if (!r.ok) throw await r.error()
+  const stream = await client.request('GET', '/download', { stream: true, idleTimeout: 5000, signal })
+  const body: ReadableStream<Uint8Array> = stream.body
+  let size = body.locked ? 1 : 0
+  for await (const piece of stream) size += piece.length
+  stream.close()
   const log = ({ severity, name, message, fields }: LogEvent) => console.log(severity, name, message, fields['took_ms'])
   client.on('log', log).once('log', (event) => log(event)).off('log', log)
   const bytes: Uint8Array = await r.bytes()
   const stats: Stats = client.stats()
   const type: string | null = r.headers.get('content-type')
   advanceClock(1000)
-  return r.status + bytes.length + stats.tokenRequests + (type ?? '').length + info.expiresAt.getTime()
+  return size + r.status + bytes.length + stats.tokenRequests + (type ?? '').length + info.expiresAt.getTime()
 }
 
 export function retryIn(error: unknown): number | undefined {

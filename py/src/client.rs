@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use svctoken::{CallOptions, ClientBuilder, Preset, Token};
+use svctoken::{CallOptions, ClientBuilder, InterruptCheck, Preset, RequestBuilder, Token};
 
 use crate::convert;
 use crate::error::{Failure, boundary};
@@ -14,6 +14,7 @@ use crate::interrupt::{raised, waiting};
 use crate::log;
 use crate::request;
 use crate::response::Response;
+use crate::stream::Body;
 
 /// What ``svctoken.Client`` is built on.
 #[pyclass(frozen, subclass, module = "svctoken._native")]
@@ -172,14 +173,26 @@ impl Client {
         arguments: &Bound<'_, PyDict>,
     ) -> PyResult<Response> {
         boundary(py, || {
-            let target = (convert::text_argument("method", method)?, convert::text_argument("url", url)?);
-            let request = request::with_arguments(self.core.request(target.0, target.1), arguments)?;
-            let request = body.into_iter().fold(request, |request, body| request.body(body));
-            let core = waiting(py, |check| match check {
-                Some(check) => request.interrupt(check).send(),
-                None => request.send(),
-            })?;
+            let request = self.request(method, url, body, arguments)?;
+            let core = waiting(py, |check| interruptible(request, check).send())?;
             Ok(Response { core })
+        })
+    }
+
+    /// As `_send`, the head and the body apart.
+    fn _send_streaming(
+        &self,
+        py: Python<'_>,
+        method: &Bound<'_, PyAny>,
+        url: &Bound<'_, PyAny>,
+        body: Option<&[u8]>,
+        arguments: &Bound<'_, PyDict>,
+    ) -> PyResult<(Response, Body)> {
+        boundary(py, || {
+            let request = self.request(method, url, body, arguments)?;
+            let sent = waiting(py, |check| interruptible(request, check).send_streaming())?;
+            let (core, body) = sent.into_parts();
+            Ok((Response { core }, Body::new(body)))
         })
     }
 
@@ -212,6 +225,18 @@ impl Client {
 }
 
 impl Client {
+    fn request<'a>(
+        &'a self,
+        method: &Bound<'_, PyAny>,
+        url: &Bound<'_, PyAny>,
+        body: Option<&'a [u8]>,
+        arguments: &Bound<'_, PyDict>,
+    ) -> Result<RequestBuilder<'a>, Failure> {
+        let target = (convert::text_argument("method", method)?, convert::text_argument("url", url)?);
+        let request = request::with_arguments(self.core.request(target.0, target.1), arguments)?;
+        Ok(body.into_iter().fold(request, |request, body| request.body(body)))
+    }
+
     /// A fresh token is handed out as the thread is, attached: to detach would cost more than all else.
     fn token(
         &self,
@@ -239,6 +264,10 @@ impl Client {
         self.handed_out.store(Some(Arc::new(HandedOut { generation, text: text.clone_ref(py) })));
         text
     }
+}
+
+fn interruptible(request: RequestBuilder<'_>, check: Option<InterruptCheck>) -> RequestBuilder<'_> {
+    check.into_iter().fold(request, RequestBuilder::interrupt)
 }
 
 fn call_options(timeout: Option<&Bound<'_, PyAny>>, cancel: Option<&Bound<'_, PyAny>>) -> Result<CallOptions, Failure> {

@@ -10,6 +10,7 @@ mod interrupt;
 mod log;
 mod request;
 mod response;
+mod stream;
 mod tables;
 
 #[pyo3::pymodule(gil_used = false)]
@@ -22,6 +23,8 @@ mod _native {
     use crate::error::invalid_argument;
     #[pymodule_export]
     use crate::response::Response;
+    #[pymodule_export]
+    use crate::stream::Body;
     #[pymodule_export]
     use crate::tables::advance_clock;
 

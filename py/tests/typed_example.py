@@ -33,6 +33,10 @@ def example() -> str | None:
             return None if again is None else error.oauth_error
         except svctoken.TimeoutError:
             client.invalidate_token(token)
+        whole: svctoken.Response = client.request("GET", "/a", stream=False)
+        with client.request("GET", "/b", stream=True, idle_timeout=timedelta(seconds=5)) as stream:
+            pieces: list[bytes] = [stream.read(5), *stream, *stream.iter_content(4096), whole.content]
+            print(pieces, stream.status_code)
         revoked: bool = client.revoke(timeout=timedelta(seconds=5), cancel=cancel)
         active: bool = client.introspect(token, timeout=5)["active"]
         if not (revoked or active or client.introspect()):

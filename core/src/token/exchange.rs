@@ -7,7 +7,7 @@ use crate::config::settings::GrantSettings;
 use crate::config::url::Url;
 use crate::error::{Error, Result};
 use crate::grant::{TokenAnswer, TokenRequest, introspection};
-use crate::http::{Answer, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
+use crate::http::{Answer, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, Reading, date, retry_after};
 use crate::wait::Wait;
 
 /// Larger answers are none of an authorization server's.
@@ -23,7 +23,11 @@ pub(crate) fn send(
 ) -> Result<Answer> {
     let headers = headers(settings, request)?;
     let body = Some(request.body.reveal().as_bytes());
-    let sent = http.send(&Outgoing { method: Method::POST, url, headers, body }, wait, LARGEST_ANSWER);
+    let sent = http.send(
+        &Outgoing { method: Method::POST, url, headers, body },
+        wait,
+        Reading::Whole { limit: LARGEST_ANSWER },
+    );
     sent.map_err(|broken| broken.error)
 }
 

@@ -7,6 +7,7 @@ from ._options import Seconds
 from .exceptions import Error
 
 __all__ = [
+    "Body",
     "CancelToken",
     "Client",
     "Response",
@@ -50,6 +51,15 @@ class Client:
     ) -> tuple[str, str, str | None, float, float]: ...
     def _introspect(self, token: str | None, timeout: Seconds | None, cancel: CancelToken | None) -> str: ...
     def _send(self, method: str, url: str, body: bytes | None, arguments: Mapping[str, object]) -> Response: ...
+    def _send_streaming(
+        self, method: str, url: str, body: bytes | None, arguments: Mapping[str, object]
+    ) -> tuple[Response, Body]: ...
+
+@final
+class Body:
+    def read_some(self, size: int) -> bytes: ...
+    def read(self, size: int | None = None) -> bytes: ...
+    def close(self) -> None: ...
 
 @final
 class Response:

@@ -115,9 +115,34 @@ const TOKEN_FIELDS: &[&str] = &["token", "elapsed_ms"];
 const TOKEN_INFO_FIELDS: &[&str] = &["token", "token_type", "scope", "expires_in_ms", "elapsed_ms"];
 const REVOKE_FIELDS: &[&str] = &["result", "elapsed_ms"];
 const INTROSPECT_FIELDS: &[&str] = &["body", "json", "elapsed_ms"];
-const REQUEST_FIELDS: &[&str] = &["status", "attempts", "url", "body", "text", "json", "headers", "elapsed_ms"];
-const ERROR_FIELDS: &[&str] =
-    &["message", "stage", "status", "oauth_error", "oauth_error_description", "retry_after_ms", "class", "elapsed_ms"];
+const REQUEST_FIELDS: &[&str] = &[
+    "status",
+    "attempts",
+    "url",
+    "body",
+    "body_length",
+    "body_sha256",
+    "text",
+    "json",
+    "headers",
+    "streamed",
+    "matches",
+    "growth_kib",
+    "elapsed_ms",
+];
+const ERROR_FIELDS: &[&str] = &[
+    "message",
+    "stage",
+    "status",
+    "oauth_error",
+    "oauth_error_description",
+    "retry_after_ms",
+    "class",
+    "streamed",
+    "matches",
+    "growth_kib",
+    "elapsed_ms",
+];
 
 /// Reads every scenario of a folder, in the order of their numbers.
 pub fn read_folder(folder: &Path) -> Result<Vec<Scenario>, String> {

@@ -5,6 +5,7 @@ mod call;
 mod client;
 mod fields;
 mod loud;
+mod stream;
 
 use answer::Answer;
 use call::Call;

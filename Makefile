@@ -18,11 +18,15 @@ export SVCTOKEN_SANDBOX := $(DEBUG)/svctoken-sandbox
 CFLAGS := -Wall -Wextra -Wpedantic -Werror -O1 -g
 LINK := -L$(DEBUG) -lsvctoken -Wl,-rpath,$(DEBUG)
 
+KEYS := $(CACHE)/keys
 DRIVERS := --driver rust=$(DEBUG)/svctoken-driver \
            --driver c=$(DEBUG)/driver-c \
            --driver cpp=$(DEBUG)/driver-cpp \
            --driver python="$(PYTHON) tests/drivers/python/driver.py" \
            --driver node="node tests/drivers/node/driver.js"
+
+# What the runner is told beside the languages.
+RUNS := $(DRIVERS) --variable keys=$(KEYS)
 
 .PHONY: help check-tools build demo test test-rust test-scenarios test-streams test-leaks test-python test-node test-keycloak test-oidc-provider test-processes bench lint sizes clean
 
@@ -33,7 +37,7 @@ check-tools: ## name what this machine lacks
 	@missing=0; \
 	need() { command -v "$$1" >/dev/null || { echo "missing: $$1 ($$2)"; missing=1; }; }; \
 	need cargo "Rust 1.95 or newer"; need cc "a C compiler"; need c++ "a C++17 compiler"; \
-	need $(PYTHON3) "Python 3.10 or newer, with venv"; need node "Node.js 20 or newer"; need npm "comes with Node.js"; \
+	need $(PYTHON3) "Python 3.10 or newer, with venv"; need node "Node.js 20 or newer"; need npm "comes with Node.js"; need openssl "makes the keys of the tests"; \
 	$(PYTHON3) -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' || { echo "missing: Python 3.10 with venv"; missing=1; }; \
 	node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' || { echo "missing: Node.js 20"; missing=1; }; \
 	for optional in valgrind java mvn redis-server; do \
@@ -41,7 +45,7 @@ check-tools: ## name what this machine lacks
 	done; \
 	exit $$missing
 
-build: check-tools $(DEBUG)/driver-c $(DEBUG)/driver-cpp python-package node-package ## everything, for tests
+build: check-tools $(KEYS)/.made $(DEBUG)/driver-c $(DEBUG)/driver-cpp python-package node-package ## everything, for tests
 
 .PHONY: cargo-build python-package node-package
 cargo-build:
@@ -53,6 +57,11 @@ $(DEBUG)/driver-c: cargo-build tests/drivers/c/driver.c include/svctoken.h
 
 $(DEBUG)/driver-cpp: cargo-build tests/drivers/cpp/driver.cpp include/svctoken.h include/svctoken.hpp
 	c++ -std=c++17 $(CFLAGS) -Iinclude -o $@ tests/drivers/cpp/driver.cpp -pthread $(LINK)
+
+$(KEYS)/.made: tests/keys/make
+	rm -rf $(KEYS)
+	tests/keys/make $(KEYS)
+	touch $@
 
 $(VENV)/.made: py/requirements-dev.txt
 	$(PYTHON3) -m venv $(VENV)
@@ -80,8 +89,8 @@ test-rust: cargo-build ## the unit tests, and the C and C++ programs under ASan 
 	cargo test --locked --no-fail-fast
 
 test-scenarios: build ## every scenario in all five languages, and once more with tokens in memory only
-	$(DEBUG)/svctoken-runner $(DRIVERS)
-	$(DEBUG)/svctoken-runner $(DRIVERS) --language rust --cache memory
+	$(DEBUG)/svctoken-runner $(RUNS)
+	$(DEBUG)/svctoken-runner $(RUNS) --language rust --cache memory
 
 STREAM_BYTES ?= 268435456
 
@@ -89,7 +98,7 @@ test-streams: build ## bodies of STREAM_BYTES read as streams in all five langua
 	$(DEBUG)/svctoken-runner $(DRIVERS) --scenarios tests/streams --variable bytes=$(STREAM_BYTES) --jobs 1
 
 test-leaks: build ## the scenarios with everything logged and printed that can be, searched for secrets in every form
-	$(DEBUG)/svctoken-runner $(DRIVERS) --loud --jobs 16
+	$(DEBUG)/svctoken-runner $(RUNS) --loud --jobs 16
 
 test-python: build ## what is Python's own: types, signals, fork
 	cd py && $(PYTHON) -m pytest -q tests
@@ -98,10 +107,10 @@ test-node: build ## what is Node's own: abort, workers, package
 	cd node && npm test --silent
 
 test-keycloak: build ## all five languages against a real Keycloak (wants Java and Maven)
-	tests/keycloak/run $(DRIVERS)
+	tests/keycloak/run $(KEYS) $(RUNS)
 
 test-oidc-provider: build ## all five languages against a real oidc-provider (from npm)
-	tests/oidc_provider/run $(DRIVERS)
+	tests/oidc_provider/run $(KEYS) $(RUNS)
 
 PROCESSES ?= 60
 REPETITIONS ?= 2

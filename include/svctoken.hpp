@@ -19,8 +19,10 @@
 #define SVCTOKEN_HPP
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <new>
@@ -177,8 +179,26 @@ public:
     Config &client_id(const std::string &text) { return set(svctoken_config_set_client_id, text); }
     Config &client_secret(const std::string &text) { return set(svctoken_config_set_client_secret, text); }
     Config &client_secret_file(const std::string &text) { return set(svctoken_config_set_client_secret_file, text); }
+    // Adds one: the program first, then each of its arguments.
+    Config &client_secret_command(const std::string &text) {
+        return set(svctoken_config_add_client_secret_command, text);
+    }
+    // What `callback` throws says why it has no secret: a std::exception's what() becomes part of the error's message. It
+    // is called on a thread of the library's own, and must not use a client of this config. It is destroyed when it will
+    // not be called any more, maybe a moment after its clients, on the library's own thread.
+    Config &client_secret_callback(std::function<std::string()> callback) {
+        auto owned = callback ? std::make_unique<SecretCallback>(std::move(callback)) : nullptr;
+        const auto set = svctoken_config_set_client_secret_callback;
+        if (set(config_.get(), owned ? secret : nullptr, owned.get(), release_secret) == SVCTOKEN_OK) owned.release();
+        return *this;
+    }
+    Config &client_secret_2(const std::string &text) { return set(svctoken_config_set_client_secret_2, text); }
+    Config &private_key(const std::string &text) { return set(svctoken_config_set_private_key, text); }
+    Config &private_key_file(const std::string &text) { return set(svctoken_config_set_private_key_file, text); }
+    Config &key_id(const std::string &text) { return set(svctoken_config_set_key_id, text); }
     Config &access_token(const std::string &text) { return set(svctoken_config_set_access_token, text); }
     Config &token_url(const std::string &text) { return set(svctoken_config_set_token_url, text); }
+    Config &issuer(const std::string &text) { return set(svctoken_config_set_issuer, text); }
     Config &revocation_url(const std::string &text) { return set(svctoken_config_set_revocation_url, text); }
     Config &introspection_url(const std::string &text) { return set(svctoken_config_set_introspection_url, text); }
     Config &base_url(const std::string &text) { return set(svctoken_config_set_base_url, text); }
@@ -186,6 +206,8 @@ public:
     Config &allowed_origin(const std::string &text) { return set(svctoken_config_add_allowed_origin, text); }
     Config &auth_method(const std::string &text) { return set(svctoken_config_set_auth_method, text); }
     Config &auth_encoding(const std::string &text) { return set(svctoken_config_set_auth_encoding, text); }
+    Config &signing_alg(const std::string &text) { return set(svctoken_config_set_signing_alg, text); }
+    Config &assertion_audience(const std::string &text) { return set(svctoken_config_set_assertion_audience, text); }
     Config &scope(const std::string &text) { return set(svctoken_config_set_scope, text); }
     Config &audience(const std::string &text) { return set(svctoken_config_set_audience, text); }
     // Adds one.
@@ -209,6 +231,8 @@ public:
     Config &max_response_bytes(std::uint64_t count) { return set(svctoken_config_set_max_response_bytes, count); }
     Config &allow_http(bool flag) { return set(svctoken_config_set_allow_http, flag); }
     Config &ca_file(const std::string &text) { return set(svctoken_config_set_ca_file, text); }
+    Config &client_cert_file(const std::string &text) { return set(svctoken_config_set_client_cert_file, text); }
+    Config &client_key_file(const std::string &text) { return set(svctoken_config_set_client_key_file, text); }
     // Has the log events of the clients made with this config handed to `callback`; an empty one ends that. It is called
     // on the threads that use a client and on one of the library's own, several at once, and calls wait for it. It must
     // not use a client of the same options. What it throws is caught and forgotten. It is destroyed when it will not be
@@ -226,6 +250,7 @@ public:
 private:
     friend class Client;
     using LogCallback = std::function<void(const LogEvent &)>;
+    using SecretCallback = std::function<std::string()>;
 
     static void log(const svctoken_log_event *event, void *callback) noexcept {
         try {
@@ -234,6 +259,20 @@ private:
             // There is nobody to tell: the frames above belong to the library.
         }
     }
+    static void secret(svctoken_secret_answer *answer, void *callback) noexcept {
+        try {
+            const std::string text = (*static_cast<const SecretCallback *>(callback))();
+            // Cut at its NUL, it would be another one.
+            const bool is_whole = text.find('\0') == std::string::npos;
+            if (is_whole) svctoken_secret_answer_set(answer, text.c_str());
+            else svctoken_secret_answer_fail(answer, "its text has a NUL");
+        } catch (const std::exception &error) {
+            svctoken_secret_answer_fail(answer, error.what());
+        } catch (...) {
+            svctoken_secret_answer_fail(answer, "it threw what is no std::exception");
+        }
+    }
+    static void release_secret(void *callback) noexcept { delete static_cast<SecretCallback *>(callback); }
     static void release_log(void *callback) noexcept { delete static_cast<LogCallback *>(callback); }
 
     // The setters' codes are not looked at: the client's constructor throws the first of them with its text.
@@ -317,6 +356,12 @@ public:
         svctoken_options_set_idempotent(options_.get(), idempotent);
         return *this;
     }
+    // How many pages of a list are read at most, 1 or more: if there are more, that is an error after the last of them.
+    // Default: 1000.
+    Options &max_pages(std::uint64_t count) {
+        svctoken_options_set_max_pages(options_.get(), count);
+        return *this;
+    }
     // Adds a query parameter, form-encoded, after those there are.
     Options &query(const std::string &name, const std::string &value) {
         svctoken_options_add_query(options_.get(), detail::c_text(name), detail::c_text(value));
@@ -396,6 +441,7 @@ public:
 
 protected:
     friend class Client;
+    friend class Pages;
     explicit Response(svctoken_response *response) : response_(response) {}
     detail::Handle<svctoken_response, svctoken_response_free> response_;
 };
@@ -417,6 +463,56 @@ public:
 private:
     friend class Client;
     explicit StreamingResponse(svctoken_response *response) : Response(response) {}
+};
+
+// The pages of a list, for a range-based for, once. Each is asked for when the loop comes to it, and is gone with the
+// next. Needs no client any more.
+class Pages {
+public:
+    class iterator {
+    public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = Response;
+        using difference_type = std::ptrdiff_t;
+        using pointer = Response *;
+        using reference = Response &;
+
+        Response &operator*() const noexcept { return *pages_->page_; }
+        Response *operator->() const noexcept { return &*pages_->page_; }
+        // Asks for the next page; throws what svctoken_pages_next fails with.
+        iterator &operator++() {
+            if (!pages_->turn()) pages_ = nullptr;
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        bool operator==(const iterator &other) const noexcept { return pages_ == other.pages_; }
+        bool operator!=(const iterator &other) const noexcept { return pages_ != other.pages_; }
+
+    private:
+        friend class Pages;
+        explicit iterator(Pages *pages) : pages_(pages) {}
+        Pages *pages_;
+    };
+
+    // Asks for the first page; throws what svctoken_pages_next fails with.
+    iterator begin() { return ++iterator(this); }
+    iterator end() noexcept { return iterator(nullptr); }
+
+private:
+    friend class Client;
+    explicit Pages(svctoken_pages *pages) : pages_(pages) {}
+
+    bool turn() {
+        detail::Check check;
+        svctoken_response *response = nullptr;
+        page_.reset();
+        check(svctoken_pages_next(pages_.get(), &response, check));
+        if (response != nullptr) page_ = Response(response);
+        return page_.has_value();
+    }
+
+    detail::Handle<svctoken_pages, svctoken_pages_free> pages_;
+    std::optional<Response> page_;
 };
 
 // Gets tokens and makes requests with them. May be used by several threads at once, and in a forked child.
@@ -442,6 +538,13 @@ public:
         svctoken_client *client = nullptr;
         check(svctoken_client_new_keycloak(detail::c_text(server_url), detail::c_text(realm), config.config_.get(),
                                            &client, check));
+        return Client(client);
+    }
+    // The server with that issuer identifier, whose metadata names its endpoints.
+    static Client issuer(const std::string &issuer, const Config &config = Config()) {
+        detail::Check check;
+        svctoken_client *client = nullptr;
+        check(svctoken_client_new_issuer(detail::c_text(issuer), config.config_.get(), &client, check));
         return Client(client);
     }
     // SVCTOKEN_ and an option's name in upper case, times in seconds; or as atlas where its variables are set.
@@ -504,6 +607,11 @@ public:
     StreamingResponse request_stream(const std::string &method, const std::string &url, const Options &options) const {
         return send_streaming(method, url, options.options_.get());
     }
+
+    // The pages of a list: for (auto &page : client.pages("/api/atlas/v2/groups")). The answer to a GET request, and then
+    // those that each page names as its next, on the same origin. Any HTTP status is a page. See svctoken_pages_next.
+    Pages pages(const std::string &url) const { return paged(url, nullptr); }
+    Pages pages(const std::string &url, const Options &options) const { return paged(url, options.options_.get()); }
 
     // What was done so far, by name.
     std::map<std::string, std::uint64_t> stats() const {
@@ -575,6 +683,13 @@ private:
         check(svctoken_client_request_stream(client_.get(), detail::c_text(method), detail::c_text(url), options,
                                              &response, check));
         return StreamingResponse(response);
+    }
+
+    Pages paged(const std::string &url, const svctoken_options *options) const {
+        detail::Check check;
+        svctoken_pages *pages = nullptr;
+        check(svctoken_pages_new(client_.get(), detail::c_text(url), options, &pages, check));
+        return Pages(pages);
     }
 
     detail::Handle<svctoken_client, svctoken_client_free> client_;

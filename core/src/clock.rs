@@ -80,7 +80,7 @@ pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 
-/// The wall clock, moved by the same offset; only for what is told to people.
+/// The wall clock, moved by the same offset; only for what is told to people and servers.
 pub(crate) fn wall() -> SystemTime {
     let offset = TEST_OFFSET_NS.load(Ordering::Relaxed);
     SystemTime::now() + Duration::from_nanos(u64::try_from(offset).unwrap_or(0))

@@ -224,6 +224,11 @@ impl Error {
         Error::new(ErrorCode::InvalidConfiguration, Stage::Configuration, what)
     }
 
+    /// An option has a value that is none of its choices.
+    pub(crate) fn unknown_choice(option: &str, given: &str, choices: &str) -> Error {
+        Error::configuration(format!("{option} is {given:?}; it can be {choices}"))
+    }
+
     /// An argument of a call is wrong.
     pub(crate) fn argument(what: impl Into<String>) -> Error {
         Error::new(ErrorCode::InvalidArgument, Stage::Argument, what)

@@ -238,19 +238,32 @@ fn p09_a_stall_within_gzip_is_a_timeout_and_a_cut_a_lost_connection() {
 
 #[test]
 fn bytes_after_an_answer_are_never_the_next_answer() {
+    const EVIL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     let (origin, connections) = server(|head, stream| {
-        let asked = head.split(' ').nth(1).expect("a path").to_owned();
+        let path = head.split(' ').nth(1).expect("a path");
+        let [framing, over] = path.split('/').skip(1).collect::<Vec<_>>().try_into().expect("two segments");
+        let answer = match framing {
+            "length" => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len()),
+            "chunks" => {
+                format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{path}\r\n0\r\n\r\n", path.len())
+            }
+            _ => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        };
         // In one write: what comes after the next question was asked is beyond any client of HTTP/1.1.
-        let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
-        say(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{asked}{evil}", asked.len()));
+        say(stream, answer + &EVIL[..over.parse().expect("a number")]);
     });
     let client = client(&origin);
-    for i in 0..20 {
-        let path = format!("/asked/{i}");
-        let r = client.request("GET", &*path).send().expect("an answer");
-        assert_eq!(r.text().expect("text"), path);
+    let mut count = 0;
+    for framing in ["length", "chunks", "none"] {
+        for over in 1..=EVIL.len() {
+            let path = format!("/{framing}/{over}");
+            let r = client.request("GET", &*path).send().expect("an answer");
+            let expected = if framing == "none" { (204, "") } else { (200, &*path) };
+            assert_eq!((r.status(), &*r.text().expect("text")), expected);
+            count += 1;
+        }
     }
-    assert_eq!(connections.load(Ordering::SeqCst), 20);
+    assert_eq!(connections.load(Ordering::SeqCst), count);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::client::TokenFacts;
 use crate::error::{ErrorFacts, Failure, caught, guarded};
 use crate::log::EventFacts;
 use crate::pool::Pool;
+use crate::secret::Questions;
 use crate::stream::NativeStream;
 
 /// More requests at once than this wait for each other.
@@ -59,10 +60,12 @@ enum Message {
     Settled { call: u32, outcome: Result<Outcome, Failure> },
     /// A client has something for its log.
     Logged { client: u32, event: EventFacts },
+    /// A client needs its secret.
+    Asked { client: u32, question: u32 },
 }
 
 type Told = Either5<TokenFacts, ResponseFacts, bool, String, f64>;
-type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>)>;
+type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>, Option<u32>)>;
 type Tell = ThreadsafeFunction<Message, (), Telling, Status, false, true>;
 
 /// The calls in progress of one environment (the main thread or a worker).
@@ -71,12 +74,14 @@ pub(crate) struct Calls(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     tell: Mutex<Tell>,
     pub(crate) cancels: Cancels,
+    pub(crate) questions: Questions,
 }
 
 /// The environment has ended, and nobody waits any more.
 impl Drop for Calls {
     fn drop(&mut self) {
         self.0.cancels.cancel_all();
+        self.0.questions.end();
     }
 }
 
@@ -104,6 +109,11 @@ impl Shared {
         self.send(Message::Logged { client, event: event.into() });
     }
 
+    /// Has the client's function called, which answers the question by its number.
+    pub(crate) fn ask(&self, client: u32, question: u32) {
+        self.send(Message::Asked { client, question });
+    }
+
     fn send(&self, message: Message) {
         // Any other status than success says that the environment is ending.
         let _ = self.function().call(message, ThreadsafeFunctionCallMode::NonBlocking);
@@ -121,17 +131,22 @@ pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Sen
 }
 
 /// Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
-/// undefined, event)` brings a log event. Alone, it keeps no process alive.
+/// undefined, event)` brings a log event, and `tell(client, undefined, undefined, undefined, question)` asks for its
+/// secret. Alone, it keeps no process alive.
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(
-        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts) => void"
+        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number) => void"
     )]
     tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
     let tell =
         tell.build_threadsafe_function::<Message>().callee_handled::<false>().weak::<true>().build_callback(telling)?;
-    Ok(External::new(Calls(Arc::new(Shared { tell: Mutex::new(tell), cancels: Cancels::default() }))))
+    Ok(External::new(Calls(Arc::new(Shared {
+        tell: Mutex::new(tell),
+        cancels: Cancels::default(),
+        questions: Questions::default(),
+    }))))
 }
 
 /// Says whether calls are in progress: if so, the process is kept alive.
@@ -155,7 +170,8 @@ pub(crate) fn cancel(calls: &External<Calls>, call: u32) -> Either<ErrorFacts, (
 fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
     let (call, outcome) = match context.value {
         Message::Settled { call, outcome } => (call, outcome),
-        Message::Logged { client, event } => return Ok((client, None, None, Some(event)).into()),
+        Message::Logged { client, event } => return Ok((client, None, None, Some(event), None).into()),
+        Message::Asked { client, question } => return Ok((client, None, None, None, Some(question)).into()),
     };
     let outcome = outcome.and_then(|outcome| {
         caught(|| match outcome {
@@ -169,8 +185,8 @@ fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
         })
     });
     Ok(match outcome {
-        Ok(result) => (call, None, result, None).into(),
-        Err(failure) => (call, Some(failure.into()), None, None).into(),
+        Ok(result) => (call, None, result, None, None).into(),
+        Err(failure) => (call, Some(failure.into()), None, None, None).into(),
     })
 }
 

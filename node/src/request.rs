@@ -9,6 +9,7 @@ use svctoken::{CancelToken, Client, duration_of_milliseconds};
 use crate::call::{Calls, Outcome, REQUESTS};
 use crate::client::NativeClient;
 use crate::error::{ErrorFacts, Failure, guarded};
+use crate::pages::Pages;
 
 /// What is to be sent.
 #[napi(object, object_to_js = false)]
@@ -19,6 +20,8 @@ pub(crate) struct RequestFacts {
     pub query: Option<Vec<String>>,
     /// Names and values in turn.
     pub headers: Option<Vec<String>>,
+    /// Names and values in turn; those that `headers` gives win.
+    pub default_headers: Option<Vec<String>>,
     /// Names and values in turn.
     pub form: Option<Vec<String>>,
     /// Copied before the call returns.
@@ -41,6 +44,7 @@ struct Sending {
     url: String,
     query: Vec<String>,
     headers: Vec<String>,
+    default_headers: Vec<String>,
     form: Vec<String>,
     body: Option<Vec<u8>>,
     content_type: Option<String>,
@@ -53,7 +57,7 @@ struct Sending {
     idle_timeout: Option<Duration>,
 }
 
-/// Starts a request, which is settled later.
+/// Starts a request, which is settled later: of the next page of `pages`, if those are given.
 #[napi]
 pub(crate) fn request(
     calls: &External<Calls>,
@@ -61,6 +65,7 @@ pub(crate) fn request(
     call: u32,
     request: RequestFacts,
     cancellable: bool,
+    pages: Option<&External<Pages>>,
 ) -> Either<ErrorFacts, ()> {
     guarded(|| {
         let began = Instant::now();
@@ -69,7 +74,8 @@ pub(crate) fn request(
         // What ends the reads of one stream ends no other's.
         let cancel = calls.0.cancels.token(call, cancellable || sending.stream);
         let due = began + sending.timeout.unwrap_or_else(|| client.timeout());
-        calls.0.run(&REQUESTS, call, due, move || sending.send(&client, began, &cancel))
+        let pages = pages.map(|pages| Pages::clone(pages));
+        calls.0.run(&REQUESTS, call, due, move || sending.send(&client, began, &cancel, pages))
     })
 }
 
@@ -80,6 +86,7 @@ impl From<RequestFacts> for Sending {
             url: request.url,
             query: request.query.unwrap_or_default(),
             headers: request.headers.unwrap_or_default(),
+            default_headers: request.default_headers.unwrap_or_default(),
             form: request.form.unwrap_or_default(),
             body: request.body.map(|body| match body {
                 Either::A(text) => text.into_bytes(),
@@ -104,7 +111,13 @@ fn time(milliseconds: f64) -> Duration {
 
 impl Sending {
     /// `began`: when the caller called, who may have waited for a thread since.
-    fn send(self, client: &Client, began: Instant, cancel: &CancelToken) -> Result<Outcome, Failure> {
+    fn send(
+        self,
+        client: &Client,
+        began: Instant,
+        cancel: &CancelToken,
+        pages: Option<Pages>,
+    ) -> Result<Outcome, Failure> {
         let mut request = client.request(self.method, self.url).began(began).cancel(cancel);
         if let Some(timeout) = self.timeout {
             request = request.timeout(timeout);
@@ -114,6 +127,9 @@ impl Sending {
         }
         for pair in self.headers.chunks_exact(2) {
             request = request.header(&pair[0], &pair[1]);
+        }
+        for pair in self.default_headers.chunks_exact(2) {
+            request = request.default_header(&pair[0], &pair[1]);
         }
         for pair in self.form.chunks_exact(2) {
             request = request.form(&pair[0], &pair[1]);
@@ -137,9 +153,13 @@ impl Sending {
             request = request.idle_timeout(timeout);
         }
         let request = request.idempotent(self.idempotent);
-        Ok(match self.stream {
-            true => Outcome::Stream(Box::new(request.send_streaming()?), cancel.clone()),
-            false => Outcome::Response(request.send()?),
-        })
+        if self.stream {
+            return Ok(Outcome::Stream(Box::new(request.send_streaming()?), cancel.clone()));
+        }
+        let response = match pages {
+            None => Some(request.send()?),
+            Some(pages) => request.send_page(&mut pages.lock())?,
+        };
+        Ok(response.map_or(Outcome::Done, Outcome::Response))
     }
 }

@@ -98,6 +98,24 @@ test('a body may be JSON, text, bytes or a form', async () => {
   }
 })
 
+test('what a hook throws rejects the call', async () => {
+  const { options, report } = await space()
+  const client = Client.atlas(options)
+  const seen = []
+  client.beforeSend = (method, url) => { seen.push([method, url]) }
+  client.afterReceive = async (response) => { seen.push(response) }
+  const r = await client.request('GET', '/echo')
+  assert.deepEqual(seen, [['GET', '/echo'], r])
+  client.afterReceive = () => { throw new RangeError('own') }
+  await assert.rejects(client.request('GET', '/echo'), RangeError)
+  const { requests } = await report()
+  client.beforeSend = async () => { throw new RangeError('own') }
+  await assert.rejects(client.request('GET', '/echo'), RangeError)
+  client.beforeSend = () => 5
+  await assert.rejects(client.request('GET', '/echo'), { code: 'SVCTOKEN_INVALID_ARGUMENT', message: /beforeSend/ })
+  assert.equal((await report()).requests, requests)
+})
+
 test('P13: an argument of a wrong type is refused by name, before any network', async () => {
   const { options, report } = await space()
   const client = Client.atlas(options)
@@ -157,6 +175,8 @@ test('P13: an option of a wrong type is refused by name', () => {
     const all = typeof given === 'object' && !Array.isArray(given) ? { ...CLIENT, ...given } : given
     assert.throws(() => Client.atlas(all), fails(refused, named))
   }
+  assert.throws(() => Client.issuer(undefined, CLIENT), fails(refused, /url must be a string/))
+  assert.throws(() => Client.issuer('https://a.example', { ...CLIENT, issuer: 'https://a.example' }), fails(refused, /twice/))
   assert.throws(() => Client.keycloak(5, 'demo', CLIENT), fails(refused, /serverUrl/))
   assert.throws(() => new Client(), fails(refused))
   Client.atlas({ ...CLIENT, scope: undefined, timeout: null, headers: new Headers({ a: 'b' }) })

@@ -120,6 +120,17 @@ test('what came before an error is handed out', async () => {
   assert.equal(length, 1000)
 })
 
+test('hooks see a stream before its body', async () => {
+  const { options } = await space()
+  const client = Client.atlas(options)
+  const received = []
+  client.beforeSend = (method, url) => ({ 'x-of-the-hook': url })
+  client.afterReceive = (response) => { received.push(response) }
+  const response = await client.request('GET', '/echo', { stream: true })
+  assert.deepEqual(received, [response])
+  assert.match((await read(response)).toString(), /"x-of-the-hook","\/echo"/)
+})
+
 test('wrong options are refused by name', async () => {
   const { options } = await space()
   const client = Client.atlas(options)

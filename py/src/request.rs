@@ -21,6 +21,9 @@ pub(crate) fn with_arguments<'a>(
             "headers" => {
                 pairs_argument(&name, &value)?.into_iter().fold(request, |r, (name, value)| r.header(name, value))
             }
+            "default_headers" => pairs_argument("before_send", &value)?
+                .into_iter()
+                .fold(request, |r, (name, value)| r.default_header(name, value)),
             "form" => pairs_argument("data", &value)?.into_iter().fold(request, |r, (name, value)| r.form(name, value)),
             "content_type" => request.content_type(text_argument(&name, &value)?),
             "accept" => request.accept(text_argument(&name, &value)?),

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +20,23 @@ def sandbox() -> Iterator[Sandbox]:
     sandbox = Sandbox(program)
     yield sandbox
     sandbox.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis or Valkey of this run's own, from the machine's packages."""
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if not program:
+        assert "CI" not in os.environ, "CI needs valkey-server or redis-server"
+        pytest.skip("neither valkey-server nor redis-server is installed")
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--loglevel", "notice"]
+    with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert any("Ready to accept connections" in line for line in process.stdout), "it ended"
+        yield f"redis://127.0.0.1:{port}"
+        process.kill()
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
-"""A process that forks while it holds the lock of the machine's token: nobody waits for its child, which cannot know that
-it has the lock too."""
+"""A process that forks while it holds the lock of the machine's or the fleet's token: nobody waits for its child, which
+cannot know that it has the lock too."""
 
 from __future__ import annotations
 
@@ -84,9 +84,11 @@ def held(new_space: Callable[..., Space]) -> Space:
     return new_space(rules=[{"path": TOKEN_PATH, "nth": [1], "do": {"hold": "gate"}}])
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> str:
-    return f"file:{tmp_path / 'store'}"
+@pytest.fixture(params=["file", "redis"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "file":
+        return f"file:{tmp_path / 'store'}"
+    return str(request.getfixturevalue("redis_url"))
 
 
 def test_p08_a_parent_that_has_its_token_frees_the_lock_that_its_child_has_too(held: Space, cache: str) -> None:

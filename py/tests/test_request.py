@@ -114,6 +114,33 @@ def test_an_error_status_is_an_answer_until_asked(space: Space) -> None:
         response.raise_for_status()
 
 
+def test_what_a_hook_raises_ends_the_call(space: Space) -> None:
+    client = space.client()
+    seen: list[object] = []
+
+    def before_send(method: str, url: str) -> None:
+        seen.append((method, url))
+
+    client.before_send, client.after_receive = before_send, seen.append
+    response = client.request("GET", "/echo")
+    assert seen == [("GET", "/echo"), response]
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("the hook's own")
+
+    client.after_receive = fails
+    with pytest.raises(RuntimeError, match="own"):
+        client.request("GET", "/echo")
+    requests = space.report()["requests"]
+    client.before_send = fails
+    with pytest.raises(RuntimeError, match="own"):
+        client.request("GET", "/echo")
+    client.before_send = lambda method, url: 5  # type: ignore[assignment,return-value]
+    with pytest.raises(svctoken.InvalidArgumentTypeError, match="before_send"):
+        client.request("GET", "/echo")
+    assert space.report()["requests"] == requests
+
+
 def test_max_response_bytes(space: Space) -> None:
     client = space.client()
     assert len(client.request("GET", "/bytes/1000", max_response_bytes=1000).content) == 1000

@@ -104,3 +104,13 @@ def test_a_forked_child_neither_reads_nor_spoils_its_parents_stream(space: Space
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert begin + response.read() == pattern(3_000_000)
+
+
+def test_hooks_see_streams_before_their_bodies(space: Space) -> None:
+    client, received = space.client(), list[object]()
+    client.before_send = lambda method, url: {"x-of-the-hook": url}
+    client.after_receive = received.append
+    response = client.request("GET", "/echo", stream=True)
+    assert received == [response]
+    assert b'"/echo"' in response.read()
+    assert ["x-of-the-hook", "/echo"] in space.report()["log"][-1]["headers"]

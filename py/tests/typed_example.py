@@ -20,6 +20,7 @@ def example() -> str | None:
         scope=None,
     )
     options_of_every_form.close()
+    svctoken.Client.issuer("https://sso.example", client_id="id", client_secret="secret").close()
     cancel = svctoken.CancelToken()
     with svctoken.Client.atlas() as client:
         token: str = client.get_token(timeout=1.5, cancel=cancel)
@@ -37,12 +38,15 @@ def example() -> str | None:
         with client.request("GET", "/b", stream=True, idle_timeout=timedelta(seconds=5)) as stream:
             pieces: list[bytes] = [stream.read(5), *stream, *stream.iter_content(4096), whole.content]
             print(pieces, stream.status_code)
+        for page in client.pages("/a", params={"n": 1}, max_pages=10, cancel=cancel):
+            page.raise_for_status()
+        names: list[str] = [item["name"] for item in client.items("/a", member="data", timeout=5)]
         revoked: bool = client.revoke(timeout=timedelta(seconds=5), cancel=cancel)
         active: bool = client.introspect(token, timeout=5)["active"]
         if not (revoked or active or client.introspect()):
             client.clear_cache()
         svctoken.testing.advance_clock(60)
-        return response.headers.get("content-type")
+        return names[0] if names else response.headers.get("content-type")
 
 
 def wrong() -> None:

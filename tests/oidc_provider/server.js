@@ -1,9 +1,14 @@
-// oidc-provider on a free port of loopback, and a protected resource beside it. Prints {"port":N} on one line, and ends
-// when its standard input does, so that it never outlives the program that started it.
+// oidc-provider on a free port of loopback, and a protected resource beside it. Its argument is the folder of the keys
+// that clients prove themselves with. Prints {"port":N,"tlsPort":N} on one line, and ends when its standard input does, so
+// that it never outlives the program that started it. The TLS port asks clients for their certificates.
 
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import Provider, { errors } from 'oidc-provider'
+import { publicKeys } from '../keys/jwks.mjs'
 
 // The one line on standard output is ours: notices of the provider go where its warnings go.
 console.info = console.error
@@ -11,6 +16,12 @@ console.info = console.error
 const REPORTS = 'urn:svctoken:reports'
 const API = { client_id: 'the-api', client_secret: 'secret-of-the-api-itself' }
 const LIFETIMES_S = { 'short-lived': 8 }
+
+const SIGNING_ALGS = 'HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA'.split(' ')
+const keyFile = (name) => readFileSync(`${process.argv[2]}/${name}`)
+const jwks = { keys: publicKeys(process.argv[2]) }
+const selfSigned = new X509Certificate(keyFile('self-signed.pem'))
+const certificateOf = (ctx) => ctx.socket.getPeerX509Certificate?.()
 
 const account = (client_id, client_secret, more) => ({
   client_id,
@@ -30,8 +41,36 @@ const configuration = {
     account('post', 'post-secret-of-the-provider', { token_endpoint_auth_method: 'client_secret_post' }),
     account('odd: client + % & = ~', '+ % : & space = ~ "\\'),
     account('short-lived', 'secret-of-the-short-lived'),
+    account('secret-jwt', 'signing-secret-of-the-provider-with-64-characters-1234567890-123', {
+      token_endpoint_auth_method: 'client_secret_jwt',
+    }),
+    account('key-jwt', undefined, { token_endpoint_auth_method: 'private_key_jwt', jwks }),
+    account('key-jwt-ps256', undefined, {
+      token_endpoint_auth_method: 'private_key_jwt',
+      token_endpoint_auth_signing_alg: 'PS256',
+      jwks,
+    }),
+    account('certificate', undefined, {
+      token_endpoint_auth_method: 'tls_client_auth',
+      tls_client_auth_subject_dn: 'CN=client',
+    }),
+    account('self-signed', undefined, {
+      token_endpoint_auth_method: 'self_signed_tls_client_auth',
+      jwks: {
+        keys: [{ ...selfSigned.publicKey.export({ format: 'jwk' }), x5c: [selfSigned.raw.toString('base64')] }],
+      },
+    }),
     account('no-client-credentials', 'secret-of-another-grant', { grant_types: [] }),
     account(API.client_id, API.client_secret),
+  ],
+  enabledJWA: { clientAuthSigningAlgValues: SIGNING_ALGS },
+  clientAuthMethods: [
+    'client_secret_basic',
+    'client_secret_post',
+    'client_secret_jwt',
+    'private_key_jwt',
+    'tls_client_auth',
+    'self_signed_tls_client_auth',
   ],
   scopes: ['accounts:read'],
   ttl: { ClientCredentials: (_ctx, _token, client) => LIFETIMES_S[client.clientId] ?? 3600 },
@@ -39,6 +78,14 @@ const configuration = {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy },
+    mTLS: {
+      enabled: true,
+      tlsClientAuth: true,
+      selfSignedTlsClientAuth: true,
+      getCertificate: (ctx) => certificateOf(ctx)?.toString(),
+      certificateAuthorized: (ctx) => ctx.socket.authorized,
+      certificateSubjectMatches: (ctx, _property, expected) => certificateOf(ctx).subject === expected,
+    },
     revocation: { enabled: true, allowedPolicy },
     resourceIndicators: {
       enabled: true,
@@ -53,7 +100,23 @@ const configuration = {
 const server = createServer()
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
 const { port } = server.address()
+const tlsServer = createTlsServer({
+  cert: keyFile('server.pem'),
+  key: keyFile('server.key.pem'),
+  ca: keyFile('ca.pem'),
+  requestCert: true,
+  rejectUnauthorized: false,
+})
+await new Promise((resolve) => tlsServer.listen(0, '127.0.0.1', resolve))
 const issuer = `http://127.0.0.1:${port}`
+const tlsBase = `https://localhost:${tlsServer.address().port}`
+configuration.discovery = {
+  mtls_endpoint_aliases: {
+    token_endpoint: `${tlsBase}/token`,
+    revocation_endpoint: `${tlsBase}/token/revocation`,
+    introspection_endpoint: `${tlsBase}/token/introspection`,
+  },
+}
 const provider = new Provider(issuer, configuration)
 const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`))
 
@@ -94,6 +157,7 @@ async function serveToken(request, response) {
 }
 
 const authorize = provider.callback()
+tlsServer.on('request', authorize)
 server.on('request', (request, response) => {
   if (request.url !== '/api/token') {
     authorize(request, response)
@@ -106,4 +170,4 @@ server.on('request', (request, response) => {
 })
 
 process.stdin.on('end', () => process.exit(0)).resume()
-console.log(JSON.stringify({ port }))
+console.log(JSON.stringify({ port, tlsPort: tlsServer.address().port }))

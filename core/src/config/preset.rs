@@ -21,6 +21,12 @@ pub enum Preset {
         /// The realm's name.
         realm: String,
     },
+    /// The server with that issuer identifier, whose metadata names its endpoints; options not given come from
+    /// `SVCTOKEN_*`.
+    Issuer {
+        /// As the server writes it: `https://login.example/tenant`.
+        issuer: String,
+    },
     /// Everything comes from the environment; `MONGODB_ATLAS_CLIENT_ID` selects [`Preset::Atlas`].
     FromEnvironment,
 }
@@ -37,11 +43,20 @@ const ATLAS_CACHE: &str = "file";
 impl Preset {
     /// Fills in what the preset and the environment know, and checks all of it.
     pub(crate) fn resolve(&self, mut config: Config, environment: &Environment) -> Result<Settings> {
+        if let Preset::Issuer { issuer } = self {
+            if issuer.is_empty() {
+                return Err(Error::configuration("issuer is missing or empty"));
+            }
+            if config.issuer.is_some() {
+                return Err(Error::configuration("issuer is given twice, as an argument and as an option"));
+            }
+            config.issuer = Some(issuer.clone());
+        }
         if !matches!(self, Preset::Plain) {
             config.fill_from(environment.options()?);
         }
         let accept = match self {
-            Preset::Plain => PLAIN_ACCEPT,
+            Preset::Plain | Preset::Issuer { .. } => PLAIN_ACCEPT,
             Preset::Keycloak { server_url, realm } => {
                 fill_in_keycloak(&mut config, server_url, realm)?;
                 PLAIN_ACCEPT
@@ -53,7 +68,7 @@ impl Preset {
                 ATLAS_ACCEPT
             }
         };
-        Settings::check(config, accept, environment.cache_folder())
+        Settings::check(config, accept, environment)
     }
 }
 
@@ -61,7 +76,7 @@ fn fill_in_atlas(config: &mut Config) -> Result<()> {
     config.mint_budget.get_or_insert(ATLAS_MINT_BUDGET);
     config.cache.get_or_insert_with(|| ATLAS_CACHE.into());
     let base = config.base_url.get_or_insert_with(|| ATLAS.into());
-    if config.token_url.is_none() {
+    if config.token_url.is_none() && config.issuer.is_none() {
         let origin = Url::parse(base).map_err(|why| Error::configuration(format!("base_url {why}")))?.origin;
         config.token_url = Some(format!("{origin}/api/oauth/token"));
         config.revocation_url.get_or_insert_with(|| format!("{origin}/api/oauth/revoke"));
@@ -77,13 +92,15 @@ fn fill_in_keycloak(config: &mut Config, server_url: &str, realm: &str) -> Resul
     if realm.is_empty() {
         return Err(Error::configuration("realm is missing or empty"));
     }
-    if config.token_url.is_none() {
+    if config.token_url.is_none() && config.issuer.is_none() {
         let mut realm_url = format!("{}{}/realms/", server.origin, server.path_and_query.trim_end_matches('/'));
         percent_encode_segment(realm, &mut realm_url);
         let endpoint = |name: &str| format!("{realm_url}/protocol/openid-connect/{name}");
         config.token_url = Some(endpoint("token"));
         config.revocation_url.get_or_insert_with(|| endpoint("revoke"));
         config.introspection_url.get_or_insert_with(|| endpoint("token/introspect"));
+        // The issuer; another server could use an assertion for it.
+        config.assertion_audience.get_or_insert(realm_url);
     }
     config.base_url.get_or_insert_with(|| server.origin.to_string());
     Ok(())
@@ -129,12 +146,21 @@ mod tests {
         ClientBuilder::new().client_id("id").client_secret("secret")
     }
 
+    /// The example key of RFC 8037 appendix A.1.
+    const JWK: &str =
+        r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfV"}"#;
+
+    fn with_key() -> ClientBuilder {
+        let builder = ClientBuilder::new().client_id("id").token_url("https://a.example/token");
+        builder.auth_method("private_key_jwt").private_key(JWK)
+    }
+
     #[test]
     fn atlas_knows_its_addresses_and_takes_the_rest_from_the_environment() {
         let environment =
             [("MONGODB_ATLAS_CLIENT_ID", "a"), ("MONGODB_ATLAS_CLIENT_SECRET", "b"), ("SVCTOKEN_CLIENT_ID", "c")];
         let settings = resolve(Preset::Atlas, ClientBuilder::new(), &environment).expect("valid");
-        assert_eq!(grant(&settings).token_url.to_string(), "https://cloud.mongodb.com/api/oauth/token");
+        assert_eq!(grant(&settings).server.name(), "https://cloud.mongodb.com/api/oauth/token");
         assert_eq!(revocation_url(&settings).as_deref(), Some("https://cloud.mongodb.com/api/oauth/revoke"));
         assert_eq!(settings.accept, ATLAS_ACCEPT);
         assert_eq!(grant(&settings).credential.client_id, "c", "SVCTOKEN_ wins over MONGODB_ATLAS_");
@@ -183,7 +209,7 @@ mod tests {
         let preset = Preset::Keycloak { server_url: "https://k.example/auth/".into(), realm: "my realm".into() };
         let settings = resolve(preset, with_credential(), &[]).expect("valid");
         assert_eq!(
-            grant(&settings).token_url.to_string(),
+            grant(&settings).server.name(),
             "https://k.example/auth/realms/my%20realm/protocol/openid-connect/token"
         );
         assert_eq!(
@@ -193,6 +219,61 @@ mod tests {
         let introspection_url = grant(&settings).introspection_url.as_ref().expect("known").to_string();
         assert!(introspection_url.ends_with("/my%20realm/protocol/openid-connect/token/introspect"));
         assert_eq!(settings.base_origin.expect("set").to_string(), "https://k.example");
+    }
+
+    #[test]
+    fn a_key_given_by_the_caller_is_not_mixed_with_a_secret_of_the_environment() {
+        let environment = [("MONGODB_ATLAS_CLIENT_SECRET", "b"), ("SVCTOKEN_PRIVATE_KEY_FILE", "/nonexistent/key")];
+        let settings = resolve(Preset::Atlas, with_key(), &environment).expect("valid");
+        assert_eq!(grant(&settings).credential.proof.method(), "private_key_jwt");
+    }
+
+    #[test]
+    fn an_assertion_is_for_keycloaks_issuer_else_for_the_token_endpoint_unless_told() {
+        let audience = |preset, builder| {
+            let settings = resolve(preset, builder, &[]).expect("valid");
+            grant(&settings).credential.proof.assertion().expect("an assertion").audience.clone()
+        };
+        let keycloak = || Preset::Keycloak { server_url: "https://k.example/auth/".into(), realm: "my realm".into() };
+        assert_eq!(audience(Preset::Plain, with_key()), "https://a.example/token");
+        assert_eq!(audience(Preset::Plain, with_key().issuer("https://a.example")), "https://a.example");
+        let elsewhere = "another server could show Keycloak what is for Keycloak";
+        assert_eq!(audience(keycloak(), with_key()), "https://a.example/token", "{elsewhere}");
+        let mut of_preset = with_key();
+        of_preset.config.token_url = None;
+        assert_eq!(audience(keycloak(), of_preset), "https://k.example/auth/realms/my%20realm");
+        for preset in [Preset::Plain, keycloak()] {
+            assert_eq!(audience(preset, with_key().assertion_audience("urn:as")), "urn:as");
+        }
+    }
+
+    #[test]
+    fn a_server_is_known_by_one_name_the_given_one_first_and_the_token_endpoint_before_the_issuer() {
+        const ISSUER: &str = "https://i.example/t";
+        let issuer = || Preset::Issuer { issuer: ISSUER.into() };
+        let keycloak = || Preset::Keycloak { server_url: "https://k.example".into(), realm: "demo".into() };
+        let token_url = [("SVCTOKEN_TOKEN_URL", "https://e.example/token")];
+        let both = [token_url[0], ("SVCTOKEN_ISSUER", "https://e.example")];
+        let plain = with_credential;
+        for (preset, builder, environment, server) in [
+            (Preset::Plain, plain().issuer(ISSUER), &both[..], ISSUER),
+            (Preset::Plain, plain().issuer(ISSUER).token_url("https://t.example/"), &[], "https://t.example/"),
+            (issuer(), plain(), &both[..], ISSUER),
+            (issuer(), plain().token_url("https://t.example/"), &both[..], "https://t.example/"),
+            (Preset::FromEnvironment, plain(), &both[..], "https://e.example/token"),
+            (Preset::FromEnvironment, plain(), &both[1..], "https://e.example"),
+            (Preset::FromEnvironment, plain().issuer(ISSUER), &token_url[..], ISSUER),
+            (Preset::Atlas, plain(), &both[1..], "https://e.example"),
+            (keycloak(), plain().issuer(ISSUER), &[], ISSUER),
+        ] {
+            let settings = resolve(preset.clone(), builder, environment).expect("valid");
+            assert_eq!(grant(&settings).server.name(), server, "{preset:?} {environment:?}");
+            assert_eq!(revocation_url(&settings), None, "no endpoint of a preset whose server is another");
+        }
+        for (builder, given) in [(plain().issuer("https://j.example"), ISSUER), (plain(), "")] {
+            let error = resolve(Preset::Issuer { issuer: given.into() }, builder, &[]).expect_err("twice, or empty");
+            assert!(error.what().starts_with("issuer "), "{error}");
+        }
     }
 
     #[test]
@@ -217,6 +298,8 @@ mod tests {
             (plain().client_secret("mdb_sa_sk_****"), "masked"),
             (with_credential(), "token_url"),
             (plain().token_url("a.example"), "token_url"),
+            (with_credential().issuer("http://a.example"), "issuer"),
+            (with_credential().issuer("https://a.example/?x=y"), "issuer"),
             (plain().token_url("http://a.example/t"), "token_url"),
             (plain().revocation_url("http://a.example/revoke"), "revocation_url"),
             (plain().introspection_url("http://a.example/introspect"), "introspection_url"),
@@ -225,6 +308,20 @@ mod tests {
             (plain().allowed_origins(["https://a@b.example"]), "allowed_origins"),
             (plain().auth_method("magic"), "auth_method"),
             (plain().auth_encoding("rot13"), "auth_encoding"),
+            (plain().private_key(JWK), "private_key"),
+            (plain().private_key(JWK).auth_method("private_key_jwt"), "client_secret"),
+            (plain().private_key_file("/k").auth_method("client_secret_jwt"), "private_key_file"),
+            (plain().auth_method("client_secret_jwt"), "32"),
+            (with_key().private_key_file("/k"), "both"),
+            (with_key().private_key(""), "private_key_file"),
+            (with_key().signing_alg("ES256"), "signing_alg"),
+            (with_key().signing_alg("HS256"), "signing_alg"),
+            (with_key().signing_alg("none"), "EdDSA"),
+            (with_key().private_key(JWK.replace('{', r#"{"alg":"ES256","#)), "the JWK's alg"),
+            (with_key().private_key("nonsense"), "private_key"),
+            (plain().auth_method("client_secret_jwt").signing_alg("RS256"), "HS512"),
+            (plain().client_secret("s".repeat(63)).auth_method("client_secret_jwt").signing_alg("HS512"), "64"),
+            (plain().extra_params([("client_assertion", "x")]), "client_assertion"),
             (plain().cache("attic"), "cache"),
             (plain().cache("file:relative"), "cache"),
             (plain().headers([("Authorization", "x")]), "Authorization"),
@@ -241,6 +338,19 @@ mod tests {
     }
 
     #[test]
+    fn p15_records_are_sealed_with_the_proof_whatever_is_said_beside_it() {
+        let bytes =
+            |builder| grant(&resolve(Preset::Plain, builder, &[]).expect("valid")).credential.stable_bytes().to_vec();
+        let plain = || with_credential().token_url("https://a.example/token");
+        assert_eq!(bytes(plain()), b"secret");
+        assert_eq!(bytes(plain().auth_method("client_secret_post")), b"secret");
+        let key = bytes(with_key());
+        assert!(key.len() >= 32);
+        assert_eq!(bytes(with_key().key_id("k").assertion_audience("urn:as").scope("a")), key);
+        assert_ne!(bytes(with_key().private_key(JWK.replace("nWGx", "nWGy"))), key);
+    }
+
+    #[test]
     fn p14_whatever_could_change_the_token_changes_the_identity() {
         let plain = || with_credential().token_url("https://a.example/token");
         let identity = |builder| Identity::of(grant(&resolve(Preset::Plain, builder, &[]).expect("valid")));
@@ -250,8 +360,22 @@ mod tests {
             plain().client_secret("other"),
             plain().token_url("https://b.example/token"),
             plain().token_url("https://a.example/token2"),
+            with_credential().issuer("https://a.example/token"),
+            with_credential().issuer("https://a.example/token/"),
+            with_credential().issuer("https://a.example/token").auth_method("client_secret_basic"),
+            with_credential().issuer("https://a.example/token").auth_method("client_secret_post"),
             plain().auth_method("client_secret_post"),
             plain().auth_encoding("raw"),
+            plain().client_secret("s".repeat(64)),
+            plain().client_secret("s".repeat(64)).auth_method("client_secret_post"),
+            plain().client_secret("s".repeat(64)).auth_method("client_secret_jwt"),
+            plain().client_secret("s".repeat(64)).auth_method("client_secret_jwt").signing_alg("HS512"),
+            plain().client_secret("s".repeat(64)).auth_method("client_secret_jwt").key_id("k"),
+            with_key(),
+            with_key().private_key(JWK.replace("nWGx", "nWGy")),
+            with_key().private_key(JWK.replace('{', r#"{"kid":"k","#)),
+            with_key().key_id("l"),
+            with_key().assertion_audience("urn:as"),
             plain().scope("a"),
             plain().scope("a b"),
             plain().scope("b a"),

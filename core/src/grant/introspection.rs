@@ -5,20 +5,26 @@ use serde_json::Value;
 use crate::config::settings::GrantSettings;
 use crate::config::url::form_encode;
 use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::grant::assertion::Stamp;
 use crate::grant::{Asked, Endpoint, TokenAnswer, TokenRequest, client_authentication, read_error, refusal};
 
 /// The request that asks what the server knows of an access token (RFC 7662 section 2.1).
-pub(crate) fn request(settings: &GrantSettings, token: &str) -> TokenRequest {
+pub(crate) fn request(settings: &GrantSettings, token: &str, stamp: &Stamp) -> Result<TokenRequest> {
     let mut form = String::from("token=");
     form_encode(token, &mut form);
     form.push_str("&token_type_hint=access_token");
-    client_authentication::add_to(settings, form)
+    client_authentication::add_to(settings, form, stamp)
 }
 
 /// Reads the answer (RFC 7662 section 2.2): the JSON object as the server wrote it. A token that is not active is no
 /// error.
-pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings, token: &str) -> Result<String> {
-    let asked = &Asked { settings, endpoint: Endpoint::Introspection, token: Some(token) };
+pub(crate) fn read_answer(
+    answer: &TokenAnswer<'_>,
+    request: &TokenRequest,
+    settings: &GrantSettings,
+    token: &str,
+) -> Result<String> {
+    let asked = &Asked { settings, request, endpoint: Endpoint::Introspection, token: Some(token) };
     let json: Option<Value> = serde_json::from_slice(answer.body).ok();
     let is_answer = json.as_ref().and_then(|json| json.get("active")).is_some_and(Value::is_boolean);
     let success = (200..300).contains(&answer.status);
@@ -41,12 +47,14 @@ pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings, to
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grant::tests::{plain, settings};
+    use crate::grant::tests::{plain, settings, stamp};
 
     fn read(status: u16, body: &str) -> Result<String> {
         let answer =
             TokenAnswer { status, body: body.as_bytes(), retry_after: None, redirects_to: None, clock_ahead: None };
-        read_answer(&answer, &settings(plain()), "a.given.token")
+        let settings = settings(plain());
+        let request = request(&settings, "a.given.token", &stamp()).expect("no signature");
+        read_answer(&answer, &request, &settings, "a.given.token")
     }
 
     #[test]

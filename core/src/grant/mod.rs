@@ -1,7 +1,9 @@
 //! The client credentials grant (RFC 6749 section 4.4) as pure functions: a request is built and an answer is read
 //! over bytes, and nothing here touches a socket or a clock.
 
+pub(crate) mod assertion;
 pub(crate) mod client_authentication;
+pub(crate) mod discovery;
 pub(crate) mod introspection;
 pub(crate) mod revocation;
 
@@ -9,20 +11,25 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::config::credential::{AuthEncoding, Credential, Proof};
 use crate::config::header;
-use crate::config::settings::{AuthEncoding, GrantSettings};
+use crate::config::settings::GrantSettings;
 use crate::config::url::form_encode;
-use crate::error::{Error, ErrorCode, Stage};
+use crate::error::{self, Error, ErrorCode, Stage};
+use crate::grant::assertion::{CLOCKS_MAY_DIFFER, Stamp};
 use crate::secret::Secret;
 
 /// The token request's own parts; the URL is the settings'.
 pub(crate) struct TokenRequest {
     pub(crate) authorization: Option<Secret>,
     pub(crate) body: Secret,
+    /// Part of the body.
+    pub(crate) assertion: Option<Secret>,
 }
 
 impl TokenRequest {
-    pub(crate) fn build(settings: &GrantSettings) -> TokenRequest {
+    /// `stamp` is what assertions differ by. Fails only where the machine has no randomness to sign one with.
+    pub(crate) fn build(settings: &GrantSettings, stamp: &Stamp) -> error::Result<TokenRequest> {
         let mut form = String::from("grant_type=client_credentials");
         let mut add = |name: &str, value: &str| {
             form.push('&');
@@ -42,13 +49,14 @@ impl TokenRequest {
         for (name, value) in &settings.extra_params {
             add(name, value);
         }
-        client_authentication::add_to(settings, form)
+        client_authentication::add_to(settings, form, stamp)
     }
 }
 
 /// What was asked, and where: an error names the endpoint and shows nothing of what it was sent.
 struct Asked<'a> {
     settings: &'a GrantSettings,
+    request: &'a TokenRequest,
     endpoint: Endpoint,
     /// The token the request was about.
     token: Option<&'a str>,
@@ -88,7 +96,7 @@ pub(crate) struct TokenAnswer<'a> {
     pub(crate) retry_after: Option<Duration>,
     /// The answer has a Location and a status that asks to follow it.
     pub(crate) redirects_to: Option<&'a str>,
-    /// By how much the answer's Date is ahead of our wall clock, in seconds.
+    /// By how much the answer's Date is ahead of the clock we go by, in seconds.
     pub(crate) clock_ahead: Option<i64>,
 }
 
@@ -140,6 +148,12 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
 }
 
+impl Failure {
+    fn with_next_step(self, next_step: &str) -> Failure {
+        Failure { error: self.error.with_next_step(next_step), ..self }
+    }
+}
+
 /// RFC 6749 leaves open what a missing `expires_in` means; five minutes is what a cautious server would choose.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(300);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -147,9 +161,14 @@ const LONGEST_DESCRIPTION: usize = 300;
 /// As long as an access token may be; it is kept with one.
 const LONGEST_REFRESH_TOKEN: usize = 16 * 1024;
 
-/// Reads the token endpoint's answer (RFC 6749 sections 5.1 and 5.2), in Atlas's format too, whose `error` is a number.
-pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings) -> Result<Granted, Failure> {
-    let asked = &Asked { settings, endpoint: Endpoint::Token, token: None };
+/// Reads the token endpoint's answer to `request` (RFC 6749 sections 5.1 and 5.2), in Atlas's format too, whose `error`
+/// is a number.
+pub(crate) fn read_answer(
+    answer: &TokenAnswer<'_>,
+    request: &TokenRequest,
+    settings: &GrantSettings,
+) -> Result<Granted, Failure> {
+    let asked = &Asked { settings, request, endpoint: Endpoint::Token, token: None };
     let json: Option<Value> = serde_json::from_slice(answer.body).ok();
     let success = (200..300).contains(&answer.status);
     if success
@@ -225,11 +244,11 @@ fn read_error(json: &Value, asked: &Asked<'_>) -> (Option<String>, Option<String
     }
 }
 
-/// A server's text as it may be shown: one line, not long, and without our own secret and token in any form they were
+/// A server's text as it may be shown: one line, not long, and without our own proof and token in any form they were
 /// sent in, should the server repeat them.
 fn tidy(text: &str, asked: &Asked<'_>) -> String {
-    let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
-    for secret in client_authentication::forms_of_secret(asked.settings) {
+    let mut text = without_controls(text);
+    for secret in client_authentication::forms_of_proof(asked.settings, asked.request) {
         text = text.replace(secret.reveal(), "[secret]");
     }
     if let Some(token) = asked.token {
@@ -237,6 +256,16 @@ fn tidy(text: &str, asked: &Asked<'_>) -> String {
         form_encode(token, &mut encoded);
         text = text.replace(token, "[token]").replace(&encoded, "[token]");
     }
+    shorten(&text)
+}
+
+fn without_controls(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// A server's text that can hold nothing of ours.
+fn shorten(text: &str) -> String {
+    let text = without_controls(text);
     match text.char_indices().nth(LONGEST_DESCRIPTION) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -263,7 +292,12 @@ fn refusal(
     if let Some(description) = &description {
         what.push_str(&format!(": {}", description.trim_end_matches('.')));
     }
-    if let (FailureClass::Refused, Some(note)) = (class, answer.clock_ahead.and_then(clock_note)) {
+    let clocks_agree_within = match asked.settings.credential.proof.assertion() {
+        Some(_) => CLOCKS_MAY_DIFFER.as_secs(),
+        None => CLOCKS_AGREE_WITHIN,
+    };
+    let note = answer.clock_ahead.filter(|ahead| ahead.unsigned_abs() > clocks_agree_within).map(clock_note);
+    if let (FailureClass::Refused, Some(note)) = (class, note) {
         what.push_str(&note);
     }
     if let Some(location) = answer.redirects_to {
@@ -280,13 +314,15 @@ fn refusal(
 }
 
 /// Clocks that differ so much explain refusals of what is signed or bound to a time.
-const CLOCKS_AGREE_WITHIN: i64 = 300;
+const CLOCKS_AGREE_WITHIN: u64 = 300;
 
-fn clock_note(ahead: i64) -> Option<String> {
+fn clock_note(ahead: i64) -> String {
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
-    (ahead.abs() > CLOCKS_AGREE_WITHIN).then(|| {
-        format!(" (the server's clock is {} min {direction} this machine's: check which is wrong)", ahead.abs() / 60)
-    })
+    let amount = match ahead.unsigned_abs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
+    };
+    format!(" (the server's clock is {amount} {direction} this machine's: check which is wrong)")
 }
 
 fn classify(answer: &TokenAnswer<'_>, code_word: &str, description: &str) -> (ErrorCode, FailureClass) {
@@ -314,10 +350,17 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, asked: &Asked<'_>) -> Op
              copying."
                 .into(),
         ),
-        ErrorCode::ClientRefused if client_authentication::encodings_differ(settings) => Some(other_encoding(settings)),
+        ErrorCode::ClientRefused if settings.credential.proof.assertion().is_some() => assertion_advice(answer, settings),
+        ErrorCode::ClientRefused if settings.credential.proof.is_certificate() => Some(format!(
+            "Check that the server knows this client_id with {} and the certificate of client_cert_file, and that \
+             {} is its address for those who have one: behind a proxy the server may not see it.",
+            settings.credential.proof.method(),
+            endpoint.option()
+        )),
+        ErrorCode::ClientRefused => client_authentication::disputed_encoding(settings).map(other_encoding),
         // What oidc-provider says of a credential that it could not decode.
-        ErrorCode::OauthError if answer.status == 400 && client_authentication::encodings_differ(settings) => {
-            Some(other_encoding(settings))
+        ErrorCode::OauthError if answer.status == 400 && client_authentication::disputed_encoding(settings).is_some() => {
+            client_authentication::disputed_encoding(settings).map(other_encoding)
         }
         ErrorCode::OauthError if answer.status == 404 => {
             let option = endpoint.option();
@@ -335,8 +378,31 @@ fn next_step(code: ErrorCode, answer: &TokenAnswer<'_>, asked: &Asked<'_>) -> Op
     }
 }
 
-fn other_encoding(settings: &GrantSettings) -> String {
-    let other = match settings.auth_encoding {
+/// What a server compares an assertion with.
+fn assertion_advice(answer: &TokenAnswer<'_>, settings: &GrantSettings) -> Option<String> {
+    let proof = &settings.credential.proof;
+    let assertion = proof.assertion()?;
+    let signer = match (proof, &assertion.key_id) {
+        (Proof::PrivateKeyJwt { .. }, Some(key_id)) => format!("this private key's public half as key_id {key_id:?}"),
+        (Proof::PrivateKeyJwt { .. }, None) => "this private key's public half (without a key_id)".into(),
+        _ => "this client_secret".into(),
+    };
+    // Keycloak, for one, has no Date in its answers.
+    let clock = match answer.clock_ahead {
+        Some(_) => "",
+        None => " The server does not tell its time: check this machine's clock too.",
+    };
+    Some(format!(
+        "Check that the server knows this client_id and {signer}, accepts {} from it with signing_alg {}, and is called \
+         {:?}, or set assertion_audience.{clock}",
+        proof.method(),
+        assertion.algorithm.name(),
+        assertion.audience
+    ))
+}
+
+fn other_encoding(encoding: AuthEncoding) -> String {
+    let other = match encoding {
         AuthEncoding::Form => "raw",
         AuthEncoding::Raw => "form",
     };
@@ -347,8 +413,9 @@ fn other_encoding(settings: &GrantSettings) -> String {
 }
 
 fn has_outer_space(settings: &GrantSettings) -> bool {
-    let credential = &settings.credential;
-    [credential.client_id.as_str(), credential.client_secret.reveal()].into_iter().any(|text| text.trim() != text)
+    let Credential { client_id, proof, .. } = &settings.credential;
+    let secret = proof.secret().map(Secret::reveal);
+    [client_id.as_str()].into_iter().chain(secret).any(|text| text.trim() != text)
 }
 
 #[cfg(test)]

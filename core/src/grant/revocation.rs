@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::config::settings::GrantSettings;
 use crate::config::url::form_encode;
-use crate::error::{Error, ErrorCode};
+use crate::error::{self, Error, ErrorCode};
+use crate::grant::assertion::Stamp;
 use crate::grant::{Asked, Endpoint, TokenAnswer, TokenRequest, client_authentication, read_error, refusal};
 
 /// Why a token was not revoked, as far as is known.
@@ -24,7 +25,7 @@ pub(crate) enum Kind {
 }
 
 /// The request that revokes a token (RFC 7009 section 2.1).
-pub(crate) fn request(settings: &GrantSettings, token: &str, kind: Kind) -> TokenRequest {
+pub(crate) fn request(settings: &GrantSettings, token: &str, kind: Kind, stamp: &Stamp) -> error::Result<TokenRequest> {
     let mut form = String::from("token=");
     form_encode(token, &mut form);
     form.push_str("&token_type_hint=");
@@ -32,13 +33,18 @@ pub(crate) fn request(settings: &GrantSettings, token: &str, kind: Kind) -> Toke
         Kind::AccessToken => "access_token",
         Kind::RefreshToken => "refresh_token",
     });
-    client_authentication::add_to(settings, form)
+    client_authentication::add_to(settings, form, stamp)
 }
 
 /// Reads the answer (RFC 7009 sections 2.2 and 2.2.1). A token that the server does not know, or no longer, is as good as
 /// revoked, even where the server says so in an error body (Keycloak, with a 200).
-pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings, token: &str) -> Result<(), NotRevoked> {
-    let asked = &Asked { settings, endpoint: Endpoint::Revocation, token: Some(token) };
+pub(crate) fn read_answer(
+    answer: &TokenAnswer<'_>,
+    request: &TokenRequest,
+    settings: &GrantSettings,
+    token: &str,
+) -> Result<(), NotRevoked> {
+    let asked = &Asked { settings, request, endpoint: Endpoint::Revocation, token: Some(token) };
     let json: Option<Value> = serde_json::from_slice(answer.body).ok();
     let (oauth_error, description) = json.as_ref().map(|json| read_error(json, asked)).unwrap_or_default();
     let success = (200..300).contains(&answer.status);
@@ -60,22 +66,25 @@ pub(crate) fn read_answer(answer: &TokenAnswer<'_>, settings: &GrantSettings, to
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grant::tests::{plain, settings};
+    use crate::grant::tests::{plain, settings, stamp};
 
     const TOKEN: &str = "a-token/of+b64==";
 
     fn read(status: u16, body: &str) -> Result<(), NotRevoked> {
         let answer =
             TokenAnswer { status, body: body.as_bytes(), retry_after: None, redirects_to: None, clock_ahead: None };
-        read_answer(&answer, &settings(plain()), TOKEN)
+        let settings = settings(plain());
+        let request = request(&settings, TOKEN, Kind::AccessToken, &stamp()).expect("no signature");
+        read_answer(&answer, &request, &settings, TOKEN)
     }
 
     #[test]
     fn the_token_is_sent_with_the_clients_authentication() {
-        let basic = request(&settings(plain()), TOKEN, Kind::AccessToken);
+        let basic = request(&settings(plain()), TOKEN, Kind::AccessToken, &stamp()).expect("no signature");
         assert_eq!(basic.body.reveal(), "token=a-token%2Fof%2Bb64%3D%3D&token_type_hint=access_token");
         assert!(basic.authorization.is_some());
-        let post = request(&settings(plain().auth_method("client_secret_post")), "t", Kind::RefreshToken);
+        let post = request(&settings(plain().auth_method("client_secret_post")), "t", Kind::RefreshToken, &stamp())
+            .expect("no signature");
         let form = "token=t&token_type_hint=refresh_token&client_id=id&client_secret=s3cret-s3cret";
         assert!(post.authorization.is_none() && post.body.reveal() == form);
     }

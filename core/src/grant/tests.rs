@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::*;
 use crate::ClientBuilder;
@@ -19,17 +20,29 @@ pub(super) fn plain() -> ClientBuilder {
     ClientBuilder::new().client_id("id").client_secret("s3cret-s3cret")
 }
 
+/// An assertion of a day in 2001.
+pub(super) fn stamp() -> Stamp {
+    Stamp { time: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000), id: [7; 16] }
+}
+
+fn request(settings: &GrantSettings) -> TokenRequest {
+    TokenRequest::build(settings, &stamp()).expect("randomness")
+}
+
+fn read_by(settings: &GrantSettings, status: u16, body: &str, clock_ahead: Option<i64>) -> Result<Granted, Failure> {
+    let answer = TokenAnswer { status, body: body.as_bytes(), retry_after: None, redirects_to: None, clock_ahead };
+    read_answer(&answer, &request(settings), settings)
+}
+
 fn read(status: u16, body: &str) -> Result<Granted, Failure> {
-    let answer =
-        TokenAnswer { status, body: body.as_bytes(), retry_after: None, redirects_to: None, clock_ahead: None };
-    read_answer(&answer, &settings(plain()))
+    read_by(&settings(plain()), status, body, None)
 }
 
 #[test]
 fn p12_basic_encodes_as_rfc_6749_says_and_changes_no_atlas_credential() {
     let basic = |id: &str, secret: &str, encoding: &str| {
         let builder = ClientBuilder::new().client_id(id).client_secret(secret).auth_encoding(encoding);
-        let request = TokenRequest::build(&settings(builder));
+        let request = request(&settings(builder));
         let header = request.authorization.expect("basic").reveal().to_string();
         let pair = STANDARD_DECODE(header.strip_prefix("Basic ").expect("Basic"));
         String::from_utf8(pair).expect("utf-8")
@@ -48,7 +61,7 @@ fn STANDARD_DECODE(text: &str) -> Vec<u8> {
 #[test]
 fn post_puts_the_credential_into_the_form_and_nowhere_else() {
     let builder = plain().auth_method("client_secret_post").scope("a b").extra_params([("x", "1&2")]);
-    let request = TokenRequest::build(&settings(builder));
+    let request = request(&settings(builder));
     assert!(request.authorization.is_none());
     assert_eq!(
         request.body.reveal(),
@@ -128,8 +141,7 @@ fn each_refusal_has_its_class_and_code() {
 #[test]
 fn p06_a_clock_far_from_the_servers_is_named_where_it_may_explain_a_refusal() {
     let said = |status, body: &str, clock_ahead| {
-        let answer = TokenAnswer { status, body: body.as_bytes(), retry_after: None, redirects_to: None, clock_ahead };
-        read_answer(&answer, &settings(plain())).expect_err("refused").error.what().to_string()
+        read_by(&settings(plain()), status, body, clock_ahead).expect_err("refused").error.what().to_string()
     };
     let refused = r#"{"error":"invalid_client"}"#;
     assert!(said(401, refused, Some(3660)).contains("61 min ahead of this machine's"));
@@ -141,8 +153,7 @@ fn p06_a_clock_far_from_the_servers_is_named_where_it_may_explain_a_refusal() {
 #[test]
 fn p13_a_space_at_the_end_of_a_secret_is_named() {
     let settings = settings(ClientBuilder::new().client_id("id").client_secret("secret "));
-    let answer = TokenAnswer { status: 401, body: b"", retry_after: None, redirects_to: None, clock_ahead: None };
-    let error = read_answer(&answer, &settings).expect_err("refused").error;
+    let error = read_by(&settings, 401, "", None).expect_err("refused").error;
     assert!(error.next_step().contains("space"), "{error}");
 }
 
@@ -162,4 +173,69 @@ fn p07_a_server_that_repeats_the_secret_is_not_quoted() {
     let long = format!(r#"{{"error":"x","error_description":"{}"}}"#, "ü".repeat(1000));
     let error = read(400, &long).expect_err("refused").error;
     assert_eq!(error.oauth_error_description().map(|text| text.chars().count()), Some(301));
+}
+
+#[test]
+fn an_assertion_says_who_for_whom_and_until_when() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let builder = ClientBuilder::new().client_id("me").client_secret(secret).auth_method("client_secret_jwt");
+    let settings = settings(builder.key_id("k 1").scope("a"));
+    let request = request(&settings);
+    assert!(request.authorization.is_none());
+    let assertion = request.assertion.expect("an assertion");
+    let body = format!(
+        "grant_type=client_credentials&scope=a&client_id=me&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3A\
+         client-assertion-type%3Ajwt-bearer&client_assertion={}",
+        assertion.reveal()
+    );
+    assert_eq!(request.body.reveal(), body);
+    let parts: Vec<&str> = assertion.reveal().split('.').collect();
+    let json = |part: &str| -> Value {
+        use base64::Engine;
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).expect("base64url");
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    assert_eq!(json(parts[0]), serde_json::json!({"alg": "HS256", "typ": "JWT", "kid": "k 1"}));
+    let claims = serde_json::json!({
+        "iss": "me",
+        "sub": "me",
+        "aud": "https://a.example/token",
+        "jti": "07".repeat(16),
+        "iat": 999_999_990,
+        "exp": 1_000_000_050,
+    });
+    assert_eq!(json(parts[1]), claims);
+    assert_eq!(parts.len(), 3);
+}
+
+#[test]
+fn p07_a_server_that_repeats_the_assertion_is_not_quoted() {
+    let builder = ClientBuilder::new().client_id("me").client_secret("s".repeat(32)).auth_method("client_secret_jwt");
+    let settings = settings(builder);
+    let assertion = request(&settings).assertion.expect("an assertion");
+    let (_, claims_and_signature) = assertion.reveal().split_once('.').expect("three parts");
+    let (claims, signature) = claims_and_signature.split_once('.').expect("three parts");
+    for repeated in [assertion.reveal(), claims, signature] {
+        let body = format!(r#"{{"error":"invalid_client","error_description":"bad {repeated} given"}}"#);
+        let error = read_by(&settings, 400, &body, None).expect_err("refused").error;
+        assert!(error.oauth_error_description().is_some_and(|text| text.contains("[secret]")), "{error}");
+        assert!(!format!("{error:?} {error}").contains(repeated));
+    }
+}
+
+#[test]
+fn p13_a_refused_assertion_names_what_servers_compare_it_with() {
+    let secret = "s".repeat(32);
+    let builder = ClientBuilder::new().client_id("me").client_secret(&secret).auth_method("client_secret_jwt");
+    let settings = settings(builder);
+    let refused = r#"{"error":"invalid_client"}"#;
+    let error = read_by(&settings, 400, refused, Some(11)).expect_err("refused").error;
+    for named in ["client_secret_jwt", "HS256", "https://a.example/token", "assertion_audience"] {
+        assert!(error.next_step().contains(named), "{error}");
+    }
+    assert!(error.what().contains("11 s ahead"), "{error}");
+    let error = read_by(&settings, 400, refused, Some(-10)).expect_err("refused").error;
+    assert!(!error.to_string().contains("clock"), "{error}");
+    let error = read_by(&settings, 400, refused, None).expect_err("refused").error;
+    assert!(error.next_step().contains("does not tell its time"), "{error}");
 }

@@ -120,7 +120,10 @@ impl HttpClient {
         let connector = Connect {
             connect_timeout: network.connect_timeout,
             names: Resolver::default(),
-            trust: Trust::new(network.extra_authorities.clone()),
+            trust: Trust::new(
+                network.extra_authorities.clone(),
+                network.certificate.as_ref().map(|certificate| certificate.certified().clone()),
+            ),
         };
         HttpClient { agent: Agent::with_parts(config, connector, NoLookUp) }
     }
@@ -313,15 +316,18 @@ fn from_ureq(error: ureq::Error, origin: &Origin) -> Error {
             format!("the answer of {} is not HTTP as it should be: {why}", origin),
         )
     };
+    let lost = || {
+        let what = format!("{} closed the connection before the answer was whole", origin);
+        Error::new(ErrorCode::ConnectionLost, Stage::Receiving, what)
+    };
     match error {
         ureq::Error::Other(inner) => match inner.downcast::<Error>() {
             Ok(ours) => *ours,
             Err(other) => bad(other.to_string()),
         },
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            let what = format!("{} closed the connection before the answer was whole", origin);
-            Error::new(ErrorCode::ConnectionLost, Stage::Receiving, what)
-        }
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => lost(),
+        // The end came in the middle of a chunk.
+        ureq::Error::BodyStalled => lost(),
         ureq::Error::LargeResponseHeader(..) => bad(format!("its head is larger than {LARGEST_HEAD} bytes")),
         other => bad(other.to_string()),
     }

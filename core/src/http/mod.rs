@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 
+use crate::config::certificate::ClientCertificate;
 use crate::config::settings::Settings;
 use crate::config::url::Url;
 use crate::error::{Error, Result};
@@ -23,12 +24,25 @@ use crate::net::tls;
 pub(crate) struct Network {
     pub(crate) connect_timeout: Duration,
     pub(crate) extra_authorities: Vec<CertificateDer<'static>>,
+    /// Shown to servers that ask for it.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Network {
     pub(crate) fn from_settings(settings: &Settings) -> Result<Arc<Network>> {
         let extra_authorities = settings.ca_file.as_deref().map(tls::read_ca_file).transpose()?.unwrap_or_default();
-        Ok(Arc::new(Network { connect_timeout: settings.connect_timeout, extra_authorities }))
+        Ok(Arc::new(Network {
+            connect_timeout: settings.connect_timeout,
+            extra_authorities,
+            certificate: settings.certificate.clone(),
+        }))
+    }
+
+    /// The same for servers that get nothing of the client's.
+    pub(crate) fn for_strangers(&self) -> Arc<Network> {
+        let Network { connect_timeout, extra_authorities, certificate: _ } = self;
+        let (connect_timeout, extra_authorities) = (*connect_timeout, extra_authorities.clone());
+        Arc::new(Network { connect_timeout, extra_authorities, certificate: None })
     }
 }
 

@@ -1,22 +1,26 @@
-//! TLS over rustls and ring, trusting the platform's authorities and those of `ca_file`.
+//! TLS over rustls and ring, trusting the platform's authorities and those of `ca_file`, and showing the client's
+//! certificate to servers that ask for it.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, ClientConnection, ProtocolVersion};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, ProtocolVersion};
 use rustls_platform_verifier::Verifier;
 
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::net::tcp::Socket;
 use crate::wait::{Event, Wait};
 
-/// How a client trusts servers. The platform's authorities are loaded at the first TLS connection, not before.
+/// How a client trusts servers, and what it shows those that ask. The platform's authorities are loaded at the first TLS connection, not before.
 #[derive(Debug)]
 pub(crate) struct Trust {
     extra_authorities: Vec<CertificateDer<'static>>,
+    certificate: Option<Arc<CertifiedKey>>,
     config: OnceCell<Arc<ClientConfig>>,
 }
 
@@ -33,8 +37,11 @@ pub(crate) fn read_ca_file(path: &str) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 impl Trust {
-    pub(crate) fn new(extra_authorities: Vec<CertificateDer<'static>>) -> Trust {
-        Trust { extra_authorities, config: OnceCell::new() }
+    pub(crate) fn new(
+        extra_authorities: Vec<CertificateDer<'static>>,
+        certificate: Option<Arc<CertifiedKey>>,
+    ) -> Trust {
+        Trust { extra_authorities, certificate, config: OnceCell::new() }
     }
 
     fn client_config(&self) -> Result<Arc<ClientConfig>> {
@@ -51,14 +58,20 @@ impl Trust {
         let make = || {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let verifier = Verifier::new_with_extra_roots(self.extra_authorities.clone(), provider.clone())?;
-            let config = ClientConfig::builder_with_provider(provider)
+            let builder = ClientConfig::builder_with_provider(provider)
                 .with_safe_default_protocol_versions()?
                 // The name is a warning to those who would verify less; this verifier is rustls' own over the
                 // platform's authorities.
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_no_client_auth();
-            Ok(config)
+                .with_custom_certificate_verifier(Arc::new(verifier));
+            Ok(match &self.certificate {
+                Some(certificate) => {
+                    let resolver: Arc<dyn ResolvesClientCert> =
+                        Arc::new(SingleCertAndKey::from(CertifiedKey::clone(certificate)));
+                    builder.with_client_cert_resolver(resolver)
+                }
+                None => builder.with_no_client_auth(),
+            })
         };
         make().map_err(not_set_up)
     }
@@ -68,6 +81,7 @@ impl Trust {
 pub(crate) struct TlsSocket {
     connection: ClientConnection,
     socket: Socket,
+    shows_certificate: bool,
 }
 
 impl TlsSocket {
@@ -76,7 +90,7 @@ impl TlsSocket {
         let name = ServerName::try_from(host.to_string())
             .map_err(|_| failed(format!("{host} is not a name a certificate can have")))?;
         let connection = ClientConnection::new(trust.client_config()?, name).map_err(not_set_up)?;
-        let mut tls = TlsSocket { connection, socket };
+        let mut tls = TlsSocket { connection, socket, shows_certificate: trust.certificate.is_some() };
         while tls.connection.is_handshaking() {
             if tls.connection.wants_write() {
                 tls.flush(wait).map_err(at_handshake)?;
@@ -116,9 +130,16 @@ impl TlsSocket {
                 Error::new(ErrorCode::ConnectionLost, Stage::Sending, format!("TLS refused to send: {error}"))
             })?;
             data = &data[count..];
-            self.flush(wait)?;
+            // A server that refuses our certificate says so when we believe the handshake done (RFC 8446 section 4.4.2),
+            // and then reads no more.
+            self.flush(wait).map_err(|error| self.last_word(wait).unwrap_or(error))?;
         }
         Ok(())
+    }
+
+    /// Why the server would take no more, if it said so.
+    fn last_word(&mut self, wait: &Wait) -> Option<Error> {
+        self.receive(wait).err().filter(|error| error.code() == ErrorCode::TlsFailed)
     }
 
     /// As [`Socket::bytes_written`], encrypted.
@@ -183,6 +204,14 @@ impl TlsSocket {
             rustls::Error::PeerIncompatible(why) => {
                 failed(format!("{peer} and svctoken share no TLS version or cipher: {why:?}"))
             }
+            rustls::Error::AlertReceived(why) if is_about_certificate(*why) => match self.shows_certificate {
+                true => failed(format!("{peer} refuses the certificate of client_cert_file: {why:?}")).with_next_step(
+                    "Check that it is valid today, that the server trusts its authority or knows it, and this machine's \
+                     clock.",
+                ),
+                false => failed(format!("{peer} wants a certificate of the client: {why:?}"))
+                    .with_next_step("Give client_cert_file and client_key_file."),
+            },
             rustls::Error::InvalidMessage(_) => failed(format!("{peer} does not speak TLS"))
                 .with_next_step("Check scheme and port: this may be a plain http port."),
             other => {
@@ -195,6 +224,22 @@ impl TlsSocket {
             }
         }
     }
+}
+
+/// What a server says of the client's certificate, or of its absence; a client's alerts are of the server's.
+fn is_about_certificate(why: AlertDescription) -> bool {
+    use AlertDescription as A;
+    [
+        A::BadCertificate,
+        A::UnsupportedCertificate,
+        A::CertificateRevoked,
+        A::CertificateExpired,
+        A::CertificateUnknown,
+        A::UnknownCA,
+        A::AccessDenied,
+        A::CertificateRequired,
+    ]
+    .contains(&why)
 }
 
 fn failed(what: String) -> Error {

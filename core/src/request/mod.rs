@@ -1,5 +1,7 @@
 //! A request: what the caller says, and where it may go.
 
+mod hooks;
+mod paging;
 mod sending;
 
 use std::borrow::Cow;
@@ -12,6 +14,9 @@ use crate::config::settings::{Settings, check_attempts};
 use crate::config::url::{self, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, Method, Reading, is_idempotent};
+pub(crate) use crate::request::hooks::Hooks;
+pub use crate::request::hooks::{AfterReceive, BeforeSend};
+pub use crate::request::paging::{Items, Pages};
 use crate::request::sending::{Sending, Target};
 use crate::response::{Asked, Response, StreamingResponse};
 use crate::retry::Policy;
@@ -32,6 +37,7 @@ pub struct RequestBuilder<'a> {
     target: Cow<'a, str>,
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
+    default_headers: Vec<(String, String)>,
     accept: Option<String>,
     form: Vec<(String, String)>,
     body: Option<Cow<'a, [u8]>>,
@@ -51,6 +57,7 @@ impl<'a> RequestBuilder<'a> {
             target,
             query: Vec::new(),
             headers: Vec::new(),
+            default_headers: Vec::new(),
             accept: None,
             form: Vec::new(),
             body: None,
@@ -72,6 +79,13 @@ impl<'a> RequestBuilder<'a> {
     /// Adds a header. One of the same name that the client sets by default is replaced; one of this call is joined.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a header that is sent unless this call gives one of the same name by [`header`](RequestBuilder::header). One of
+    /// the same name that the client sets by default is replaced.
+    pub fn default_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.default_headers.push((name.into(), value.into()));
         self
     }
 
@@ -169,8 +183,11 @@ impl<'a> RequestBuilder<'a> {
     /// token, with the network's, and with `redirect_refused` where a redirect leads where it may not.
     pub fn send(self) -> Result<Response> {
         let limit = self.max_response_bytes.unwrap_or(self.client.settings().max_response_bytes);
+        let client = self.client;
         let (answer, attempts, asked) = self.answer(Reading::Whole { limit })?;
-        Ok(Response::new(answer, attempts, asked))
+        let response = Response::new(answer, attempts, asked);
+        client.hooks().received(&response);
+        Ok(response)
     }
 
     /// As [`send`](RequestBuilder::send), with the answer's body left to be read as it comes, in memory that does not
@@ -185,14 +202,20 @@ impl<'a> RequestBuilder<'a> {
             return Err(Error::argument("idle_timeout must be above zero"));
         }
         let (limit, idle) = (self.max_response_bytes, self.idle_timeout.unwrap_or(IDLE_TIMEOUT));
+        let client = self.client;
         let (answer, attempts, asked) = self.answer(Reading::Stream { limit, idle })?;
-        Ok(StreamingResponse::new(answer, attempts, asked))
+        let response = StreamingResponse::new(answer, attempts, asked);
+        client.hooks().received(response.head());
+        Ok(response)
     }
 
     fn answer(mut self, reading: Reading) -> Result<(Answer, u32, Asked)> {
         let client = self.client;
         client.check_open()?;
         let settings = client.settings();
+        if let Some(before_send) = &client.hooks().before_send {
+            self.default_headers.extend(before_send(&self.method, &self.target));
+        }
         self.write_form()?;
         let url = self.url(settings)?;
         let headers = self.header_map(settings)?;
@@ -212,6 +235,10 @@ impl<'a> RequestBuilder<'a> {
         let wait = Wait::for_call(&self.options, settings.timeout);
         let target = Target { method, url, headers, body: self.body.as_deref() };
         Sending::begin(client, target, &wait, reading, Policy { most, repeatable })?.run()
+    }
+
+    fn has_body(&self) -> bool {
+        self.body.is_some() || !self.form.is_empty()
     }
 
     /// The form as the body.
@@ -275,7 +302,7 @@ impl<'a> RequestBuilder<'a> {
     }
 
     fn header_map(&self, settings: &Settings) -> Result<HeaderMap> {
-        if self.headers.len() + settings.headers.len() > MOST_HEADERS {
+        if self.headers.len() + self.default_headers.len() + settings.headers.len() > MOST_HEADERS {
             return Err(Error::argument(format!("a request has more than {MOST_HEADERS} headers")));
         }
         let mut headers = HeaderMap::new();
@@ -290,12 +317,14 @@ impl<'a> RequestBuilder<'a> {
                 headers.insert(header_name(name)?, header_value(name, value)?);
             }
         }
-        for (name, value) in &self.headers {
-            header::check(name, value).map_err(Error::argument)?;
-            headers.remove(name.as_str());
-        }
-        for (name, value) in &self.headers {
-            headers.append(header_name(name)?, header_value(name, value)?);
+        for given in [&self.default_headers, &self.headers] {
+            for (name, value) in given {
+                header::check(name, value).map_err(Error::argument)?;
+                headers.remove(name.as_str());
+            }
+            for (name, value) in given {
+                headers.append(header_name(name)?, header_value(name, value)?);
+            }
         }
         Ok(headers)
     }

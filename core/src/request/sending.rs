@@ -114,6 +114,7 @@ impl<'a> Sending<'a> {
         self.client.counters().redirect();
         if url.origin != self.target.url.origin {
             self.with_token = false;
+            self.http = self.client.http_for_strangers();
             let all = mem::take(&mut self.target.headers);
             for name in HARMLESS_HEADERS {
                 for value in all.get_all(name) {

@@ -81,6 +81,10 @@ impl StreamingResponse {
         self.body.read_some(buffer)
     }
 
+    pub(crate) fn head(&self) -> &Response {
+        &self.head
+    }
+
     /// The head and the body apart. The body of the [`Response`] is what was read ahead: of an answer of 300 or above
     /// at most 64 KiB, else nothing.
     pub fn into_parts(self) -> (Response, ResponseBody) {

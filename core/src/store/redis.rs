@@ -231,7 +231,7 @@ impl RedisStore {
     fn connections(&self) -> Arc<Owned<Connections>> {
         self.0.connections.get(|| Connections {
             names: Resolver::default(),
-            trust: Trust::new(self.0.extra_authorities.clone()),
+            trust: Trust::new(self.0.extra_authorities.clone(), None),
             state: Mutex::default(),
         })
     }

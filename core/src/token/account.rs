@@ -6,18 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{self, BootTime};
+use crate::config::identity;
 use crate::config::settings::GrantSettings;
-use crate::crypto::sha256;
 use crate::error::{Error, ErrorCode, Stage};
 use crate::fork::{Owned, PerProcess};
 use crate::grant::{Failure, FailureClass};
 use crate::registry::Registry;
 use crate::token::governor::{Ledger, NotYet, Remembered};
+use crate::token::server_clock::ServerClock;
 
 /// A token may live on the server a little longer than it does here.
 const END_MARGIN: Duration = Duration::from_secs(1);
 
-/// A client id at a token endpoint.
+/// A client id at a token endpoint, or at an issuer.
 pub(crate) struct Account {
     books: PerProcess<Mutex<Books>>,
 }
@@ -27,7 +28,9 @@ struct Books {
     ledger: Ledger,
     /// The token limit, or the time the server asked for.
     cool_down: Option<Remembered>,
-    /// By the hash of the secret: a new one is tried at once.
+    /// Of a server that refused assertions stamped by ours.
+    server_clock: Option<ServerClock>,
+    /// By the fingerprint of the proof: another is tried at once.
     refused: HashMap<[u8; 32], Remembered>,
 }
 
@@ -35,7 +38,7 @@ static ACCOUNTS: Registry<(String, String), Account> = Registry::new();
 
 impl Account {
     pub(crate) fn of(settings: &GrantSettings) -> Arc<Account> {
-        let key = (settings.token_url.to_string(), settings.credential.client_id.clone());
+        let key = (settings.server.name(), settings.credential.client_id.clone());
         ACCOUNTS.get(
             key,
             || Account { books: PerProcess::new() },
@@ -50,6 +53,16 @@ impl Account {
         let books = lock(&books);
         let remembered = [books.cool_down.as_ref(), books.refused.get(&fingerprint(settings))];
         remembered.into_iter().flatten().find_map(|failure| failure.at(now, alive))
+    }
+
+    /// The server's refusal of this secret, while it is remembered.
+    pub(crate) fn refusal(&self, settings: &GrantSettings) -> Option<Remembered> {
+        let now = clock::now();
+        lock(&self.books())
+            .refused
+            .get(&fingerprint(settings))
+            .filter(|refused| refused.at(now, true).is_some())
+            .cloned()
     }
 
     /// Enters a token request that is about to leave, or tells why it must wait. `alive`: the caller has a token.
@@ -69,6 +82,16 @@ impl Account {
         if settings.mint_budget.is_some() {
             lock(&self.books()).ledger.withdraw();
         }
+    }
+
+    /// The clock that the server's last assertion had to be stamped by; `None`: ours.
+    pub(crate) fn server_clock(&self) -> Option<ServerClock> {
+        lock(&self.books()).server_clock
+    }
+
+    /// The server took an assertion stamped by this clock, after it had refused one.
+    pub(crate) fn keep_server_clock(&self, clock: ServerClock) {
+        lock(&self.books()).server_clock = Some(clock);
     }
 
     /// A token was granted, which ends then.
@@ -155,7 +178,7 @@ fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
     books.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Which secret; held in memory only.
+/// Which credential; held in memory only.
 fn fingerprint(settings: &GrantSettings) -> [u8; 32] {
-    sha256(settings.credential.client_secret.reveal().as_bytes())
+    identity::fingerprint(&settings.credential)
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 
 use crate::child::{Child, boot_clock};
-use crate::machine::Machine;
+use crate::machine::{Machine, tell};
 
 const PROCESSES: usize = 20;
 const LIFETIME: Duration = Duration::from_secs(2);
@@ -88,7 +88,7 @@ fn set_back(path: &Path, by: Duration) {
 fn p15_processes_that_are_killed_at_any_moment_leave_no_wrong_token_and_cost_one_mint_at_most() {
     let seconds = number("SVCTOKEN_KILL_SECONDS").unwrap_or(10);
     let seed = number("SVCTOKEN_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
-    println!("SVCTOKEN_SEED={seed}");
+    tell(&format!("SVCTOKEN_SEED={seed}"));
     let mut chance = Chance(seed);
     let rules = json!([{ "method": "POST", "path": "/api/oauth/token", "do": { "delay_ms": SERVER_TAKES_MS } }]);
     let clients: Vec<Value> =
@@ -119,12 +119,12 @@ fn p15_processes_that_are_killed_at_any_moment_leave_no_wrong_token_and_cost_one
     assert!(log.len() < 1000, "a longer log would be cut");
     let unanswered = log.iter().filter(|entry| entry["status"] == 0).count() as u64;
     let shared = told.tokens.len() as u64;
-    println!(
+    tell(&format!(
         "{PROCESSES} processes for {seconds} s: {kills} kills, {} calls, {requests} token requests, {shared} tokens \
          shared, {unanswered} holders killed before their answer, {} after it, {left} temporaries left",
         told.calls,
         requests.saturating_sub(shared + unanswered),
-    );
+    ));
     assert!(told.calls > kills, "most processes got a token");
     // Each token replaces one that was there for its time, and every other request is one whose sender was killed
     // before it could tell: nobody mints beside anybody.

@@ -1,6 +1,7 @@
 //! A machine of its own for each test: a server and a folder.
 
 use std::fs::{self, DirBuilder};
+use std::io::{Write, stderr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -12,6 +13,11 @@ use serde_json::{Value, json};
 use svctoken_sandbox::{Sandbox, Space, Waited};
 
 use crate::child::Child;
+
+/// Tells a figure; not by a macro, whose output is shown of failed tests only.
+pub(crate) fn tell(figure: &str) {
+    writeln!(stderr(), "{figure}").expect("stderr");
+}
 
 pub(crate) struct Machine {
     pub(crate) sandbox: Sandbox,

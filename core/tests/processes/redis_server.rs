@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::machine::tell;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use redis::{FromRedisValue, ToRedisArgs};
@@ -29,8 +30,7 @@ impl RedisServer {
     pub(crate) fn start(options: &[&str]) -> Option<RedisServer> {
         let Some(program) = ["valkey-server", "redis-server"].into_iter().find(|program| is_installed(program)) else {
             assert!(env::var_os("CI").is_none(), "CI needs valkey-server or redis-server");
-            // Not by a macro, whose output is shown of failed tests only.
-            let _ = std::io::stderr().write_all(b"SKIPPED: neither valkey-server nor redis-server is installed\n");
+            tell("SKIPPED: neither valkey-server nor redis-server is installed");
             return None;
         };
         static COUNT: AtomicU32 = AtomicU32::new(0);

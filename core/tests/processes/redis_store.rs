@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::child::Child;
-use crate::machine::Machine;
+use crate::machine::{Machine, tell};
 use crate::redis_server::{RedisServer, forward, relay, serve_each};
 use crate::shared::{all_get, gates};
 use crate::staged::can;
@@ -340,7 +340,7 @@ fn p15_a_redis_that_was_killed_fails_nobody_and_is_used_again_when_it_is_back() 
     let again = fleet.child(&[]).token();
     assert_eq!(fleet.child(&[]).token(), again);
     assert_eq!(fleet.token_requests(), alone + 1);
-    println!("killed and started again: {} token requests for 14 processes", fleet.token_requests());
+    tell(&format!("killed and started again: {} token requests for 14 processes", fleet.token_requests()));
 }
 
 #[test]
@@ -358,14 +358,14 @@ fn p15_a_redis_that_is_frozen_or_slow_fails_nobody_in_time() {
         assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
         fleet.token_requests() - before
     };
-    println!("frozen: {} token requests for 50 processes", mints(&mut children));
+    tell(&format!("frozen: {} token requests for 50 processes", mints(&mut children)));
     fleet.redis.signal(Signal::SIGCONT);
     let port = fleet.redis.port();
     let slow = relay(move |stream| forward(stream, port, Duration::from_secs(2)));
     let slow = format!("redis://127.0.0.1:{slow}");
     let mut children: Vec<Child> =
         (0..50).map(|_| fleet.machine.child(&[("cache", &slow), ("scope", "slow")])).collect();
-    println!("slow: {} token requests for 50 processes", mints(&mut children));
+    tell(&format!("slow: {} token requests for 50 processes", mints(&mut children)));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 
 use std::env;
 use std::fs::{self, DirBuilder, Permissions};
-use std::io::{Write, stderr};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +10,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::child::Child;
-use crate::machine::Machine;
+use crate::machine::{Machine, tell};
 
 const NOBODY: u32 = 65534;
 /// Becomes that user, who need not be allowed to reach this program's folder.
@@ -34,8 +33,7 @@ pub(crate) fn can(before: &str) -> bool {
     let can = root && tried.as_ref().is_ok_and(|output| output.status.success());
     if !can {
         assert!(!(root && env::var("CI").is_ok_and(|value| value == "true")), "{before}: {tried:?}");
-        // Not printed, as the harness hides what a test prints that passes.
-        writeln!(stderr(), "skipped: this user cannot stage it: {before}").expect("stderr");
+        tell(&format!("SKIPPED: this user cannot stage it: {before}"));
     }
     can
 }

@@ -10,6 +10,7 @@ __all__ = [
     "Body",
     "CancelToken",
     "Client",
+    "PageCursor",
     "Response",
     "advance_clock",
     "invalid_argument",
@@ -37,7 +38,7 @@ class Client:
         preset: str,
         options: Mapping[str, object],
         environ: Mapping[str, str],
-        server_url: str | None,
+        server: str | None,
         realm: str | None,
     ) -> Self: ...
     def get_token(self, *, timeout: Seconds | None = None, cancel: CancelToken | None = None) -> str: ...
@@ -50,7 +51,15 @@ class Client:
         self, timeout: Seconds | None, cancel: CancelToken | None
     ) -> tuple[str, str, str | None, float, float]: ...
     def _introspect(self, token: str | None, timeout: Seconds | None, cancel: CancelToken | None) -> str: ...
-    def _send(self, method: str, url: str, body: bytes | None, arguments: Mapping[str, object]) -> Response: ...
+    def _send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        arguments: Mapping[str, object],
+        pages: PageCursor | None,
+    ) -> Response: ...
+
     def _send_streaming(
         self, method: str, url: str, body: bytes | None, arguments: Mapping[str, object]
     ) -> tuple[Response, Body]: ...
@@ -60,6 +69,14 @@ class Body:
     def read_some(self, size: int) -> bytes: ...
     def read(self, size: int | None = None) -> bytes: ...
     def close(self) -> None: ...
+
+@final
+class PageCursor:
+    def __new__(cls, max_pages: int | None, member: str | None) -> Self: ...
+    def next_url(self) -> str | None: ...
+    @property
+    def member(self) -> str: ...
+    def no_items(self, status: int) -> Error: ...
 
 @final
 class Response:

@@ -177,14 +177,30 @@ void set_option(Config &config, const string &key, const string &value) {
         {"client_id", text(&Config::client_id)},
         {"client_secret", text(&Config::client_secret)},
         {"client_secret_file", text(&Config::client_secret_file)},
+        {"client_secret_command", text(&Config::client_secret_command)},
+        {"client_secret_callback", [](Config &c, const string &v) {
+             c.client_secret_callback([v] {
+                 std::ifstream file(v);
+                 string secret;
+                 if (!std::getline(file, secret)) throw std::runtime_error("there is no secret today");
+                 return secret;
+             });
+         }},
+        {"client_secret_2", text(&Config::client_secret_2)},
+        {"private_key", text(&Config::private_key)},
+        {"private_key_file", text(&Config::private_key_file)},
+        {"key_id", text(&Config::key_id)},
         {"access_token", text(&Config::access_token)},
         {"token_url", text(&Config::token_url)},
+        {"issuer", text(&Config::issuer)},
         {"revocation_url", text(&Config::revocation_url)},
         {"introspection_url", text(&Config::introspection_url)},
         {"base_url", text(&Config::base_url)},
         {"allowed_origins", text(&Config::allowed_origin)},
         {"auth_method", text(&Config::auth_method)},
         {"auth_encoding", text(&Config::auth_encoding)},
+        {"signing_alg", text(&Config::signing_alg)},
+        {"assertion_audience", text(&Config::assertion_audience)},
         {"scope", text(&Config::scope)},
         {"audience", text(&Config::audience)},
         {"resource", text(&Config::resource)},
@@ -199,6 +215,8 @@ void set_option(Config &config, const string &key, const string &value) {
         {"max_response_bytes", counted(&Config::max_response_bytes)},
         {"allow_http", [](Config &c, const string &v) { c.allow_http(v == "true"); }},
         {"ca_file", text(&Config::ca_file)},
+        {"client_cert_file", text(&Config::client_cert_file)},
+        {"client_key_file", text(&Config::client_key_file)},
     };
     const auto bytes = key.find("!bytes");
     const auto setter = setters.find(key.substr(0, bytes));
@@ -253,7 +271,7 @@ private:
 svctoken::Client make_client(Fields &fields, const std::shared_ptr<Journal> &journal) {
     Config config;
     config.on_log([journal](const svctoken::LogEvent &event) { journal->keep(event); });
-    string constructor = "plain", server_url, realm;
+    string constructor = "plain", server_url, realm, issuer;
     clear_environment();
     while (const auto field = fields.pair()) {
         const auto &[key, value] = *field;
@@ -261,11 +279,13 @@ svctoken::Client make_client(Fields &fields, const std::shared_ptr<Journal> &jou
         else if (key == "constructor") constructor = value;
         else if (key == "server_url") server_url = value;
         else if (key == "realm") realm = value;
+        else if (constructor == "issuer" && key == "issuer") issuer = value;
         else set_option(config, key, value);
     }
     if (constructor == "plain") return svctoken::Client(config);
     if (constructor == "atlas") return svctoken::Client::atlas(config);
     if (constructor == "keycloak") return svctoken::Client::keycloak(server_url, realm, config);
+    if (constructor == "issuer") return svctoken::Client::issuer(issuer, config);
     if (constructor == "from_env") return svctoken::Client::from_env(config);
     throw Broken{"unknown constructor " + constructor};
 }
@@ -300,6 +320,7 @@ struct Given {
     std::uint64_t stream = 0, stop_after = UINT64_MAX, cancel_after = UINT64_MAX;
     // The body is compared with what it should be instead of kept, and memory is measured meanwhile.
     bool measure = false;
+    std::optional<std::uint64_t> take;
 };
 
 Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
@@ -321,6 +342,8 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
         else if (key == "timeout") options.timeout(milliseconds(number(value)));
         else if (key == "token") given.token = value;
         else if (key == "accept") options.accept(value);
+        else if (key == "take") given.take = count(value);
+        else if (key == "max_pages") options.max_pages(count(value));
         else if (key == "max_attempts") options.max_attempts(count(value));
         else if (key == "idempotent") options.idempotent(value == "true");
         else if (key == "max_response_bytes") options.max_response_bytes(count(value));
@@ -417,6 +440,26 @@ Answer request_stream(const svctoken::Client &client, const string &method, cons
     return answer;
 }
 
+Answer pages(const svctoken::Client &client, const string &url, const Given &given) {
+    Answer answer;
+    std::uint64_t count = 0;
+    string urls, body;
+    unsigned status = 0;
+    try {
+        for (const svctoken::Response &page : client.pages(url, given.options)) {
+            urls += (count++ == 0 ? "" : " ") + page.url();
+            status = page.status();
+            body = page.body();
+            if (given.take == count) break;
+        }
+    } catch (const svctoken::Error &error) {
+        return answer_of(error).add_number("count", count);
+    }
+    answer.add_number("count", count).add("urls", urls);
+    if (count > 0) answer.add_number("status", status).add("body", body);
+    return answer;
+}
+
 // Commands ------------------------------------------------------------------------------------------------------
 
 class Driver {
@@ -431,7 +474,8 @@ public:
             journals_[id] = journal;
             return Answer().line();
         }
-        static const std::set<string> calls = {"get_token", "get_token_info", "introspect", "revoke", "request"};
+        static const std::set<string> calls = {"get_token", "get_token_info", "introspect", "revoke", "request",
+                                           "pages"};
         if (calls.count(command) != 0) return start(command, fields);
         if (command == "wait") {
             const auto call = find(calls_, fields.word(), "call");
@@ -467,7 +511,7 @@ public:
             clients_.erase(find(clients_, fields.word(), "client"));
             return Answer().line();
         }
-        if (command == "describe") throw NOT_EXPRESSIBLE;
+        if (command == "describe" || command == "items") throw NOT_EXPRESSIBLE;
         if (command == "quit") return Answer().line();
         throw Broken{"unknown command " + command};
     }
@@ -484,7 +528,7 @@ private:
         const string id = fields.word();
         const svctoken::Client &client = find(clients_, fields.word(), "client")->second;
         const bool is_request = command == "request";
-        const string method = is_request ? fields.word() : "", url = is_request ? fields.word() : "";
+        const string method = is_request ? fields.word() : "", url = is_request || command == "pages" ? fields.word() : "";
         Call call;
         const Given given = call_options(fields, call.cancel);
         const auto run = [&client, command, method, url, given, cancel = call.cancel] {
@@ -494,6 +538,7 @@ private:
                 if (command == "get_token_info") return get_token_info(client, options);
                 if (command == "introspect") return introspect(client, given);
                 if (command == "revoke") return revoke(client, options);
+                if (command == "pages") return pages(client, url, given);
                 if (given.stream > 0) return request_stream(client, method, url, given, cancel);
                 return request(client, method, url, options, given.then);
             });

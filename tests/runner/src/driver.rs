@@ -15,8 +15,18 @@ const STDERR_LIMIT: usize = 16 * 1024;
 const LOUD_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Fields of answers that are numbers; everything else is text.
-const NUMBERS: [&str; 8] =
-    ["code", "status", "attempts", "retry_after_ms", "expires_in_ms", "elapsed_ms", "streamed", "growth_kib"];
+const NUMBERS: [&str; 10] = [
+    "code",
+    "status",
+    "attempts",
+    "count",
+    "received",
+    "retry_after_ms",
+    "expires_in_ms",
+    "elapsed_ms",
+    "streamed",
+    "growth_kib",
+];
 
 /// A running driver, killed on drop if it still runs.
 #[derive(Debug)]

@@ -45,22 +45,32 @@ impl Secrets {
         }
     }
 
-    /// Adds what the requests of a sandbox's report carried: Basic credentials, tokens, secrets in forms.
+    /// Adds a private key, as PEM or JWK: not the words around it, which all keys have.
+    pub fn add_key(&mut self, text: &str) {
+        if let Ok(Value::Object(jwk)) = serde_json::from_str(text) {
+            let private = ["d", "p", "q", "dp", "dq", "qi"];
+            private.iter().filter_map(|name| jwk.get(*name)?.as_str()).for_each(|number| self.add(number));
+            return;
+        }
+        let digits = |line: &&str| !line.contains("-----") && !line.contains(": ");
+        text.lines().filter(digits).for_each(|line| self.add(line));
+    }
+
+    /// Adds what the requests of a sandbox's report carried: Basic credentials, tokens, secrets and assertions in forms.
     pub fn add_carried(&mut self, report: &Value) {
         for request in report["log"].as_array().into_iter().flatten() {
-            for header in request["headers"].as_array().into_iter().flatten() {
-                if let (Some("authorization"), Some(value)) = (header[0].as_str(), header[1].as_str()) {
-                    let credentials = value.split_once(' ').map_or(value, |(_, credentials)| credentials);
-                    self.add(credentials);
-                    let pair = BASE64_STANDARD.decode(credentials).ok().and_then(|pair| String::from_utf8(pair).ok());
-                    if let Some((_, secret)) = pair.as_deref().and_then(|pair| pair.split_once(':')) {
-                        self.add(secret);
-                    }
+            if let Some(value) = request["headers"]["authorization"].as_str() {
+                let credentials = value.split_once(' ').map_or(value, |(_, credentials)| credentials);
+                self.add(credentials);
+                let pair = BASE64_STANDARD.decode(credentials).ok().and_then(|pair| String::from_utf8(pair).ok());
+                if let Some((_, secret)) = pair.as_deref().and_then(|pair| pair.split_once(':')) {
+                    self.add(secret);
                 }
             }
             for parameter in request["body"].as_str().unwrap_or_default().split('&') {
-                let secret = ["client_secret=", "token="].iter().find_map(|name| parameter.strip_prefix(name));
-                secret.into_iter().for_each(|secret| self.add(secret));
+                if let Some(("client_secret" | "client_assertion" | "token", secret)) = parameter.split_once('=') {
+                    self.add(secret);
+                }
             }
         }
     }
@@ -156,14 +166,30 @@ mod tests {
     }
 
     #[test]
+    fn of_a_key_the_numbers_are_secret_and_the_words_are_not() {
+        let mut secrets = Secrets::default();
+        secrets.add_key(
+            "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\nAwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----\n",
+        );
+        secrets.add_key(r#"{"kty":"EC-with-a-long-name","d":"private-number"}"#);
+        assert_eq!(secrets.count(), 3);
+        for shown in ["AgEAMBMGByqGSM", "HBG0wawIBAQQg", "private-numbe"] {
+            assert!(secrets.find_in(shown).is_some(), "{shown}");
+        }
+        assert_eq!(secrets.find_in("-----BEGIN PRIVATE KEY----- EC-with-a-long-name"), None);
+    }
+
+    #[test]
     fn what_requests_carried_is_secret() {
         let mut secrets = Secrets::default();
-        let headers = json!([["authorization", "Basic aWQ6c2VjcmV0LXNlY3JldA=="], ["accept", "application/json"]]);
-        let body = "grant_type=client_credentials&client_secret=another-secret&token=the-token-itself";
+        let headers = json!({"authorization": "Basic aWQ6c2VjcmV0LXNlY3JldA==", "accept": "application/json"});
+        let body = "grant_type=client_credentials&client_secret=another-secret&client_assertion=signed.statement\
+                    &token=the-token-itself";
         secrets.add_carried(&json!({"log": [{"headers": headers, "body": body}]}));
-        assert_eq!(secrets.count(), 4);
+        assert_eq!(secrets.count(), 5);
         assert!(secrets.find_in("Basic aWQ6c2VjcmV0LXNlY3JldA==").is_some());
         assert!(secrets.find_in("secret-secre").is_some() && secrets.find_in("another-secre").is_some());
+        assert!(secrets.find_in("signed.statem").is_some());
         assert!(secrets.find_in("the-token-it").is_some());
         assert_eq!(secrets.find_in("client_credentials application/json"), None);
     }

@@ -3,9 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::assertion::{Unchecked, Used};
+use crate::client_certificate;
 use crate::form;
 use crate::http::Request;
-use crate::settings::{Client, Encoding};
+use crate::settings::{AuthMethod, Client, Encoding};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal<'a> {
@@ -15,6 +17,9 @@ pub(crate) enum Refusal<'a> {
     UnknownClient,
     /// Of this client.
     WrongSecret(&'a Client),
+    /// The assertion, or the method, is not the client's; the text says why.
+    WrongAssertion(&'static str),
+    WrongCertificate(&'static str),
 }
 
 /// `client_secret_basic`.
@@ -42,11 +47,52 @@ pub(crate) fn by_post<'a>(clients: &'a [Client], request: &Request) -> Result<&'
     check_secret(client, secret.as_deref().map(str::as_bytes))
 }
 
+/// `client_secret_jwt` and `private_key_jwt`; `audiences` are the server's names, `now` in seconds since 1970.
+pub(crate) fn by_assertion<'a>(
+    clients: &'a [Client],
+    request: &Request,
+    audiences: &[String],
+    now: i64,
+    used: &mut Used,
+) -> Result<&'a Client, Refusal<'a>> {
+    let wrong = Refusal::WrongAssertion;
+    let value = |name: &str| request.form_value(name);
+    if value("client_assertion_type").as_deref() != Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer") {
+        return Err(wrong("Parameter client_assertion_type has a wrong value"));
+    }
+    let text = value("client_assertion").ok_or(Refusal::NoCredentials)?;
+    let assertion = Unchecked::read(&text).ok_or(wrong("The assertion is no signed JWT"))?;
+    let subject = assertion.subject().ok_or(wrong("The assertion has no sub"))?;
+    if value("client_id").is_some_and(|id| id != subject) || value("client_secret").is_some() {
+        return Err(wrong("The assertion is not the only and the same proof"));
+    }
+    let client = clients.iter().find(|client| client.id == subject).ok_or(Refusal::UnknownClient)?;
+    assertion.check(client, audiences, now, used).map(|()| client).map_err(wrong)
+}
+
+/// `tls_client_auth` and `self_signed_tls_client_auth`: `shown` is the certificate that TLS has verified. None: the
+/// client that is named does not authenticate so.
+pub(crate) fn by_certificate<'a>(
+    clients: &'a [Client],
+    request: &Request,
+    shown: Option<&[u8]>,
+) -> Option<Result<&'a Client, Refusal<'a>>> {
+    let id = request.form_value("client_id")?;
+    let client = clients.iter().find(|client| client.id == id)?;
+    if !matches!(client.auth_method, Some(AuthMethod::TlsClientAuth | AuthMethod::SelfSignedTlsClientAuth)) {
+        return None;
+    }
+    Some(match shown {
+        Some(shown) if client_certificate::is_of(client, shown) => Ok(client),
+        Some(_) => Err(Refusal::WrongCertificate("The certificate is not the client's")),
+        None => Err(Refusal::WrongCertificate("No certificate was shown")),
+    })
+}
+
 fn check_secret<'a>(client: &'a Client, given: Option<&[u8]>) -> Result<&'a Client, Refusal<'a>> {
     let given = given.ok_or(Refusal::WrongSecret(client))?;
-    let right =
-        given == client.secret.as_bytes() || client.secret_2.as_ref().is_some_and(|second| given == second.as_bytes());
-    if right { Ok(client) } else { Err(Refusal::WrongSecret(client)) }
+    let right = client.secrets().any(|secret| secret.as_bytes() == given);
+    if right && client.auth_method.is_none() { Ok(client) } else { Err(Refusal::WrongSecret(client)) }
 }
 
 fn read(encoding: Encoding, text: &[u8]) -> Option<Vec<u8>> {
@@ -65,7 +111,13 @@ mod tests {
     const ENCODED: &str = "%2B+%25+%3A+%26+space+%C3%BC";
 
     fn basic(encoding: Encoding, credentials: &str) -> Result<(), &'static str> {
-        let clients = [Client { id: "mdb_sa_1".into(), secret: SECRET.into(), secret_2: Some("two".into()), encoding }];
+        let clients: [Client; 1] = [serde_json::from_value(serde_json::json!({
+            "id": "mdb_sa_1",
+            "secret": SECRET,
+            "secret_2": "two",
+            "encoding": format!("{encoding:?}").to_lowercase(),
+        }))
+        .expect("settings of a client")];
         let request = Request {
             headers: vec![("authorization".into(), format!("Basic {}", STANDARD.encode(credentials)))],
             ..Request::default()
@@ -75,6 +127,7 @@ mod tests {
             Refusal::Unreadable => "unreadable",
             Refusal::UnknownClient => "unknown client",
             Refusal::WrongSecret(_) => "wrong secret",
+            Refusal::WrongAssertion(why) | Refusal::WrongCertificate(why) => why,
         })
     }
 

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use rustls::server::danger::ClientCertVerifier;
+
+use crate::client_certificate;
 use crate::http::{self, NoRequest, Request, Response};
 use crate::peer::{Ending, Peer};
 use crate::route::{self, Exchange};
 use crate::rules::{Action, Close, Cut};
-use crate::settings::{Accept, TlsFault};
+use crate::settings::{Accept, ClientCertificates, TlsFault};
 use crate::space::Space;
 use crate::wire::Wire;
 
@@ -65,10 +68,13 @@ fn serve(space: &Space, wire: &mut Wire, number: u64, tls: bool) -> Ending {
 fn handshake(space: &Space, wire: &mut Wire, fault: Option<TlsFault>) -> Result<(), Ending> {
     let identities = &space.identities;
     let identity = match fault {
-        None => &identities.good,
-        Some(TlsFault::WrongHost) => &identities.wrong_host,
-        Some(TlsFault::Expired) => &identities.expired,
-        Some(TlsFault::UnknownCa) => &identities.unknown_ca,
+        None => match client_certificates(space) {
+            Some(clients) => identities.asking(clients),
+            None => Arc::clone(&identities.good),
+        },
+        Some(TlsFault::WrongHost) => Arc::clone(&identities.wrong_host),
+        Some(TlsFault::Expired) => Arc::clone(&identities.expired),
+        Some(TlsFault::UnknownCa) => Arc::clone(&identities.unknown_ca),
         Some(TlsFault::StallHandshake) => return Err(space.stall(&wire.peer)),
         Some(TlsFault::CloseInHandshake) => {
             wire.read(&mut [0; 4096])?;
@@ -80,7 +86,18 @@ fn handshake(space: &Space, wire: &mut Wire, fault: Option<TlsFault>) -> Result<
             return Err(Ending::Close);
         }
     };
-    wire.start_tls(Arc::clone(identity))
+    wire.start_tls(identity)
+}
+
+fn client_certificates(space: &Space) -> Option<Arc<dyn ClientCertVerifier>> {
+    let state = space.lock();
+    match state.settings.client_certificates? {
+        ClientCertificates::Any => Some(client_certificate::any()),
+        ClientCertificates::Required => {
+            let clients = state.settings.client_ca_file.as_deref().and_then(client_certificate::of_authority);
+            Some(clients.expect("the settings were checked, and the file is still there"))
+        }
+    }
 }
 
 fn refuse(space: &Space, wire: &mut Wire, status: u16, reason: &str) -> Result<(), Ending> {
@@ -96,9 +113,10 @@ fn refuse(space: &Space, wire: &mut Wire, status: u16, reason: &str) -> Result<(
 
 /// Answers one request. Ok: the connection serves the next one.
 fn respond(space: &Space, wire: &mut Wire, connection: u64, tls: bool, request: &Request) -> Result<(), Ending> {
-    let admitted = space.admit(connection, tls, request);
+    let certificate = wire.clients_certificate();
+    let admitted = space.admit(connection, tls, certificate.is_some(), request);
     let action = Arc::clone(&admitted.action);
-    let exchange = Exchange { space, number: admitted.number, tls, request };
+    let exchange = Exchange { space, number: admitted.number, tls, certificate, request };
 
     let early = action.mint_first.then(|| route::answer(&exchange));
     if let Some(delay) = action.delay_ms {

@@ -14,10 +14,13 @@
 //! ```
 
 mod admin;
+mod assertion;
 mod atlas;
 mod client_authentication;
+mod client_certificate;
 mod connection;
 mod date;
+mod der;
 mod echo;
 mod form;
 mod http;

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
+use crate::client_certificate;
 use crate::rules::RuleBook;
 
 /// A space as it was asked for.
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) projects: usize,
     pub(crate) rules: RuleBook,
     pub(crate) tls_fault: Option<TlsFault>,
+    pub(crate) client_certificates: Option<ClientCertificates>,
+    pub(crate) client_ca_file: Option<String>,
     pub(crate) accept: Accept,
     pub(crate) date_offset_s: i64,
 }
@@ -33,12 +36,10 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            clients: vec![Client {
-                id: "mdb_sa_id_0123456789abcdef01234567".into(),
-                secret: "mdb_sa_sk_sandboxsandboxsandboxsandboxsandbox".into(),
-                secret_2: None,
-                encoding: Encoding::Form,
-            }],
+            clients: vec![Client::with_secret(
+                "mdb_sa_id_0123456789abcdef01234567",
+                "mdb_sa_sk_sandboxsandboxsandboxsandboxsandbox",
+            )],
             mints_per_minute: None,
             living_tokens: None,
             expires_in: json!(3600),
@@ -50,18 +51,15 @@ impl Default for Settings {
             realms: BTreeMap::from([(
                 "demo".into(),
                 Realm {
-                    clients: vec![Client {
-                        id: "app".into(),
-                        secret: "app-secret-app-secret-app-secret".into(),
-                        secret_2: None,
-                        encoding: Encoding::Form,
-                    }],
+                    clients: vec![Client::with_secret("app", "app-secret-app-secret-app-secret")],
                     ..Realm::default()
                 },
             )]),
             projects: 3,
             rules: RuleBook::default(),
             tls_fault: None,
+            client_certificates: None,
+            client_ca_file: None,
             accept: Accept::Serve,
             date_offset_s: 0,
         }
@@ -70,7 +68,7 @@ impl Default for Settings {
 
 impl Settings {
     pub(crate) fn from_json(settings: &Map<String, Value>) -> Result<Self, SettingsError> {
-        Settings::deserialize(settings).map_err(|whole| {
+        let read = Settings::deserialize(settings).map_err(|whole| {
             // serde names the wrong type but not the field that has it: the first setting that fails alone does.
             let culprit = settings.iter().find_map(|(name, value)| {
                 let alone = Map::from_iter([(name.clone(), value.clone())]);
@@ -80,7 +78,21 @@ impl Settings {
                 Some((name, error)) => format!("{name}: {error}"),
                 None => whole.to_string(),
             })
-        })
+        })?;
+        read.check().map(|()| read)
+    }
+
+    /// What no setting alone can be wrong in.
+    fn check(&self) -> Result<(), SettingsError> {
+        let mut clients = self.clients.iter().chain(self.realms.values().flat_map(|realm| &realm.clients));
+        if let Some(client) = clients.find(|client| client.auth_method.is_none() && client.secret.is_empty()) {
+            return Err(SettingsError(format!("clients: {} has neither secret nor auth_method", client.id)));
+        }
+        let authority = self.client_ca_file.as_deref().and_then(client_certificate::of_authority);
+        if self.client_certificates == Some(ClientCertificates::Required) && authority.is_none() {
+            return Err(SettingsError("client_ca_file: expected a PEM file of certificates".into()));
+        }
+        Ok(())
     }
 
     /// How long a token announced with this `expires_in` really lives, in milliseconds.
@@ -98,11 +110,68 @@ impl Settings {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Client {
     pub(crate) id: String,
+    #[serde(default)]
     pub(crate) secret: String,
     #[serde(default)]
     pub(crate) secret_2: Option<String>,
     #[serde(default)]
     pub(crate) encoding: Encoding,
+    /// None: by Basic or by post.
+    #[serde(default)]
+    pub(crate) auth_method: Option<AuthMethod>,
+    /// Of `private_key_jwt`: a PEM file.
+    #[serde(default)]
+    pub(crate) public_key_file: Option<String>,
+    /// Of the methods by certificate: a PEM file of one with the same subject, or the same key if it signs itself.
+    #[serde(default)]
+    pub(crate) certificate_file: Option<String>,
+    /// The only one that assertions may be signed with.
+    #[serde(default)]
+    pub(crate) signing_alg: Option<String>,
+    /// The only `kid` that assertions may bear.
+    #[serde(default)]
+    pub(crate) key_id: Option<String>,
+}
+
+impl Client {
+    fn with_secret(id: &str, secret: &str) -> Self {
+        Client {
+            id: id.into(),
+            secret: secret.into(),
+            secret_2: None,
+            encoding: Encoding::Form,
+            auth_method: None,
+            public_key_file: None,
+            certificate_file: None,
+            signing_alg: None,
+            key_id: None,
+        }
+    }
+
+    /// Either of them serves.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        [Some(self.secret.as_str()), self.secret_2.as_deref()].into_iter().flatten()
+    }
+}
+
+/// How a client must authenticate.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AuthMethod {
+    ClientSecretJwt,
+    PrivateKeyJwt,
+    TlsClientAuth,
+    SelfSignedTlsClientAuth,
+}
+
+/// Which certificates of clients new HTTPS connections ask for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClientCertificates {
+    /// Asked for, and any will do, and none too.
+    Any,
+    /// One of an authority in `client_ca_file`.
+    Required,
 }
 
 /// How the server reads id and secret out of a Basic header.
@@ -123,11 +192,13 @@ pub(crate) struct Realm {
     #[serde(deserialize_with = "given")]
     pub(crate) expires_in: Option<Value>,
     pub(crate) enabled: bool,
+    /// Members of its metadata that win over the server's own; null takes one out.
+    pub(crate) metadata: Map<String, Value>,
 }
 
 impl Default for Realm {
     fn default() -> Self {
-        Realm { clients: Vec::new(), expires_in: None, enabled: true }
+        Realm { clients: Vec::new(), expires_in: None, enabled: true, metadata: Map::new() }
     }
 }
 

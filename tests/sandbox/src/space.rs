@@ -231,8 +231,8 @@ impl Space {
         self.changed.notify_all();
     }
 
-    pub(crate) fn admit(&self, connection: u64, tls: bool, request: &Request) -> Admitted<'_> {
-        let (number, action) = self.lock().admit(connection, tls, request);
+    pub(crate) fn admit(&self, connection: u64, tls: bool, certificate: bool, request: &Request) -> Admitted<'_> {
+        let (number, action) = self.lock().admit(connection, tls, certificate, request);
         self.changed.notify_all();
         Admitted {
             space: self,
@@ -333,6 +333,8 @@ impl Admitted<'_> {
     /// To be called just before the first byte of the answer: who has read it must find it in the report.
     pub(crate) fn answering(self, status: u16) {
         self.space.lock().log_status(self.number, status);
+        // What the request did is counted too by now.
+        self.space.changed.notify_all();
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use crate::assertion::Used;
 use crate::date::imf_fixdate;
 use crate::http::Request;
 use crate::peer::Peer;
@@ -36,12 +37,14 @@ pub(crate) struct State {
     token_request_times: HashMap<String, VecDeque<u64>>,
     /// Name and organisation of the projects that were created over the API.
     pub(crate) created_projects: Vec<(String, String)>,
+    pub(crate) used_assertions: Used,
     pub(crate) deleted: bool,
 }
 
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) token_requests: u64,
+    pub(crate) metadata_requests: u64,
     pub(crate) mints: u64,
     pub(crate) revocations: u64,
     pub(crate) sessions_ended: u64,
@@ -57,6 +60,7 @@ struct Entry {
     number: u64,
     connection: u64,
     tls: bool,
+    certificate: bool,
     method: String,
     path: String,
     query: String,
@@ -82,6 +86,7 @@ impl State {
             open: HashMap::new(),
             token_request_times: HashMap::new(),
             created_projects: Vec::new(),
+            used_assertions: Used::default(),
             deleted: false,
         })
     }
@@ -114,13 +119,22 @@ impl State {
     }
 
     /// Counts and logs a request that was read, and finds what a rule wants done with it.
-    pub(crate) fn admit(&mut self, connection: u64, tls: bool, request: &Request) -> (u64, Option<Arc<Action>>) {
+    pub(crate) fn admit(
+        &mut self,
+        connection: u64,
+        tls: bool,
+        certificate: bool,
+        request: &Request,
+    ) -> (u64, Option<Arc<Action>>) {
         self.counters.requests += 1;
         if is_token_endpoint(&request.path) {
             self.counters.token_requests += 1;
             self.counters.token_requests_now += 1;
             self.counters.most_token_requests_at_once =
                 self.counters.most_token_requests_at_once.max(self.counters.token_requests_now);
+        }
+        if request.path.contains("/.well-known/") {
+            self.counters.metadata_requests += 1;
         }
         if self.log.len() == LOG_ENTRIES {
             self.log.pop_front();
@@ -129,6 +143,7 @@ impl State {
             number: self.counters.requests,
             connection,
             tls,
+            certificate,
             method: request.method.clone(),
             path: request.path.clone(),
             query: request.query.clone(),
@@ -202,6 +217,7 @@ impl State {
     pub(crate) fn counter(&self, name: &str) -> Option<u64> {
         Some(match name {
             "token_requests" => self.counters.token_requests,
+            "metadata_requests" => self.counters.metadata_requests,
             "mints" => self.counters.mints,
             "revocations" => self.counters.revocations,
             "sessions_ended" => self.counters.sessions_ended,
@@ -220,6 +236,7 @@ impl State {
         let log: Vec<Value> = self.log.iter().map(Entry::to_json).collect();
         json!({
             "token_requests": self.counters.token_requests,
+            "metadata_requests": self.counters.metadata_requests,
             "mints": self.counters.mints,
             "revocations": self.counters.revocations,
             "sessions_ended": self.counters.sessions_ended,
@@ -242,6 +259,7 @@ impl Entry {
             "n": self.number,
             "connection": self.connection,
             "tls": self.tls,
+            "certificate": self.certificate,
             "method": self.method,
             "path": self.path,
             "query": self.query,

@@ -8,7 +8,8 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -17,6 +18,7 @@ pub(crate) struct Identities {
     /// Certificate and key of another server on loopback, in PEM.
     pub(crate) other_server_pem: [String; 2],
     pub(crate) good: Arc<ServerConfig>,
+    good_certificate: Certified,
     pub(crate) wrong_host: Arc<ServerConfig>,
     pub(crate) expired: Arc<ServerConfig>,
     pub(crate) unknown_ca: Arc<ServerConfig>,
@@ -29,14 +31,22 @@ impl Identities {
         let mut expired = leaf(&["localhost", "127.0.0.1", "::1"]);
         expired.not_before = date_time_ymd(2020, 1, 1);
         expired.not_after = date_time_ymd(2021, 1, 1);
+        let good = Certified::new(leaf(&["localhost", "127.0.0.1", "::1"]), &authority);
+        let server = |params, authority| Certified::new(params, authority).server(None);
         Identities {
             ca_pem: authority.pem(),
             other_server_pem: pem(leaf(&["localhost", "127.0.0.1", "::1"]), &authority),
-            good: server(leaf(&["localhost", "127.0.0.1", "::1"]), &authority),
+            good: good.server(None),
+            good_certificate: good,
             wrong_host: server(leaf(&["other.invalid"]), &authority),
             expired: server(expired, &authority),
             unknown_ca: server(leaf(&["localhost", "127.0.0.1", "::1"]), &stranger),
         }
+    }
+
+    /// The good one, which asks clients for their certificates.
+    pub(crate) fn asking(&self, clients: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
+        self.good_certificate.server(Some(clients))
     }
 }
 
@@ -59,17 +69,33 @@ fn leaf(names: &[&str]) -> CertificateParams {
     params
 }
 
-fn server(params: CertificateParams, authority: &Authority) -> Arc<ServerConfig> {
-    let key = new_key();
-    let certificate = params.signed_by(&key, authority).expect("constant parameters make a certificate");
-    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("rcgen writes PKCS #8");
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring serves the default versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .expect("the key belongs to the certificate");
-    Arc::new(config)
+/// A certificate of a server, and its key.
+struct Certified {
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Certified {
+    fn new(params: CertificateParams, authority: &Authority) -> Self {
+        let key = new_key();
+        let certificate = params.signed_by(&key, authority).expect("constant parameters make a certificate");
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("rcgen writes PKCS #8");
+        Certified { certificate: certificate.der().clone(), key }
+    }
+
+    fn server(&self, clients: Option<Arc<dyn ClientCertVerifier>>) -> Arc<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring serves the default versions");
+        let builder = match clients {
+            Some(clients) => builder.with_client_cert_verifier(clients),
+            None => builder.with_no_client_auth(),
+        };
+        let config = builder
+            .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())
+            .expect("the key belongs to the certificate");
+        Arc::new(config)
+    }
 }
 
 fn pem(params: CertificateParams, authority: &Authority) -> [String; 2] {

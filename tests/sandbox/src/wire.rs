@@ -40,6 +40,12 @@ impl Wire {
         Ok(())
     }
 
+    /// The certificate that the client has shown, if it was asked and had one.
+    pub(crate) fn clients_certificate(&self) -> Option<Vec<u8>> {
+        let shown = self.tls.as_ref()?.peer_certificates()?;
+        shown.first().map(|certificate| certificate.to_vec())
+    }
+
     /// Reads at least one byte.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Ending> {
         loop {

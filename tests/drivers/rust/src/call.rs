@@ -2,9 +2,11 @@
 
 use crate::Broken;
 use crate::answer::Answer;
+use crate::client::RECEIVED;
 use crate::fields::{Fields, milliseconds, number, text};
 use crate::loud;
 use crate::stream::Streaming;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use svctoken::{CallOptions, CancelToken, Client, Error, RequestBuilder, Token};
@@ -15,7 +17,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    fn start(cancel: CancelToken, work: impl FnOnce() -> Result<Answer, Error> + Send + 'static) -> Self {
+    pub(crate) fn start(cancel: CancelToken, work: impl FnOnce() -> Result<Answer, Error> + Send + 'static) -> Self {
         let thread = std::thread::spawn(move || {
             let start = Instant::now();
             let answer = work().unwrap_or_else(|error| Answer::error(&error));
@@ -128,13 +130,17 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
             .with("attempts", response.attempts())
             .with("url", response.url())
             .with_bytes("body", response.body());
+        let answer = match RECEIVED.load(Ordering::SeqCst) {
+            0 => answer,
+            count => answer.with("received", count),
+        };
         let answer = if then == "text" { answer.with("text", response.text()?) } else { answer };
         Ok(response.headers().fold(answer, |answer, (name, value)| answer.with(&format!("header.{name}"), value)))
     }))
 }
 
 /// One thing a caller gives to a request.
-enum Part {
+pub(crate) enum Part {
     Timeout(Duration),
     Accept(String),
     MaxResponseBytes(u64),
@@ -150,7 +156,7 @@ enum Part {
 }
 
 impl Part {
-    fn read(key: &str, value: Vec<u8>) -> Result<Self, Broken> {
+    pub(crate) fn read(key: &str, value: Vec<u8>) -> Result<Self, Broken> {
         if key == "body" {
             return Ok(Self::Body(value));
         }
@@ -171,7 +177,7 @@ impl Part {
         })
     }
 
-    fn add_to(self, request: RequestBuilder<'_>) -> RequestBuilder<'_> {
+    pub(crate) fn add_to(self, request: RequestBuilder<'_>) -> RequestBuilder<'_> {
         match self {
             Self::Timeout(timeout) => request.timeout(timeout),
             Self::Accept(accept) => request.accept(accept),

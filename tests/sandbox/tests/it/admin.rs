@@ -81,6 +81,9 @@ fn settings_that_make_no_sense_are_named_and_change_nothing() {
         (json!({ "rules": [{ "do": { "reset": "sometimes" } }] }), "sometimes"),
         (json!({ "rules": [{ "do": { "body_base64": "?" } }] }), "rules: "),
         (json!({ "clients": [{ "id": "a" }] }), "secret"),
+        (json!({ "realms": { "demo": { "clients": [{ "id": "a" }] } } }), "secret"),
+        (json!({ "client_certificates": "required" }), "client_ca_file"),
+        (json!({ "client_certificates": "required", "client_ca_file": "/nowhere" }), "client_ca_file"),
         (json!([]), "body"),
     ] {
         for (method, path) in [("POST", "/spaces"), ("PATCH", "/spaces/s1")] {

@@ -1,3 +1,8 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Connection, setup};
@@ -140,4 +145,74 @@ fn discovery_names_the_endpoints_where_they_were_asked_for() {
         assert_eq!(answer["introspection_endpoint"], format!("{issuer}/protocol/openid-connect/token/introspect"));
     }
     assert_eq!(connection.get(&format!("{DEMO}/certs"), &[]).json(), json!({ "keys": [] }));
+}
+
+fn assertion(secret: &str, claims: &Value) -> String {
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let signed = format!("{}.{}", encode(br#"{"alg":"HS256"}"#), encode(claims.to_string().as_bytes()));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    format!("{signed}.{}", encode(hmac::sign(&key, signed.as_bytes()).as_ref()))
+}
+
+#[test]
+fn an_assertion_serves_once_and_only_its_own_client_its_realm_and_its_time() {
+    const SECRET: &str = "signer-secret-signer-secret-1234";
+    let client = json!({ "id": "signer", "secret": SECRET, "auth_method": "client_secret_jwt" });
+    let setup = setup(json!({ "realms": { "demo": { "clients": [client] } } }));
+    let mut connection = setup.connect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let issuer = "http://sandbox.test/realms/demo";
+    let right =
+        |id: &str| json!({"iss": "signer", "sub": "signer", "aud": issuer, "jti": id, "iat": now, "exp": now + 50});
+    let mut ask = |secret: &str, claims: &Value| {
+        let form = format!(
+            "{GRANT}&client_id=signer&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3A\
+             jwt-bearer&client_assertion={}",
+            assertion(secret, claims)
+        );
+        connection.exchange("POST", &format!("{DEMO}/token"), &[], form.as_bytes())
+    };
+    assert_eq!(ask(SECRET, &right("1")).status, 200);
+    for (name, value, why) in [
+        ("jti", json!("1"), "reuse"),
+        ("jti", Value::Null, "ID"),
+        ("aud", json!([issuer]), "audience"),
+        ("aud", json!("https://other.example"), "audience"),
+        ("iss", json!("app"), "Issuer"),
+        ("iat", Value::Null, "iat"),
+        ("iat", json!(now + 30), "future"),
+        ("exp", json!(now - 20), "not active"),
+        ("exp", json!(now + 90), "too far"),
+    ] {
+        let mut claims = right("2");
+        claims[name] = value;
+        let answer = ask(SECRET, &claims);
+        assert_oauth_error(&answer, 400, "invalid_client");
+        assert!(answer.json()["error_description"].as_str().unwrap().contains(why), "{why}: {answer:?}");
+    }
+    assert_oauth_error(&ask("another-secret-another-secret-12", &right("3")), 400, "invalid_client");
+    assert_eq!(ask(SECRET, &right("2")).status, 200, "what was refused was not used up");
+    let basic = connection.post_form(&format!("{DEMO}/token"), &format!("signer:{SECRET}"), GRANT);
+    assert_oauth_error(&basic, 401, "unauthorized_client");
+}
+
+#[test]
+fn a_realm_tells_where_its_endpoints_are_in_two_places_and_as_it_is_told() {
+    let realm = json!({ "metadata": { "token_endpoint": "https://elsewhere.example", "jwks_uri": null } });
+    let setup = setup(json!({ "realms": { "plain": {}, "odd": realm } }));
+    let mut connection = setup.connect();
+    for (prefix, realm, endpoint) in
+        [("", "plain", ""), ("/auth", "plain", ""), ("", "odd", "https://elsewhere.example")]
+    {
+        let issuer = format!("http://sandbox.test{prefix}/realms/{realm}");
+        let document = connection.get(&format!("{prefix}/realms/{realm}/.well-known/openid-configuration"), &[]).json();
+        assert_eq!(document["issuer"], json!(issuer));
+        let own = format!("{issuer}/protocol/openid-connect/token");
+        assert_eq!(document["token_endpoint"], if endpoint.is_empty() { json!(own) } else { json!(endpoint) });
+        assert_eq!(document.get("jwks_uri").is_some(), realm == "plain");
+        let other = format!("/.well-known/oauth-authorization-server{prefix}/realms/{realm}");
+        assert_eq!(connection.get(&other, &[]).json(), document);
+    }
+    assert_eq!(connection.get("/.well-known/oauth-authorization-server", &[]).status, 404);
+    assert_eq!(setup.space.report()["metadata_requests"], 7);
 }

@@ -1,11 +1,12 @@
-//! Many processes of all languages that share one token in the file store, as clients of Atlas do without being told: how
-//! often do they ask for it?
+//! Many processes of all languages that share one token, in the file store as clients of Atlas do without being told, or
+//! on a Redis: how often do they ask for it?
 //!
 //! Arguments: the folder of the programs, then `LANGUAGE=COMMAND` for each driver, then how many processes are at it at
 //! once, how often that is repeated, and how many short programs come one after another.
 
 mod crowd;
 mod queue;
+mod redis;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,14 +39,15 @@ fn main() -> ExitCode {
     for herd in crowd::HERDS {
         for repetition in 1..=repetitions {
             let about = format!("{}, {processes} processes, repetition {repetition} of {repetitions}", herd.about);
-            tally.run(&about, &folder, &drivers, &herd.settings(), |place| crowd::run(herd, place, processes));
+            tally.run(&about, &folder, &drivers, None, &herd.settings(), |place| crowd::run(herd, place, processes));
         }
     }
     for queue in queue::QUEUES.iter().filter(|_| programs > 0) {
         let about = format!("{}, {programs} programs", queue.about);
-        tally.run(&about, &folder, &drivers, &json!({}), |place| queue::run(queue, place, programs));
+        tally.run(&about, &folder, &drivers, None, &json!({}), |place| queue::run(queue, place, programs));
     }
-    println!("herd: {} passed, {} failed, 0 skipped", tally.passed, tally.failed);
+    tally.run_on_redis(&folder, &drivers, processes);
+    println!("herd: {} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
@@ -53,20 +55,46 @@ fn main() -> ExitCode {
 struct Tally {
     passed: u32,
     failed: u32,
+    skipped: u32,
 }
 
 impl Tally {
+    /// The first situation once more, with a Redis for a store.
+    fn run_on_redis(&mut self, programs: &Path, drivers: &[String], processes: usize) {
+        let herd = &crowd::HERDS[0];
+        let about = format!("{}, on a Redis, {processes} processes", herd.about);
+        let redis = match redis::Redis::start() {
+            Ok(Some(redis)) => redis,
+            Ok(None) if std::env::var_os("CI").is_none() => {
+                self.skipped += 1;
+                return println!("SKIPPED {about}: neither valkey-server nor redis-server is installed");
+            }
+            Ok(None) => {
+                self.failed += 1;
+                return println!("FAILED  {about}: CI needs valkey-server or redis-server");
+            }
+            Err(error) => {
+                self.failed += 1;
+                return println!("FAILED  {about}: {error}");
+            }
+        };
+        self.run(&about, programs, drivers, Some(&redis.url), &herd.settings(), |place| {
+            crowd::run(herd, place, processes)
+        });
+    }
+
     /// Runs one situation in a place of its own, and says what it was and what it cost.
     fn run(
         &mut self,
         about: &str,
         programs: &Path,
         drivers: &[String],
+        cache: Option<&str>,
         settings: &Value,
         situation: impl FnOnce(&Place<'_>) -> Result<u64, String>,
     ) {
         let began = Instant::now();
-        let outcome = Place::with(programs, drivers, settings, situation);
+        let outcome = Place::with(programs, drivers, cache, settings, situation);
         let took = began.elapsed().as_secs_f64();
         match outcome {
             Ok(requests) => {
@@ -84,6 +112,8 @@ impl Tally {
 /// A server and a folder of one situation's own.
 pub(crate) struct Place<'a> {
     drivers: &'a [String],
+    /// The option of that name; `None`: as clients of Atlas do without being told.
+    cache: Option<&'a str>,
     space: Space,
     folder: PathBuf,
     deadline: Instant,
@@ -93,6 +123,7 @@ impl Place<'_> {
     fn with<T>(
         programs: &Path,
         drivers: &[String],
+        cache: Option<&str>,
         settings: &Value,
         situation: impl FnOnce(&Place<'_>) -> Result<T, String>,
     ) -> Result<T, String> {
@@ -101,7 +132,7 @@ impl Place<'_> {
         let deadline = Instant::now() + TIME_LIMIT;
         let result = Sandbox::start(&programs.join("svctoken-sandbox"), &folder.join("ca.pem")).and_then(|sandbox| {
             let space = sandbox.space(settings, deadline)?;
-            situation(&Place { drivers, space, folder: folder.clone(), deadline })
+            situation(&Place { drivers, cache, space, folder: folder.clone(), deadline })
         });
         std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
         result
@@ -140,8 +171,9 @@ impl Process<'_> {
             ("client_id", CLIENT_ID),
             ("client_secret", secret),
         ];
-        let options = options.map(|(name, value)| pair(name, value));
-        self.expect_ok(&[vec!["client".to_owned(), "a".to_owned()], options.into()].concat())
+        let options = options.into_iter().chain(self.place.cache.map(|cache| ("cache", cache)));
+        let options = options.map(|(name, value)| pair(name, value)).collect();
+        self.expect_ok(&[vec!["client".to_owned(), "a".to_owned()], options].concat())
     }
 
     /// Gives a command that is answered at once.

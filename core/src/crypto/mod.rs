@@ -1,5 +1,9 @@
 //! What the core asks of ring, in one place.
 
+pub(crate) mod der;
+pub(crate) mod key;
+pub(crate) mod signature;
+
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 

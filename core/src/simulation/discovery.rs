@@ -81,7 +81,7 @@ fn serve(books: &Arc<Mutex<Books>>) -> Server {
         let takes = lock(&books).takes;
         wait.sleep(takes).map_err(|stop| stop.into_error(Stage::Receiving, "reading"))?;
         let (status, body) = lock(&books).answer(&outgoing.url.path_and_query)?;
-        Ok(Answer { status, headers: HeaderMap::new(), body: body.into_bytes() })
+        Ok(Answer::whole(status, HeaderMap::new(), body.into_bytes()))
     })
 }
 

@@ -167,6 +167,12 @@ impl FileStore {
         Some(outcome)
     }
 
+    /// The lock of those who write a record, each for a moment: comparing with what is there and replacing it are two
+    /// steps. `None` where it is not to be had, and the comparison has to do.
+    pub(crate) fn lock_to_write(&self, name: &str) -> Option<Lock> {
+        self.lock_itself(&self.folder.join(format!("{name}.write"))).map(|(_, lock)| lock)
+    }
+
     /// Opens a file and locks it, waiting a moment.
     fn lock_itself(&self, path: &Path) -> Option<(File, Lock)> {
         // Held for microseconds by whoever holds it; one who is stopped in the middle is not waited for longer than a busy

@@ -112,6 +112,10 @@ impl Store {
         wait: &Wait,
         mut next: impl FnMut(Option<&Kept>) -> Option<Content>,
     ) -> Result<(), String> {
+        let _alone = match self {
+            Store::File(store) => store.lock_to_write(name),
+            Store::Redis(_) => None,
+        };
         for _ in 0..MOST_WRITES {
             let present = self.read(name, wait)?;
             let Some(content) = next(present.as_ref()) else { return Ok(()) };
@@ -157,5 +161,33 @@ impl Lock {
             // Said by the time for which it was locked.
             Lock::Redis { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::crypto::{hex, random_bytes};
+
+    #[test]
+    fn p01_no_write_is_lost_however_many_come_at_once() {
+        let unique: [u8; 8] = random_bytes().expect("randomness");
+        let folder = std::env::temp_dir().join(format!("svctoken-writes-{}", hex(&unique)));
+        let store = Store::File(file::FileStore::open(&folder).expect("usable"));
+        let wait = Wait::of("timeout", Duration::from_secs(60));
+        let longer = |kept: Option<&Kept>| {
+            let bytes = [kept.map(|kept| kept.bytes.as_slice()).unwrap_or_default(), b"x"].concat();
+            Some(Content { bytes, kept_for: SHORTEST })
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..50).for_each(|_| store.update("a", &wait, longer).expect("writable")));
+            }
+        });
+        let kept = store.read("a", &wait).expect("readable").expect("there");
+        assert_eq!(kept.bytes.len(), 8 * 50);
+        fs::remove_dir_all(folder).expect("ours");
     }
 }

@@ -29,10 +29,10 @@ def client(space: Space, function: Callable[[], str]) -> svctoken.Client:
 
 
 def test_a_function_is_called_once_for_all_threads_and_not_on_theirs(space: Space) -> None:
-    threads: list[int] = []
+    threads: list[threading.Thread] = []
 
     def secret() -> str:
-        threads.append(threading.get_ident())
+        threads.append(threading.current_thread())
         return CLIENT_SECRET
 
     asked = client(space, secret)
@@ -42,7 +42,7 @@ def test_a_function_is_called_once_for_all_threads_and_not_on_theirs(space: Spac
         caller.start()
     for caller in callers:
         caller.join()
-    assert len(threads) == 1 and threads[0] not in {caller.ident for caller in callers}
+    assert len(threads) == 1 and threads[0] not in callers
     assert asked.request("GET", "/echo").status_code == 200
 
 

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::config::certificate::ClientCertificate;
 use crate::config::credential::Credential;
 use crate::config::header;
+use crate::config::proxy::Proxies;
 use crate::config::redis_address::RedisAddress;
 use crate::config::url::{Origin, Scheme, Url, shown};
 use crate::error::{Error, Result};
@@ -41,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) max_attempts: u32,
     pub(crate) max_response_bytes: u64,
     pub(crate) allow_http: bool,
+    pub(crate) proxies: Arc<Proxies>,
     pub(crate) ca_file: Option<String>,
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
     pub(crate) cache: Cache,
@@ -85,11 +87,12 @@ pub(crate) struct GrantSettings {
 
 impl Settings {
     /// Checks what was given; `preset_accept` is the Accept header if none was, and `cache_folder` where the user's
-    /// caches are, or why that is not known.
+    /// caches are, or why that is not known. `proxies` are the environment's, for where none is given.
     pub(crate) fn check(
         config: Config,
         preset_accept: &str,
         cache_folder: std::result::Result<PathBuf, String>,
+        proxies: Proxies,
     ) -> Result<Settings> {
         // Destructured whole, so that a new option cannot be forgotten: what is passed over here is the grant's.
         let Config {
@@ -124,6 +127,7 @@ impl Settings {
             mint_budget: _,
             max_response_bytes,
             allow_http,
+            ref proxy,
             ref ca_file,
             client_cert_file: _,
             client_key_file: _,
@@ -151,6 +155,10 @@ impl Settings {
         for (option, value) in [("user_agent", &user_agent), ("accept", &accept)] {
             header::check_value(value).map_err(|why| Error::configuration(format!("{option} {why}")))?;
         }
+        let proxies = match proxy {
+            Some(text) => Proxies::given(text.reveal()).map_err(|why| Error::configuration(format!("proxy {why}")))?,
+            None => proxies,
+        };
         if max_response_bytes == Some(0) {
             return Err(Error::configuration("max_response_bytes must be 1 or more"));
         }
@@ -175,6 +183,7 @@ impl Settings {
             max_attempts,
             max_response_bytes: max_response_bytes.unwrap_or(64 * 1024 * 1024),
             allow_http,
+            proxies: Arc::new(Proxies { allow_http, ..proxies }),
             ca_file: ca_file.clone(),
             certificate,
             cache,

@@ -193,8 +193,11 @@ fn failure_of_network(error: Error) -> Failure {
             let error = Error::new(ErrorCode::BadTokenAnswer, Stage::Receiving, error.what());
             return Failure { class: FailureClass::Wrong, error };
         }
-        ErrorCode::TlsFailed if error.may_pass() => FailureClass::Transient,
-        ErrorCode::TlsFailed | ErrorCode::InvalidArgument | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
+        ErrorCode::TlsFailed | ErrorCode::ProxyFailed if error.may_pass() => FailureClass::Transient,
+        ErrorCode::TlsFailed
+        | ErrorCode::ProxyFailed
+        | ErrorCode::InvalidArgument
+        | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
         _ => FailureClass::Transient,
     };
     Failure { class, error }

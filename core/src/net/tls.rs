@@ -262,7 +262,7 @@ fn not_set_up(error: rustls::Error) -> Error {
 fn at_handshake(error: Error) -> Error {
     match error.code() {
         ErrorCode::ConnectionLost => failed(format!("during the TLS handshake {}", error.what())).that_may_pass(),
-        _ => error.while_doing("in the TLS handshake"),
+        _ => error.at_stage(Stage::Tls).while_doing("in the TLS handshake"),
     }
 }
 

@@ -9,6 +9,7 @@ use std::thread;
 use base64::prelude::*;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use crate::client_certificate;
 use crate::connection;
 use crate::http::{self, NoRequest, Request};
 use crate::peer::{Ending, Peer};
@@ -64,7 +65,8 @@ impl Session<'_> {
         if let Ok(1) = self.wire.peer.stream.peek(&mut first)
             && first == [TLS_HANDSHAKE]
         {
-            self.wire.start_tls(Arc::clone(&self.space.identities.good))?;
+            // It asks for a certificate, so that whoever would show it one is found out.
+            self.wire.start_tls(self.space.identities.good_with(Some(client_certificate::any()), None))?;
             self.tls = true;
         }
         self.fill(1)?;
@@ -89,7 +91,15 @@ impl Session<'_> {
         let credential = credential.and_then(|bytes| String::from_utf8(bytes).ok());
         let kind = if request.method == "CONNECT" { "connect" } else { "forward" };
         let headers = request.headers.clone();
-        self.log(Proxied { kind, tls: self.tls, target: authority.clone(), credential: credential.clone(), headers });
+        let (target, credential_shown) = (authority.clone(), credential.clone());
+        self.log(Proxied {
+            kind,
+            tls: self.tls,
+            certificate: self.wire.clients_certificate().is_some(),
+            target,
+            credential: credential_shown,
+            headers,
+        });
         match self.fault() {
             Some(ProxyFault::Answer { status, headers }) => return Err(self.answer(status, &headers)),
             Some(ProxyFault::Raw(text)) => {
@@ -151,7 +161,15 @@ impl Session<'_> {
         let port = self.take(2)?;
         let target = format!("{host}:{}", u16::from_be_bytes([port[0], port[1]]));
         let server = lead_to(&target);
-        self.log(Proxied { kind: "socks5", tls: self.tls, target, credential, headers: Vec::new() });
+        let (kind, tls) = ("socks5", self.tls);
+        self.log(Proxied {
+            kind,
+            tls,
+            certificate: self.wire.clients_certificate().is_some(),
+            target,
+            credential,
+            headers: Vec::new(),
+        });
         let reply = match (self.fault(), &server) {
             (Some(ProxyFault::SocksReply(reply)), _) => reply,
             (_, None) => 5,

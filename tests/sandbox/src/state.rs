@@ -48,6 +48,7 @@ pub(crate) struct Proxied {
     pub(crate) kind: &'static str,
     /// To the proxy itself.
     pub(crate) tls: bool,
+    pub(crate) certificate: bool,
     pub(crate) target: String,
     /// User and password, with a colon between.
     pub(crate) credential: Option<String>,
@@ -290,6 +291,7 @@ impl Proxied {
         json!({
             "kind": self.kind,
             "tls": self.tls,
+            "certificate": self.certificate,
             "target": self.target,
             "credential": self.credential,
             "headers": self.headers,

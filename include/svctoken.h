@@ -82,9 +82,16 @@ typedef struct svctoken_log_event svctoken_log_event;
 // that names what is wrong.
 typedef struct svctoken_options svctoken_options;
 
+// The pages of a list, asked for one after the other. Used by one thread at a time. It needs neither its client nor its
+// options any more.
+typedef struct svctoken_pages svctoken_pages;
+
 // An answer, read whole. Everything it hands out is borrowed: valid until svctoken_response_free. May be read by
 // several threads at once.
 typedef struct svctoken_response svctoken_response;
+
+// Takes what a svctoken_secret_callback has to say; the last word counts. Borrowed: valid until the callback returns.
+typedef struct svctoken_secret_answer svctoken_secret_answer;
 
 // What a client had done when svctoken_client_get_stats was called. May be read by several threads at once.
 typedef struct svctoken_stats svctoken_stats;
@@ -99,6 +106,9 @@ typedef uint32_t svctoken_code;
 
 // How much a log event matters: the larger, the more.
 typedef uint32_t svctoken_log_severity;
+
+// What svctoken_config_set_client_secret_callback takes, and where the rules for it stand.
+typedef void (*svctoken_secret_callback)(svctoken_secret_answer *answer, void *user_data);
 
 // What svctoken_config_set_log takes, and where the rules for it stand.
 typedef void (*svctoken_log_callback)(const svctoken_log_event *event, void *user_data);
@@ -248,6 +258,12 @@ bool svctoken_log_event_field_at(const svctoken_log_event *event,
                                  const char **name,
                                  const char **text);
 
+// The secret: `text` is copied, and may be wiped when this returns.
+svctoken_code svctoken_secret_answer_set(svctoken_secret_answer *given, const char *text);
+
+// Why there is none: `text` becomes part of the error's message, and should hold no secret.
+svctoken_code svctoken_secret_answer_fail(svctoken_secret_answer *given, const char *text);
+
 // A config without any option, to be freed with svctoken_config_free. NULL only in case of a bug.
 svctoken_config *svctoken_config_new(void);
 
@@ -260,9 +276,30 @@ svctoken_code svctoken_config_set_client_id(svctoken_config *config, const char 
 // The client secret (RFC 6749 section 2.3.1). Default: none.
 svctoken_code svctoken_config_set_client_secret(svctoken_config *config, const char *text);
 
-// A file that holds the client secret, read when the client is made; one line break at its end is left out. Default:
-// none.
+// A file that holds the client secret; one line break at its end is left out. It is read when the client is made, and
+// again when it has changed. Default: none.
 svctoken_code svctoken_config_set_client_secret_file(svctoken_config *config, const char *text);
+
+// Adds one. A program and its arguments, run without a shell, whose output is the client secret; one line break at its
+// end is left out. It is run when a token is first needed, and again when the server refuses the secret, for at most
+// 30 s. In the environment its words are separated by spaces alone. Default: none.
+svctoken_code svctoken_config_add_client_secret_command(svctoken_config *config, const char *text);
+
+// A function that returns the client secret. It is called when a token is first needed, and again when the server
+// refuses the secret; one call at a time for each client, on a thread of svctoken's own where the language has no event
+// loop. Default: none.
+//
+// `callback` answers by svctoken_secret_answer_set or svctoken_secret_answer_fail. Callers that need a token wait for it,
+// as long as their timeouts allow. It must not use a client of this config, nor leave by longjmp or a C++ exception.
+// Several clients of one config may call it at once. `user_data` and `release` as with svctoken_config_set_log. NULL for
+// `callback` is refused.
+svctoken_code svctoken_config_set_client_secret_callback(svctoken_config *config,
+                                                         svctoken_secret_callback callback,
+                                                         void *user_data,
+                                                         void (*release)(void *user_data));
+
+// A second client secret, tried when the server refuses the first, and kept while it works. Default: none.
+svctoken_code svctoken_config_set_client_secret_2(svctoken_config *config, const char *text);
 
 // The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.
 // Default: none.
@@ -279,13 +316,20 @@ svctoken_code svctoken_config_set_key_id(svctoken_config *config, const char *te
 // Default: none.
 svctoken_code svctoken_config_set_access_token(svctoken_config *config, const char *text);
 
-// The token endpoint (RFC 6749 section 3.2). Default: the preset's.
+// The token endpoint (RFC 6749 section 3.2). Where it is given, the issuer is asked nothing. Default: the preset's,
+// else the issuer's.
 svctoken_code svctoken_config_set_token_url(svctoken_config *config, const char *text);
 
-// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the preset's.
+// The authorization server's issuer identifier (RFC 8414 section 2), as the server writes it: its metadata names the
+// endpoints. Default: none.
+svctoken_code svctoken_config_set_issuer(svctoken_config *config, const char *text);
+
+// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the
+// preset's, else the issuer's.
 svctoken_code svctoken_config_set_revocation_url(svctoken_config *config, const char *text);
 
-// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the preset's.
+// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the
+// preset's, else the issuer's.
 svctoken_code svctoken_config_set_introspection_url(svctoken_config *config, const char *text);
 
 // The API: where relative paths go, and the origin that gets the token. Default: the preset's.
@@ -296,7 +340,8 @@ svctoken_code svctoken_config_add_allowed_origin(svctoken_config *config, const 
 
 // How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
 // 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
-// (RFC 8705 section 2). Default: client_secret_basic.
+// (RFC 8705 section 2). Default: client_secret_basic; client_secret_post where an issuer's metadata has that alone of
+// the two.
 svctoken_code svctoken_config_set_auth_method(svctoken_config *config, const char *text);
 
 // How client_secret_basic encodes id and secret: form (RFC 6749 section 2.3.1) or raw (for servers that compare
@@ -308,8 +353,8 @@ svctoken_code svctoken_config_set_auth_encoding(svctoken_config *config, const c
 // kind is its default. Default: the JWK's alg, else by the key.
 svctoken_code svctoken_config_set_signing_alg(svctoken_config *config, const char *text);
 
-// Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: Keycloak's
-// issuer, else token_url.
+// Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: the issuer
+// where it is known, else token_url.
 svctoken_code svctoken_config_set_assertion_audience(svctoken_config *config, const char *text);
 
 // The scope asked for, separated by spaces (RFC 6749 section 3.3). Default: none.
@@ -372,7 +417,8 @@ svctoken_code svctoken_config_set_proxy(svctoken_config *config, const char *tex
 svctoken_code svctoken_config_set_ca_file(svctoken_config *config, const char *text);
 
 // A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are
-// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, base_url and allowed_origins, no others.
+// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, issuer, base_url and
+// allowed_origins, and the endpoints that the issuer names, no others.
 // Default: none.
 svctoken_code svctoken_config_set_client_cert_file(svctoken_config *config, const char *text);
 
@@ -442,6 +488,10 @@ svctoken_code svctoken_options_set_max_attempts(svctoken_options *options, uint6
 // Idempotency-Key header says the same. GET, HEAD, PUT, DELETE and OPTIONS are so by themselves. Default: false.
 svctoken_code svctoken_options_set_idempotent(svctoken_options *options, bool idempotent);
 
+// How many pages svctoken_pages_next reads at most, 1 or more: if there are more, that is an error after the last of
+// them. Default: 1000.
+svctoken_code svctoken_options_set_max_pages(svctoken_options *options, uint64_t count);
+
 // Adds a query parameter, form-encoded, after those there are.
 svctoken_code svctoken_options_add_query(svctoken_options *options, const char *name, const char *value);
 
@@ -471,6 +521,14 @@ svctoken_code svctoken_client_new_keycloak(const char *server_url,
                                            const svctoken_config *config,
                                            svctoken_client **client,
                                            svctoken_error **error);
+
+// Makes a client of the server with that issuer identifier, written as the server writes it: its metadata (RFC 8414,
+// OpenID Connect Discovery 1.0) names its endpoints, and is asked for when the first token is. What `config`, which may
+// be NULL, does not say comes from SVCTOKEN_*.
+svctoken_code svctoken_client_new_issuer(const char *issuer,
+                                         const svctoken_config *config,
+                                         svctoken_client **client,
+                                         svctoken_error **error);
 
 // Makes a client from the environment: SVCTOKEN_ and an option's name in upper case, times in seconds. If
 // MONGODB_ATLAS_CLIENT_ID is set, as svctoken_client_new_atlas. What `config`, which may be NULL, says wins.
@@ -652,6 +710,34 @@ svctoken_code svctoken_response_check(const svctoken_response *response, svctoke
 
 // Frees a response; NULL is allowed.
 void svctoken_response_free(svctoken_response *response);
+
+// Begins to read the pages of a list; nothing is sent before svctoken_pages_next. `url` and the options, which may be
+// NULL, are those of a GET request without a body; the query is the first page's only, as a link brings its own, and
+// the timeout is each page's.
+//
+// `*pages` is to be freed with svctoken_pages_free.
+svctoken_code svctoken_pages_new(const svctoken_client *client,
+                                 const char *url,
+                                 const svctoken_options *options,
+                                 svctoken_pages **pages,
+                                 svctoken_error **error);
+
+// Asks for the next page and reads it whole: the answer to the URL, and then those that each page names as its next, by
+// a Link header (RFC 8288) or by "links" in its JSON body, as Atlas does. Blocks, at most for the timeout.
+//
+// `*response` becomes the page, an answer of any status, which is to be freed with svctoken_response_free; or NULL where
+// there is none: after the last page, after one whose status is not 200 to 299, and after an error. The items are in the
+// body, in Atlas's as the array "results".
+//
+// Fails as svctoken_client_request does, with SVCTOKEN_ORIGIN_REFUSED for a link to another origin than the first page's,
+// with SVCTOKEN_BAD_ANSWER for one that is no URL or leads to a page that was read, and with SVCTOKEN_ANSWER_TOO_LARGE
+// when there are more pages than svctoken_options_set_max_pages says.
+svctoken_code svctoken_pages_next(svctoken_pages *pages,
+                                  svctoken_response **response,
+                                  svctoken_error **error);
+
+// Frees pages; NULL is allowed. The responses stay.
+void svctoken_pages_free(svctoken_pages *pages);
 
 // How many counters there are; a later version may have more. 0 for NULL.
 size_t svctoken_stats_count(const svctoken_stats *stats);

@@ -19,8 +19,10 @@
 #define SVCTOKEN_HPP
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <new>
@@ -177,11 +179,26 @@ public:
     Config &client_id(const std::string &text) { return set(svctoken_config_set_client_id, text); }
     Config &client_secret(const std::string &text) { return set(svctoken_config_set_client_secret, text); }
     Config &client_secret_file(const std::string &text) { return set(svctoken_config_set_client_secret_file, text); }
+    // Adds one: the program first, then each of its arguments.
+    Config &client_secret_command(const std::string &text) {
+        return set(svctoken_config_add_client_secret_command, text);
+    }
+    // What `callback` throws says why it has no secret: a std::exception's what() becomes part of the error's message. It
+    // is called on a thread of the library's own, and must not use a client of this config. It is destroyed when it will
+    // not be called any more, maybe a moment after its clients, on the library's own thread.
+    Config &client_secret_callback(std::function<std::string()> callback) {
+        auto owned = callback ? std::make_unique<SecretCallback>(std::move(callback)) : nullptr;
+        const auto set = svctoken_config_set_client_secret_callback;
+        if (set(config_.get(), owned ? secret : nullptr, owned.get(), release_secret) == SVCTOKEN_OK) owned.release();
+        return *this;
+    }
+    Config &client_secret_2(const std::string &text) { return set(svctoken_config_set_client_secret_2, text); }
     Config &private_key(const std::string &text) { return set(svctoken_config_set_private_key, text); }
     Config &private_key_file(const std::string &text) { return set(svctoken_config_set_private_key_file, text); }
     Config &key_id(const std::string &text) { return set(svctoken_config_set_key_id, text); }
     Config &access_token(const std::string &text) { return set(svctoken_config_set_access_token, text); }
     Config &token_url(const std::string &text) { return set(svctoken_config_set_token_url, text); }
+    Config &issuer(const std::string &text) { return set(svctoken_config_set_issuer, text); }
     Config &revocation_url(const std::string &text) { return set(svctoken_config_set_revocation_url, text); }
     Config &introspection_url(const std::string &text) { return set(svctoken_config_set_introspection_url, text); }
     Config &base_url(const std::string &text) { return set(svctoken_config_set_base_url, text); }
@@ -234,6 +251,7 @@ public:
 private:
     friend class Client;
     using LogCallback = std::function<void(const LogEvent &)>;
+    using SecretCallback = std::function<std::string()>;
 
     static void log(const svctoken_log_event *event, void *callback) noexcept {
         try {
@@ -242,6 +260,20 @@ private:
             // There is nobody to tell: the frames above belong to the library.
         }
     }
+    static void secret(svctoken_secret_answer *answer, void *callback) noexcept {
+        try {
+            const std::string text = (*static_cast<const SecretCallback *>(callback))();
+            // Cut at its NUL, it would be another one.
+            const bool is_whole = text.find('\0') == std::string::npos;
+            if (is_whole) svctoken_secret_answer_set(answer, text.c_str());
+            else svctoken_secret_answer_fail(answer, "its text has a NUL");
+        } catch (const std::exception &error) {
+            svctoken_secret_answer_fail(answer, error.what());
+        } catch (...) {
+            svctoken_secret_answer_fail(answer, "it threw what is no std::exception");
+        }
+    }
+    static void release_secret(void *callback) noexcept { delete static_cast<SecretCallback *>(callback); }
     static void release_log(void *callback) noexcept { delete static_cast<LogCallback *>(callback); }
 
     // The setters' codes are not looked at: the client's constructor throws the first of them with its text.
@@ -318,6 +350,12 @@ public:
     // Says that to send this POST or PATCH twice is as good as once, so that it may be tried again after it has left.
     Options &idempotent(bool idempotent = true) {
         svctoken_options_set_idempotent(options_.get(), idempotent);
+        return *this;
+    }
+    // How many pages of a list are read at most, 1 or more: if there are more, that is an error after the last of them.
+    // Default: 1000.
+    Options &max_pages(std::uint64_t count) {
+        svctoken_options_set_max_pages(options_.get(), count);
         return *this;
     }
     // Adds a query parameter, form-encoded, after those there are.
@@ -399,8 +437,59 @@ public:
 
 private:
     friend class Client;
+    friend class Pages;
     explicit Response(svctoken_response *response) : response_(response) {}
     detail::Handle<svctoken_response, svctoken_response_free> response_;
+};
+
+// The pages of a list, for a range-based for, once. Each is asked for when the loop comes to it, and is gone with the
+// next. Needs no client any more.
+class Pages {
+public:
+    class iterator {
+    public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = Response;
+        using difference_type = std::ptrdiff_t;
+        using pointer = Response *;
+        using reference = Response &;
+
+        Response &operator*() const noexcept { return *pages_->page_; }
+        Response *operator->() const noexcept { return &*pages_->page_; }
+        // Asks for the next page; throws what svctoken_pages_next fails with.
+        iterator &operator++() {
+            if (!pages_->turn()) pages_ = nullptr;
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        bool operator==(const iterator &other) const noexcept { return pages_ == other.pages_; }
+        bool operator!=(const iterator &other) const noexcept { return pages_ != other.pages_; }
+
+    private:
+        friend class Pages;
+        explicit iterator(Pages *pages) : pages_(pages) {}
+        Pages *pages_;
+    };
+
+    // Asks for the first page; throws what svctoken_pages_next fails with.
+    iterator begin() { return ++iterator(this); }
+    iterator end() noexcept { return iterator(nullptr); }
+
+private:
+    friend class Client;
+    explicit Pages(svctoken_pages *pages) : pages_(pages) {}
+
+    bool turn() {
+        detail::Check check;
+        svctoken_response *response = nullptr;
+        page_.reset();
+        check(svctoken_pages_next(pages_.get(), &response, check));
+        if (response != nullptr) page_ = Response(response);
+        return page_.has_value();
+    }
+
+    detail::Handle<svctoken_pages, svctoken_pages_free> pages_;
+    std::optional<Response> page_;
 };
 
 // Gets tokens and makes requests with them. May be used by several threads at once, and in a forked child.
@@ -426,6 +515,13 @@ public:
         svctoken_client *client = nullptr;
         check(svctoken_client_new_keycloak(detail::c_text(server_url), detail::c_text(realm), config.config_.get(),
                                            &client, check));
+        return Client(client);
+    }
+    // The server with that issuer identifier, whose metadata names its endpoints.
+    static Client issuer(const std::string &issuer, const Config &config = Config()) {
+        detail::Check check;
+        svctoken_client *client = nullptr;
+        check(svctoken_client_new_issuer(detail::c_text(issuer), config.config_.get(), &client, check));
         return Client(client);
     }
     // SVCTOKEN_ and an option's name in upper case, times in seconds; or as atlas where its variables are set.
@@ -479,6 +575,11 @@ public:
     Response request(const std::string &method, const std::string &url, const Options &options) const {
         return send(method, url, options.options_.get());
     }
+
+    // The pages of a list: for (auto &page : client.pages("/api/atlas/v2/groups")). The answer to a GET request, and then
+    // those that each page names as its next, on the same origin. Any HTTP status is a page. See svctoken_pages_next.
+    Pages pages(const std::string &url) const { return paged(url, nullptr); }
+    Pages pages(const std::string &url, const Options &options) const { return paged(url, options.options_.get()); }
 
     // What was done so far, by name.
     std::map<std::string, std::uint64_t> stats() const {
@@ -541,6 +642,13 @@ private:
         check(svctoken_client_request(client_.get(), detail::c_text(method), detail::c_text(url), options, &response,
                                       check));
         return Response(response);
+    }
+
+    Pages paged(const std::string &url, const svctoken_options *options) const {
+        detail::Check check;
+        svctoken_pages *pages = nullptr;
+        check(svctoken_pages_new(client_.get(), detail::c_text(url), options, &pages, check));
+        return Pages(pages);
     }
 
     detail::Handle<svctoken_client, svctoken_client_free> client_;

@@ -24,10 +24,24 @@ export interface ClientOptions {
   /** The client secret (RFC 6749 section 2.3.1). Default: none. */
   clientSecret?: string | null
   /**
-   * A file that holds the client secret, read when the client is made; one line break at its end is left out.
-   * Default: none.
+   * A file that holds the client secret; one line break at its end is left out. It is read when the client is made, and
+   * again when it has changed. Default: none.
    */
   clientSecretFile?: string | null
+  /**
+   * A program and its arguments, run without a shell, whose output is the client secret; one line break at its end is
+   * left out. It is run when a token is first needed, and again when the server refuses the secret, for at most 30 s. In
+   * the environment its words are separated by spaces alone. Default: none.
+   */
+  clientSecretCommand?: readonly string[] | null
+  /**
+   * A function that returns the client secret. It is called when a token is first needed, and again when the server
+   * refuses the secret; one call at a time for each client, on a thread of svctoken's own where the language has no
+   * event loop. Default: none.
+   */
+  clientSecretCallback?: (() => string | Promise<string>) | null
+  /** A second client secret, tried when the server refuses the first, and kept while it works. Default: none. */
+  clientSecret2?: string | null
   /**
    * The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.
    * Default: none.
@@ -45,11 +59,25 @@ export interface ClientOptions {
    * Default: none.
    */
   accessToken?: string | null
-  /** The token endpoint (RFC 6749 section 3.2). Default: the preset's. */
+  /**
+   * The token endpoint (RFC 6749 section 3.2). Where it is given, the issuer is asked nothing. Default: the preset's, else
+   * the issuer's.
+   */
   tokenUrl?: string | null
-  /** The revocation endpoint (RFC 7009). A preset knows it where tokenUrl is the preset's too. Default: the preset's. */
+  /**
+   * The authorization server's issuer identifier (RFC 8414 section 2), as the server writes it: its metadata names the
+   * endpoints. Default: none.
+   */
+  issuer?: string | null
+  /**
+   * The revocation endpoint (RFC 7009). A preset knows it where tokenUrl is the preset's too. Default: the preset's, else
+   * the issuer's.
+   */
   revocationUrl?: string | null
-  /** The introspection endpoint (RFC 7662). A preset knows it where tokenUrl is the preset's too. Default: the preset's. */
+  /**
+   * The introspection endpoint (RFC 7662). A preset knows it where tokenUrl is the preset's too. Default: the preset's,
+   * else the issuer's.
+   */
   introspectionUrl?: string | null
   /** The API: where relative paths go, and the origin that gets the token. Default: the preset's. */
   baseUrl?: string | null
@@ -58,7 +86,8 @@ export interface ClientOptions {
   /**
    * How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
    * 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
-   * (RFC 8705 section 2). Default: client_secret_basic.
+   * (RFC 8705 section 2). Default: client_secret_basic; client_secret_post where an issuer's metadata has that alone of
+   * the two.
    */
   authMethod?: string | null
   /**
@@ -73,8 +102,8 @@ export interface ClientOptions {
    */
   signingAlg?: string | null
   /**
-   * Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: Keycloak's
-   * issuer, else tokenUrl.
+   * Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: the issuer
+   * where it is known, else tokenUrl.
    */
   assertionAudience?: string | null
   /** The scope asked for, separated by spaces (RFC 6749 section 3.3). Default: none. */
@@ -131,7 +160,8 @@ export interface ClientOptions {
   caFile?: string | null
   /**
    * A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one
-   * are shown it (RFC 8705): those of tokenUrl, revocationUrl, introspectionUrl, baseUrl and allowedOrigins, no others.
+   * are shown it (RFC 8705): those of tokenUrl, revocationUrl, introspectionUrl, issuer, baseUrl and
+   * allowedOrigins, and the endpoints that the issuer names, no others.
    * Default: none.
    */
   clientCertFile?: string | null
@@ -180,6 +210,34 @@ export interface RequestOptions extends CallOptions {
   idempotent?: boolean | null
 }
 
+/** What the pages of a list take: each page is requested with these. */
+export interface PagesOptions extends CallOptions {
+  /** Added to the first page's query, form-encoded; the links to further pages bring their own. */
+  query?: MorePairs | null
+  /** Replace the client's headers of the same name. The header fields that are svctoken's own to set are refused. */
+  headers?: MorePairs | null
+  /** The Accept header. Default: the client's. */
+  accept?: string | null
+  /** The largest page, after decoding, in bytes, 1 or more. Default: the client's. */
+  maxResponseBytes?: number | null
+  /**
+   * How often each page is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no retry.
+   * Default: the client's.
+   */
+  maxAttempts?: number | null
+  /**
+   * How many pages are read at most, 1 or more: if there are more, that is `SVCTOKEN_ANSWER_TOO_LARGE` after the last of
+   * them. Default: 1000.
+   */
+  maxPages?: number | null
+}
+
+/** What the items of a list take. */
+export interface ItemsOptions extends PagesOptions {
+  /** The member of a page's JSON object that holds its items. Default: `results`. */
+  member?: string | null
+}
+
 /**
  * Gets tokens and makes requests with them.
  *
@@ -201,6 +259,11 @@ export class Client {
 
   /** A client of a Keycloak realm. `baseUrl` is the API, and by default the Keycloak server itself. */
   static keycloak(serverUrl: string, realm: string, options?: ClientOptions | null): Client
+  /**
+   * A client of the server with that issuer identifier, written as the server writes it: its metadata (RFC 8414, OpenID
+   * Connect Discovery 1.0) names its endpoints, and is asked for when the first token is.
+   */
+  static issuer(url: string, options?: ClientOptions | null): Client
 
   /**
    * A client of what `process.env` says: SVCTOKEN_ and an option's name in upper case (SVCTOKEN_CLIENT_ID), times in
@@ -209,14 +272,14 @@ export class Client {
   static fromEnv(options?: ClientOptions | null): Client
 
   /**
-   * Called once for each `request`, however often it is sent, before anything else is done: with its method and URL as
+   * Called once for each `request` and each of the `pages`, however often it is sent, before anything else is done: with its method and URL as
    * they were given. The headers it returns (such as traceparent) are sent unless the call gives one of that name; what a
    * caller may not set, it may not either. What it throws rejects the call, whose `timeout` begins after it.
    */
   beforeSend: ((method: string, url: string) => MorePairs | null | undefined | void | Promise<MorePairs | null | undefined | void>) | null
 
   /**
-   * Called once with the answer of each `request` that has one, of any status, and waited for before the caller gets it.
+   * Called once with the answer of each `request`, and each page, that has one, of any status, and waited for before the caller gets it.
    * What it throws rejects the call.
    */
   afterReceive: ((response: Response) => unknown) | null
@@ -279,6 +342,24 @@ export class Client {
    * but Accept, Range and User-Agent. One that leads where it may not rejects with `SVCTOKEN_REDIRECT_REFUSED`.
    */
   request(method: string, url: string | URL, options?: RequestOptions | null): Promise<Response>
+
+  /**
+   * The pages of a list: the answer to a GET request, and then those that each page names as its next, by a `Link` header
+   * (RFC 8288) or by `links` in its JSON body, as Atlas does. Every page is an answer of any status; there is none after
+   * one that is not 200 to 299.
+   *
+   * A page is asked for when the loop comes to it, as by `request`; `timeout` is each page's. To stop before the end, leave
+   * the loop. Rejects beside what `request` does with `SVCTOKEN_ORIGIN_REFUSED` for a link to another origin than the first
+   * page's, and with `SVCTOKEN_BAD_ANSWER` for one that is no URL or leads to a page that was read.
+   */
+  pages(url: string | URL, options?: PagesOptions | null): AsyncGenerator<Response, void, void>
+
+  /**
+   * The items on the pages of a list, one after the other: the elements of a page that is a JSON array, or of the member
+   * `results` of its JSON object. Rejects as `pages` does, with `SVCTOKEN_HTTP_STATUS` on a page whose status is 400 or
+   * above, and with `SVCTOKEN_BAD_ANSWER` on one that has no such array.
+   */
+  items(url: string | URL, options?: ItemsOptions | null): AsyncGenerator<any, void, void>
 
   /** What was done so far. Token counters are shared by the clients of the same options. */
   stats(): Stats

@@ -19,6 +19,9 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** Moves the core's clock forward. */
 export declare function advanceClock(milliseconds: number): ErrorFacts | undefined
 
+/** What a client's function gave, or why it gave nothing. */
+export declare function answerSecret(calls: ExternalObject<Calls>, question: number, secret?: string | undefined | null, whyNone?: string | undefined | null): ErrorFacts | undefined
+
 /** Ends a call early, if it has not ended. Its promise is the caller's to settle. */
 export declare function cancel(calls: ExternalObject<Calls>, call: number): ErrorFacts | undefined
 
@@ -29,6 +32,7 @@ export declare function clearCache(calls: ExternalObject<Calls>, client: Externa
 export interface ClientFacts {
   clientId?: string
   tokenUrl?: string
+  issuer?: string
 }
 
 /** Refuses further calls of this client. */
@@ -36,10 +40,11 @@ export declare function close(client: ExternalObject<NativeClient>): ErrorFacts 
 
 /** Which constructor is meant, with its own arguments. */
 export interface Constructor {
-  /** `plain`, `atlas`, `keycloak` or `from_env`. */
+  /** `plain`, `atlas`, `keycloak`, `issuer` or `from_env`. */
   preset: string
   serverUrl?: string
   realm?: string
+  issuer?: string
 }
 
 /** A counter by its name in the core. */
@@ -50,15 +55,19 @@ export interface CounterFacts {
 
 /**
  * Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
- * undefined, event)` brings a log event. Alone, it keeps no process alive.
+ * undefined, event)` brings a log event, and `tell(client, undefined, undefined, undefined, question)` asks for its
+ * secret. Alone, it keeps no process alive.
  */
-export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts) => void): ExternalObject<Calls>
+export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts, question?: number) => void): ExternalObject<Calls>
 
 /**
  * Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`
  * what its log events come with.
  */
 export declare function createClient(calls: ExternalObject<Calls>, number: number, constructor: Constructor, options: object, environment: Record<string, string>): ErrorFacts | ExternalObject<NativeClient>
+
+/** Before the first page of a list. */
+export declare function createPages(maxPages?: number | undefined | null, member?: string | undefined | null): ErrorFacts | ExternalObject<Pages>
 
 /** What a log line may show of the client. */
 export declare function describe(client: ExternalObject<NativeClient>): ErrorFacts | ClientFacts
@@ -119,11 +128,20 @@ export declare function introspect(calls: ExternalObject<Calls>, client: Externa
 /** As the core's `Client::invalidate_token`. */
 export declare function invalidateToken(client: ExternalObject<NativeClient>, token: string): ErrorFacts | boolean
 
+/** The member of a page's object that holds its items. */
+export declare function itemsMember(pages: ExternalObject<Pages>): ErrorFacts | string
+
 /** Says whether calls are in progress: if so, the process is kept alive. */
 export declare function keepAlive(calls: ExternalObject<Calls>, inProgress: boolean): void
 
 /** Says whether the client's events are listened to; without listeners they are not handed over. */
 export declare function listen(client: ExternalObject<NativeClient>, hasListeners: boolean): ErrorFacts | undefined
+
+/** Where the next page is, when a page has come; none after the last. */
+export declare function nextPage(pages: ExternalObject<Pages>): ErrorFacts | string | undefined | null
+
+/** The error of a page, of that status, that has no items. */
+export declare function noItems(pages: ExternalObject<Pages>, status: number): ErrorFacts
 
 /** An option of a client. */
 export interface OptionFacts {
@@ -137,8 +155,8 @@ export interface OptionFacts {
 /** Every option, in the order of the documentation. */
 export declare function options(): Array<OptionFacts>
 
-/** Starts a request, which is settled later. */
-export declare function request(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number, request: RequestFacts, cancellable: boolean): ErrorFacts | undefined
+/** Starts a request, which is settled later: of the next page of `pages`, if those are given. */
+export declare function request(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number, request: RequestFacts, cancellable: boolean, pages?: ExternalObject<Pages> | undefined | null): ErrorFacts | undefined
 
 /** What is to be sent. */
 export interface RequestFacts {

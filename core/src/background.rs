@@ -16,6 +16,13 @@ pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
     spawned.map(|_| ())
 }
 
+/// Runs code of the host's on a new thread, as on a thread of its own: with the signals of the caller's.
+pub(crate) fn spawn_for_host(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    #[cfg(test)]
+    let work = crate::simulation::inherited(work);
+    thread::Builder::new().name(name.into()).spawn(work).map(|_| ())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

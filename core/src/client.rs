@@ -10,19 +10,18 @@ use std::time::Duration;
 use crate::background;
 use crate::config::Config;
 use crate::config::environment::Environment;
-use crate::config::identity::Identity;
 use crate::config::preset::Preset;
-use crate::config::settings::{Cache, GrantSettings, Settings, TokenSource};
+use crate::config::settings::{Cache, Server, Settings, TokenSource};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::{Owned, PerProcess};
 use crate::http::{HttpClient, Network};
 use crate::log::{Log, LogHook};
 use crate::request::{AfterReceive, BeforeSend, Hooks, RequestBuilder};
-use crate::stats::{RequestCounters, Stats};
+use crate::stats::{RequestCounters, Stats, TokenCounts};
 use crate::store::Store;
 use crate::store::file::FileStore;
 use crate::store::redis::RedisStore;
-use crate::token::{Account, Hold, Minting, Refusal, Shared, Slot, Token, introspect, introspection_url};
+use crate::token::{Directory, Hold, Refusal, Secrets, Shared, Slot, Token, Tools};
 use crate::wait::{CallOptions, Wait};
 
 /// Gets tokens and makes requests with them.
@@ -35,9 +34,10 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     settings: Settings,
     network: Arc<Network>,
-    slot: Arc<Slot>,
+    /// Where the token is, unless that may change with the secret.
+    slot: Option<Arc<Slot>>,
     /// `None` where a ready token was given.
-    grant: Option<Grant>,
+    secrets: Option<Arc<Secrets>>,
     log: Log,
     hooks: Hooks,
     http: PerProcess<HttpClient>,
@@ -50,14 +50,6 @@ struct Inner {
 
 /// Of so many paths of one client it is said that they are deprecated: programs put ids into paths.
 const MOST_DEPRECATED: usize = 256;
-
-/// How a client requests tokens.
-struct Grant {
-    settings: Arc<GrantSettings>,
-    account: Arc<Account>,
-    /// `None` where tokens are kept in memory only.
-    shared: Option<Arc<Shared>>,
-}
 
 /// Options for a client; ended by [`build`](ClientBuilder::build), [`atlas`](ClientBuilder::atlas),
 /// [`keycloak`](ClientBuilder::keycloak) or [`from_env`](ClientBuilder::from_env).
@@ -131,20 +123,20 @@ impl ClientBuilder {
     pub fn preset(self, preset: &Preset) -> Result<Client> {
         let settings = preset.resolve(self.config, &self.environment)?;
         let network = Network::from_settings(&settings)?;
-        let (slot, grant) = match &settings.tokens {
+        let (slot, secrets) = match &settings.tokens {
             TokenSource::Grant(grant) => {
-                let (account, identity) = (Account::of(grant), Identity::of(grant));
+                let directory = Directory::of(grant, settings.ca_file.as_deref());
                 let store = open_store(&settings.cache, &network, &self.log);
-                let shared = store.map(|store| Arc::new(Shared::new(store, grant, identity)));
-                (Slot::of(identity), Some(Grant { settings: grant.clone(), account, shared }))
+                let secrets = Secrets::new(grant.clone(), directory, store);
+                (secrets.only_slot(), Some(Arc::new(secrets)))
             }
-            TokenSource::Ready(token) => (Slot::ready(token), None),
+            TokenSource::Ready(token) => (Some(Slot::ready(token)), None),
         };
         Ok(Client(Arc::new(Inner {
             settings,
             network,
             slot,
-            grant,
+            secrets,
             log: self.log,
             hooks: self.hooks,
             http: PerProcess::new(),
@@ -185,6 +177,14 @@ impl Client {
         Client::builder().atlas()
     }
 
+    /// A client of the server with that issuer identifier, written as the server writes it: its metadata (RFC 8414, OpenID
+    /// Connect Discovery 1.0) names its endpoints, and is asked for when the first token is. Everything else comes from
+    /// the environment: `SVCTOKEN_` and an option's name in upper case. [`ClientBuilder::issuer`] is the same as an
+    /// option.
+    pub fn issuer(issuer: impl Into<String>) -> Result<Client> {
+        Client::builder().preset(&Preset::Issuer { issuer: issuer.into() })
+    }
+
     /// A client from the environment alone: `SVCTOKEN_` and an option's name in upper case, times in seconds. If
     /// `MONGODB_ATLAS_CLIENT_ID` is set, as [`Client::atlas`].
     pub fn from_env() -> Result<Client> {
@@ -219,7 +219,14 @@ impl Client {
         if self.0.closed.load(Ordering::Relaxed) {
             return None;
         }
-        self.0.slot.fresh()
+        self.fresh()
+    }
+
+    fn fresh(&self) -> Option<Token> {
+        match &self.0.slot {
+            Some(slot) => slot.fresh(),
+            None => self.0.secrets.as_ref()?.fresh(),
+        }
     }
 
     /// For hosts that must not block a thread: the token as [`get_token`](Client::get_token) would return it without
@@ -229,7 +236,10 @@ impl Client {
         if self.0.closed.load(Ordering::Relaxed) {
             return None;
         }
-        self.0.slot.without_waiting(refreshing)
+        match &self.0.slot {
+            Some(slot) => slot.without_waiting(refreshing),
+            None => self.0.secrets.as_ref()?.without_waiting(refreshing),
+        }
     }
 
     /// How long a call may take that brings no timeout of its own.
@@ -248,8 +258,9 @@ impl Client {
         if self.shared().is_some_and(|shared| !shared.is_remote()) {
             self.look(&Wait::of("timeout", self.0.settings.timeout));
         }
-        let refusal = self.0.slot.invalidate(token);
-        self.share_hold(refusal);
+        let Some(slot) = self.slot() else { return false };
+        let refusal = slot.invalidate(token);
+        self.share_hold(&slot, refusal);
         self.told(refusal)
     }
 
@@ -272,13 +283,15 @@ impl Client {
     /// As [`revoke`](Client::revoke), with a timeout and a cancel of its own.
     pub fn revoke_with(&self, options: &CallOptions) -> Result<bool> {
         let wait = self.wait_for_call(options)?;
-        let grant = self.grant("a ready access_token cannot be revoked")?;
-        self.0.slot.revoke(&self.minting(grant), &wait)
+        let secrets = self.secrets("a ready access_token cannot be revoked")?;
+        let tools = self.tools();
+        let in_use = secrets.in_use(&tools, &wait)?;
+        in_use.slot.revoke(&secrets.minting(&in_use, &tools), &wait)
     }
 
     /// What the server is asked with, or why what is wanted cannot be.
-    fn grant(&self, cannot: &str) -> Result<&Grant> {
-        self.0.grant.as_ref().ok_or_else(|| {
+    fn secrets(&self, cannot: &str) -> Result<&Arc<Secrets>> {
+        self.0.secrets.as_ref().ok_or_else(|| {
             let what = format!("{cannot}: there is no credential to ask with");
             Error::new(ErrorCode::CredentialUnavailable, Stage::Argument, what)
                 .with_next_step("Give client_id and client_secret instead of access_token.")
@@ -308,35 +321,33 @@ impl Client {
     /// of their own.
     pub fn introspect_text(&self, token: Option<&str>, options: &CallOptions) -> Result<String> {
         let wait = self.wait_for_call(options)?;
-        let grant = self.grant("a token cannot be introspected with a ready access_token")?;
+        let secrets = self.secrets("a token cannot be introspected with a ready access_token")?;
         if token == Some("") {
             return Err(Error::argument("token must not be empty"));
         }
-        let url = introspection_url(&grant.settings)?;
-        let clock = grant.account.server_clock();
-        let introspect = |token| introspect(url, &grant.settings, &self.http(), clock, token, &wait);
+        let tools = self.tools();
+        let minting = secrets.minting(&*secrets.in_use(&tools, &wait)?, &tools);
+        minting.check_introspection()?;
         match token {
-            Some(token) => introspect(token),
-            None => introspect(self.token(&wait)?.as_str()),
+            Some(token) => minting.introspect(token, &wait),
+            None => minting.introspect(self.token(&wait)?.as_str(), &wait),
         }
     }
 
-    /// Forgets the token in this process and in the store, what failed before, and the hold: the next call requests a
-    /// token, and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed
+    /// Forgets the token in this process and in the store, what failed before, what an issuer said of its endpoints, and
+    /// the hold: the next call requests a token, and with no delay but the server's own Retry-After and the budget, which stay. For those who have changed
     /// something at the server.
     ///
     /// The server is not asked, and the token stays good; see [`revoke`](Client::revoke). Other processes go on with the
     /// one they have in memory. A token request under way goes on, and its token is kept. With a ready access token
     /// there is nothing to forget.
     ///
-    /// Fails with `cache` if the store could not be written; this process has forgotten the token all the same.
+    /// Fails with `cache` if the store could not be written; this process has forgotten the token all the same. A secret
+    /// that is not known yet is asked for, at most for the client's `timeout`: it names the store's record.
     pub fn clear_cache(&self) -> Result<()> {
         self.check_open()?;
-        let Some(Grant { settings, account, shared }) = &self.0.grant else { return Ok(()) };
-        account.forget_failures(settings);
-        self.0.slot.clear();
-        let cleared = shared.as_ref().map_or(Ok(()), |shared| shared.clear());
-        cleared.map_err(|why| Error::new(ErrorCode::Cache, Stage::Argument, why))?;
+        let Some(secrets) = &self.0.secrets else { return Ok(()) };
+        secrets.clear(&self.tools(), &Wait::of("timeout", self.0.settings.timeout))?;
         self.0.log.cache_cleared();
         Ok(())
     }
@@ -353,17 +364,30 @@ impl Client {
 
     /// The client identifier, for log lines; `None` with a ready access token.
     pub fn client_id(&self) -> Option<&str> {
-        self.0.grant.as_ref().map(|grant| grant.settings.credential.client_id.as_str())
+        self.0.secrets.as_ref().map(|secrets| secrets.template().credential.client_id.as_str())
     }
 
-    /// The token endpoint, for log lines; `None` with a ready access token.
+    /// The token endpoint, for log lines; `None` with a ready access token, and while an issuer was not yet asked for it.
     pub fn token_url(&self) -> Option<String> {
-        self.0.grant.as_ref().map(|grant| grant.settings.token_url.to_string())
+        self.0.secrets.as_ref().and_then(|secrets| secrets.directory().token_url())
+    }
+
+    /// The issuer, for log lines, if it is that by which the server is known.
+    pub fn issuer_identifier(&self) -> Option<&str> {
+        match &self.0.secrets.as_ref()?.template().server {
+            Server::Issuer(issuer) => Some(&issuer.text),
+            Server::TokenUrl(_) => None,
+        }
     }
 
     /// What was done so far.
     pub fn stats(&self) -> Stats {
-        Stats::of(&self.0.slot.counters, &self.0.counters)
+        let tokens = match (&self.0.slot, &self.0.secrets) {
+            (Some(slot), _) => TokenCounts::of(&slot.counters),
+            (None, Some(secrets)) => secrets.counts(),
+            (None, None) => TokenCounts::default(),
+        };
+        Stats::of(tokens, &self.0.counters)
     }
 
     /// Refuses further calls of this client and its clones with `closed`. Calls in progress end as they would; the
@@ -398,67 +422,72 @@ impl Client {
 
     /// A token for a request.
     pub(crate) fn token(&self, wait: &Wait) -> Result<Token> {
-        if let Some(token) = self.0.slot.fresh() {
+        if let Some(token) = self.fresh() {
             return Ok(token);
         }
-        match &self.0.grant {
-            Some(grant) => self.0.slot.get(&self.minting(grant), wait),
-            None => self.0.slot.get_ready(),
+        match (&self.0.secrets, &self.0.slot) {
+            (Some(secrets), _) => secrets.get(&self.tools(), wait),
+            (None, Some(slot)) => slot.get_ready(),
+            (None, None) => unreachable!("a client has a ready token or secrets"),
         }
     }
 
-    fn minting(&self, grant: &Grant) -> Minting {
-        let Grant { settings, account, shared } = grant;
-        Minting {
-            settings: settings.clone(),
-            http: self.http(),
-            account: account.clone(),
-            shared: shared.clone(),
-            log: self.0.log.clone(),
-        }
+    fn tools(&self) -> Tools {
+        Tools { http: self.http(), log: self.0.log.clone() }
+    }
+
+    /// Where the token is now; `None` while no secret is known.
+    fn slot(&self) -> Option<Arc<Slot>> {
+        self.0.slot.clone().or_else(|| Some(self.0.secrets.as_ref()?.known()?.slot.clone()))
     }
 
     /// Whether this token was revoked here.
     pub(crate) fn was_revoked(&self, token: &Token) -> bool {
-        self.0.slot.was_revoked(token)
+        self.slot().is_some_and(|slot| slot.was_revoked(token))
     }
 
     /// An API refused this token, which was not new when it was sent.
     pub(crate) fn condemn(&self, token: &Token, wait: &Wait) {
         self.look(wait);
-        self.told(self.0.slot.condemn(token.as_str()));
+        if let Some(slot) = self.slot() {
+            self.told(slot.condemn(token.as_str()));
+        }
     }
 
     /// An API refused this token, although it was new.
     pub(crate) fn hold(&self, token: &Token) {
-        let refusal = self.0.slot.hold(token);
-        self.share_hold(refusal);
+        let Some(slot) = self.slot() else { return };
+        let refusal = slot.hold(token);
+        self.share_hold(&slot, refusal);
         self.told(refusal);
     }
 
     /// An API accepted the successor of a condemned token.
     pub(crate) fn accepted(&self, token: &Token) {
-        if self.0.slot.accepted(token) {
+        if self.slot().is_some_and(|slot| slot.accepted(token)) {
             self.tell_hold(None);
         }
     }
 
     /// Adopts what other processes have done since.
     fn look(&self, wait: &Wait) {
-        if let Some(shared) = self.shared() {
-            self.0.slot.look(shared, &self.0.log, wait);
+        let in_use = self.0.secrets.as_ref().and_then(|secrets| secrets.known());
+        if let Some(in_use) = in_use
+            && let Some(shared) = &in_use.shared
+        {
+            in_use.slot.look(shared, &self.0.log, wait);
         }
     }
 
-    fn share_hold(&self, refusal: Refusal) {
+    fn share_hold(&self, slot: &Slot, refusal: Refusal) {
         if let Refusal::HoldOpened(_) = refusal {
-            self.tell_hold(self.0.slot.current_hold());
+            self.tell_hold(slot.current_hold());
         }
     }
 
     /// Tells the other processes of a hold, or of its end; nobody waits for that where it takes a network.
     fn tell_hold(&self, hold: Option<Hold>) {
-        let Some(shared) = self.shared().cloned() else { return };
+        let Some(shared) = self.shared() else { return };
         if shared.is_remote() {
             // Without a thread they learn it by refusals of their own.
             let _ = background::spawn("svctoken-hold", move || shared.held(hold));
@@ -467,14 +496,14 @@ impl Client {
         }
     }
 
-    fn shared(&self) -> Option<&Arc<Shared>> {
-        self.0.grant.as_ref()?.shared.as_ref()
+    fn shared(&self) -> Option<Arc<Shared>> {
+        self.0.secrets.as_ref()?.known()?.shared.clone()
     }
 
     /// Logs what became of a refused token; true if it was condemned.
     fn told(&self, refusal: Refusal) -> bool {
         match refusal {
-            Refusal::Condemned => self.0.log.token_condemned(self.0.grant.is_some()),
+            Refusal::Condemned => self.0.log.token_condemned(self.0.secrets.is_some()),
             Refusal::HoldOpened(length) => self.0.log.hold_opened(length),
             Refusal::NoNews => {}
         }
@@ -511,7 +540,11 @@ impl fmt::Debug for Client {
         let mut shown = f.debug_struct("Client");
         match &self.0.settings.tokens {
             TokenSource::Grant(grant) => {
-                shown.field("client_id", &grant.credential.client_id).field("token_url", &grant.token_url.to_string())
+                let server = match &grant.server {
+                    Server::TokenUrl(_) => "token_url",
+                    Server::Issuer(_) => "issuer",
+                };
+                shown.field("client_id", &grant.credential.client_id).field(server, &grant.server.name())
             }
             TokenSource::Ready(token) => shown.field("access_token", token),
         };

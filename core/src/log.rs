@@ -146,6 +146,22 @@ impl Log {
         });
     }
 
+    pub(crate) fn metadata_read(&self, issuer: &str, took: Duration) {
+        self.emit(Severity::Debug, "metadata_read", || {
+            let message = format!("{issuer} has told where its endpoints are, in {} ms", took.as_millis());
+            (message, vec![("issuer", issuer.into()), ("took_ms", ms(took))])
+        });
+    }
+
+    pub(crate) fn metadata_kept(&self, issuer: &str, error: &crate::Error) {
+        self.emit(Severity::Warning, "metadata_kept", || {
+            let why = error.code().meaning().trim_end_matches('.');
+            let message =
+                format!("{issuer} could not be asked again where its endpoints are, so the old are used: {why}");
+            (message, vec![("issuer", issuer.into()), ("error", error.code().name().into())])
+        });
+    }
+
     pub(crate) fn token_kept(&self, left: Duration) {
         self.emit(Severity::Warning, "token_kept", || {
             let message = format!("the present token is served until it ends, for another {} s", left.as_secs());
@@ -204,6 +220,18 @@ impl Log {
     pub(crate) fn cache_cleared(&self) {
         self.emit(Severity::Debug, "cache_cleared", || {
             ("the token and what failed before were forgotten".into(), Vec::new())
+        });
+    }
+
+    pub(crate) fn secret_changed(&self, source: &str) {
+        self.emit(Severity::Info, "secret_changed", || {
+            (format!("going over to another client secret, from {source}"), vec![("source", source.into())])
+        });
+    }
+
+    pub(crate) fn secret_unavailable(&self, source: &str, error: &crate::Error) {
+        self.emit(Severity::Warning, "secret_unavailable", || {
+            (error.what().into(), vec![("source", source.into()), ("error", error.code().name().into())])
         });
     }
 

@@ -42,6 +42,26 @@ counters! {
     }
 }
 
+/// The counters of an identity at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TokenCounts([u64; 4]);
+
+impl TokenCounts {
+    pub(crate) fn of(counters: &TokenCounters) -> TokenCounts {
+        let TokenCounters { token_requests, tokens_received, failed_refreshes, condemned_tokens } = counters;
+        let counters = [token_requests, tokens_received, failed_refreshes, condemned_tokens];
+        TokenCounts(counters.map(|counter| counter.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn plus(self, other: TokenCounts) -> TokenCounts {
+        TokenCounts(std::array::from_fn(|i| self.0[i].wrapping_add(other.0[i])))
+    }
+
+    pub(crate) fn minus(self, other: TokenCounts) -> TokenCounts {
+        TokenCounts(std::array::from_fn(|i| self.0[i].wrapping_sub(other.0[i])))
+    }
+}
+
 /// What a client has done so far. Token counters are of the identity, shared by all its clients in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,13 +85,14 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn of(tokens: &TokenCounters, requests: &RequestCounters) -> Stats {
+    pub(crate) fn of(tokens: TokenCounts, requests: &RequestCounters) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let TokenCounts([token_requests, tokens_received, failed_refreshes, condemned_tokens]) = tokens;
         Stats {
-            token_requests: read(&tokens.token_requests),
-            tokens_received: read(&tokens.tokens_received),
-            failed_refreshes: read(&tokens.failed_refreshes),
-            condemned_tokens: read(&tokens.condemned_tokens),
+            token_requests,
+            tokens_received,
+            failed_refreshes,
+            condemned_tokens,
             requests: read(&requests.requests),
             resends: read(&requests.resends),
             retries: read(&requests.retries),

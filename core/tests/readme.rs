@@ -16,6 +16,7 @@ fn options_table() -> String {
             OptionKind::Flag => "flag",
             OptionKind::List => "list",
             OptionKind::Pairs => "pairs",
+            OptionKind::Callback => "function",
             _ => panic!("a kind the README has no word for: {:?}", row.kind),
         };
         table.push_str(&format!("| {} | {kind} | {} | {} |\n", row.name, row.default, row.doc));

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top; rooms of one line may import from each other only where the line says so.
-const LINES: [&[&str]; 8] = [
+const LINES: [&[&str]; 9] = [
     &["client", "request"],
+    &["pages"],
     &["response", "redirect"],
     &["token"],
     &["retry"],

@@ -18,6 +18,10 @@ use crate::token::svctoken_token_info;
 pub struct svctoken_client(Client);
 
 impl svctoken_client {
+    pub(crate) fn core(&self) -> &Client {
+        &self.0
+    }
+
     fn token(&self, options: Option<&svctoken_options>) -> Result<Token> {
         match options {
             None => self.0.get_token(),
@@ -80,6 +84,19 @@ pub extern "C" fn svctoken_client_new_keycloak(
         Ok(Preset::Keycloak { server_url, realm: text(realm, "realm")?.into() })
     };
     make(preset, config, client, error)
+}
+
+/// Makes a client of the server with that issuer identifier, written as the server writes it: its metadata (RFC 8414,
+/// OpenID Connect Discovery 1.0) names its endpoints, and is asked for when the first token is. What `config`, which may
+/// be NULL, does not say comes from SVCTOKEN_*.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_new_issuer(
+    issuer: *const c_char,
+    config: Option<&svctoken_config>,
+    client: Option<&mut MaybeUninit<Option<Box<svctoken_client>>>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    make(|| Ok(Preset::Issuer { issuer: text(issuer, "issuer")?.into() }), config, client, error)
 }
 
 /// Makes a client from the environment: SVCTOKEN_ and an option's name in upper case, times in seconds. If

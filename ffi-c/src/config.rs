@@ -8,6 +8,7 @@ use svctoken_core::{ClientBuilder, Config, Error, LogHook, Result, Value};
 use crate::boundary::{UserData, read_text, value};
 use crate::error::{SVCTOKEN_INVALID_ARGUMENT, SVCTOKEN_OK, SVCTOKEN_PANIC, svctoken_code};
 use crate::log::{hook, svctoken_log_callback};
+use crate::secret::{function, svctoken_secret_callback};
 
 /// Options of a client in the making. Not to be used by two threads at once. Values are copied; a config may serve for
 /// any number of clients, and be freed as soon as they are made.
@@ -111,14 +112,58 @@ pub extern "C" fn svctoken_config_set_client_secret(
     change(config, |config| config.set_text("client_secret", text))
 }
 
-/// A file that holds the client secret, read when the client is made; one line break at its end is left out. Default:
-/// none.
+/// A file that holds the client secret; one line break at its end is left out. It is read when the client is made, and
+/// again when it has changed. Default: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_client_secret_file(
     config: Option<&mut svctoken_config>,
     text: *const c_char,
 ) -> svctoken_code {
     change(config, |config| config.set_text("client_secret_file", text))
+}
+
+/// Adds one. A program and its arguments, run without a shell, whose output is the client secret; one line break at its
+/// end is left out. It is run when a token is first needed, and again when the server refuses the secret, for at most
+/// 30 s. In the environment its words are separated by spaces alone. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_add_client_secret_command(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.add_text("client_secret_command", text))
+}
+
+/// A function that returns the client secret. It is called when a token is first needed, and again when the server
+/// refuses the secret; one call at a time for each client, on a thread of svctoken's own where the language has no event
+/// loop. Default: none.
+///
+/// `callback` answers by svctoken_secret_answer_set or svctoken_secret_answer_fail. Callers that need a token wait for it,
+/// as long as their timeouts allow. It must not use a client of this config, nor leave by longjmp or a C++ exception.
+/// Several clients of one config may call it at once. `user_data` and `release` as with svctoken_config_set_log. NULL for
+/// `callback` is refused.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_secret_callback(
+    config: Option<&mut svctoken_config>,
+    callback: svctoken_secret_callback,
+    user_data: *mut c_void,
+    release: Option<extern "C" fn(user_data: *mut c_void)>,
+) -> svctoken_code {
+    change(config, |config| {
+        let value = match callback {
+            Some(callback) => Value::Callback(function(callback, UserData::new(user_data, release))),
+            None => wrong("NULL"),
+        };
+        config.set("client_secret_callback", value)
+    })
+}
+
+/// A second client secret, tried when the server refuses the first, and kept while it works. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_client_secret_2(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("client_secret_2", text))
 }
 
 /// The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.
@@ -160,7 +205,8 @@ pub extern "C" fn svctoken_config_set_access_token(
     change(config, |config| config.set_text("access_token", text))
 }
 
-/// The token endpoint (RFC 6749 section 3.2). Default: the preset's.
+/// The token endpoint (RFC 6749 section 3.2). Where it is given, the issuer is asked nothing. Default: the preset's,
+/// else the issuer's.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_token_url(
     config: Option<&mut svctoken_config>,
@@ -169,7 +215,18 @@ pub extern "C" fn svctoken_config_set_token_url(
     change(config, |config| config.set_text("token_url", text))
 }
 
-/// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the preset's.
+/// The authorization server's issuer identifier (RFC 8414 section 2), as the server writes it: its metadata names the
+/// endpoints. Default: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_issuer(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("issuer", text))
+}
+
+/// The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too. Default: the
+/// preset's, else the issuer's.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_revocation_url(
     config: Option<&mut svctoken_config>,
@@ -178,7 +235,8 @@ pub extern "C" fn svctoken_config_set_revocation_url(
     change(config, |config| config.set_text("revocation_url", text))
 }
 
-/// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the preset's.
+/// The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too. Default: the
+/// preset's, else the issuer's.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_introspection_url(
     config: Option<&mut svctoken_config>,
@@ -207,7 +265,8 @@ pub extern "C" fn svctoken_config_add_allowed_origin(
 
 /// How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section
 /// 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth
-/// (RFC 8705 section 2). Default: client_secret_basic.
+/// (RFC 8705 section 2). Default: client_secret_basic; client_secret_post where an issuer's metadata has that alone of
+/// the two.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_auth_method(
     config: Option<&mut svctoken_config>,
@@ -237,8 +296,8 @@ pub extern "C" fn svctoken_config_set_signing_alg(
     change(config, |config| config.set_text("signing_alg", text))
 }
 
-/// Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: Keycloak's
-/// issuer, else token_url.
+/// Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint. Default: the issuer
+/// where it is known, else token_url.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_assertion_audience(
     config: Option<&mut svctoken_config>,
@@ -402,7 +461,8 @@ pub extern "C" fn svctoken_config_set_ca_file(
 }
 
 /// A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are
-/// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, base_url and allowed_origins, no others.
+/// shown it (RFC 8705): those of token_url, revocation_url, introspection_url, issuer, base_url and
+/// allowed_origins, and the endpoints that the issuer names, no others.
 /// Default: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_client_cert_file(

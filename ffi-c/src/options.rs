@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
-use svctoken_core::{CallOptions, Error, RequestBuilder, Result, duration_of_milliseconds};
+use svctoken_core::{CallOptions, Error, PageCursor, RequestBuilder, Result, duration_of_milliseconds};
 
 use crate::boundary::{bytes, given, text, value};
 use crate::cancel::svctoken_cancel;
@@ -14,7 +14,7 @@ use crate::error::{SVCTOKEN_INVALID_ARGUMENT, SVCTOKEN_OK, SVCTOKEN_PANIC, svcto
 ///
 /// A setter that is given a wrong value returns a code, and every call with these options then fails with an error
 /// that names what is wrong.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct svctoken_options {
     call: CallOptions,
     accept: Option<String>,
@@ -23,6 +23,7 @@ pub struct svctoken_options {
     max_response_bytes: Option<u64>,
     max_attempts: Option<u64>,
     idempotent: bool,
+    max_pages: Option<u64>,
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     form: Vec<(String, String)>,
@@ -33,6 +34,12 @@ impl svctoken_options {
     /// What every call heeds, or the error of the first setter that failed.
     pub(crate) fn call(&self) -> Result<&CallOptions> {
         self.first_error.clone().map_or(Ok(&self.call), Err)
+    }
+
+    /// Before the first page of a list, or the error of the first setter that failed.
+    pub(crate) fn cursor(&self) -> Result<PageCursor> {
+        self.call()?;
+        PageCursor::new(self.max_pages, None)
     }
 
     /// A request with these options.
@@ -194,6 +201,16 @@ pub extern "C" fn svctoken_options_set_idempotent(
 ) -> svctoken_code {
     change(options, |options| {
         options.idempotent = idempotent;
+        Ok(())
+    })
+}
+
+/// How many pages svctoken_pages_next reads at most, 1 or more: if there are more, that is an error after the last of
+/// them. Default: 1000.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_options_set_max_pages(options: Option<&mut svctoken_options>, count: u64) -> svctoken_code {
+    change(options, |options| {
+        options.max_pages = Some(count);
         Ok(())
     })
 }

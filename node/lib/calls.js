@@ -3,6 +3,7 @@
 const native = require('../native.js')
 const { SvctokenError, invalidArgument, typeName, valueOf } = require('./error.js')
 const { eventOf } = require('./log.js')
+const { giveSecret, keepSecretCallback } = require('./secret.js')
 
 const inProgress = new Map()
 // The emitters of clients by the numbers that log events come with. Who is listened to may be collected even so.
@@ -10,9 +11,13 @@ const emitters = new Map()
 const collected = new FinalizationRegistry((number) => emitters.delete(number))
 let last = 0
 
-const calls = native.createCalls((number, failure, result, event) => {
+const calls = native.createCalls((number, failure, result, event, question) => {
   if (event) {
     emitters.get(number)?.deref()?.emit('log', eventOf(event))
+    return
+  }
+  if (question != null) {
+    giveSecret(emitters.get(number)?.deref(), (secret, why) => native.answerSecret(calls, question, secret, why))
     return
   }
   const call = inProgress.get(number)
@@ -32,6 +37,7 @@ function next() {
 /** Makes a native client, whose log events `emitter` emits. */
 function createClient(emitter, constructor, options, environment) {
   const number = next()
+  keepSecretCallback(emitter, options.clientSecretCallback)
   emitters.set(number, new WeakRef(emitter))
   collected.register(emitter, number)
   return valueOf(native.createClient(calls, number, constructor, options, environment))

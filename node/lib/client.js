@@ -5,21 +5,32 @@ const { inspect } = require('node:util')
 const native = require('../native.js')
 const { bodyOf, optionalCount, optionalFlag, optionalNumber, optionalText, optionsOf, pairs, text } = require('./arguments.js')
 const { createClient, signalOf, start } = require('./calls.js')
-const { invalidConfiguration, typeName, valueOf } = require('./error.js')
+const { SvctokenError, invalidConfiguration, typeName, valueOf } = require('./error.js')
 const { handOver } = require('./log.js')
 const { Response } = require('./response.js')
+const { refuseFromOwnCallback } = require('./secret.js')
 
 const TOKEN_OPTIONS = ['timeout', 'signal']
 const REQUEST_OPTIONS = [
   'query', 'headers', 'json', 'form', 'body', 'contentType', 'accept', 'timeout', 'maxResponseBytes',
   'maxAttempts', 'idempotent', 'signal',
 ]
+const PAGES_OPTIONS = [
+  'query', 'headers', 'accept', 'timeout', 'maxResponseBytes', 'maxAttempts', 'maxPages', 'signal',
+]
+const ITEMS_OPTIONS = [...PAGES_OPTIONS, 'member']
 
 /** Which constructor a client is made by; what a user hands over is never an instance of it. */
 class Preset {
   constructor(facts, options) {
     this.facts = facts
     this.options = options
+  }
+}
+
+function mustBeStrings(given) {
+  for (const [name, value] of Object.entries(given)) {
+    if (typeof value !== 'string') throw invalidConfiguration(`${name} must be a string, not ${typeName(value)}`)
   }
 }
 
@@ -59,10 +70,13 @@ class Client {
   }
 
   static keycloak(serverUrl, realm, options) {
-    for (const [name, value] of Object.entries({ serverUrl, realm })) {
-      if (typeof value !== 'string') throw invalidConfiguration(`${name} must be a string, not ${typeName(value)}`)
-    }
+    mustBeStrings({ serverUrl, realm })
     return new this(new Preset({ preset: 'keycloak', serverUrl, realm }, options))
+  }
+
+  static issuer(url, options) {
+    mustBeStrings({ url })
+    return new this(new Preset({ preset: 'issuer', issuer: url }, options))
   }
 
   static fromEnv(options) {
@@ -88,6 +102,7 @@ class Client {
   }
 
   async #token(options) {
+    refuseFromOwnCallback(this.#emitter)
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
     return start(signalOf(signal), (calls, number, cancellable) =>
@@ -99,6 +114,7 @@ class Client {
   }
 
   async revoke(options) {
+    refuseFromOwnCallback(this.#emitter)
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
     return start(signalOf(signal), (calls, number, cancellable) =>
@@ -106,6 +122,7 @@ class Client {
   }
 
   async introspect(token, options) {
+    refuseFromOwnCallback(this.#emitter)
     const given = optionalText('token', token)
     const { timeout, signal } = optionsOf(options, TOKEN_OPTIONS)
     const milliseconds = optionalNumber('timeout', timeout)
@@ -118,27 +135,50 @@ class Client {
   }
 
   async request(method, url, options) {
+    refuseFromOwnCallback(this.#emitter)
     const given = optionsOf(options, REQUEST_OPTIONS)
     const [body, contentType] = bodyOf(given)
     const facts = {
-      method: text('method', method),
-      url: url instanceof URL ? url.href : text('url', url),
-      query: pairs('query', given.query),
-      headers: pairs('headers', given.headers),
+      ...factsOf(method, url, given),
       form: pairs('form', given.form),
       body,
       contentType,
-      accept: optionalText('accept', given.accept),
-      timeout: optionalNumber('timeout', given.timeout),
-      maxResponseBytes: optionalCount('maxResponseBytes', given.maxResponseBytes),
-      maxAttempts: optionalCount('maxAttempts', given.maxAttempts),
       idempotent: optionalFlag('idempotent', given.idempotent),
     }
+    return this.#exchange(facts, signalOf(given.signal))
+  }
+
+  async *pages(url, options) {
+    yield* this.#pages(url, optionsOf(options, PAGES_OPTIONS), cursorOf(options))
+  }
+
+  async *items(url, options) {
+    const cursor = cursorOf(optionsOf(options, ITEMS_OPTIONS))
+    const member = valueOf(native.itemsMember(cursor))
+    for await (const page of this.#pages(url, options ?? {}, cursor)) {
+      const error = await page.error()
+      if (error !== null) throw error
+      const body = await page.json()
+      const items = Array.isArray(body) ? body : body?.[member]
+      if (!Array.isArray(items)) throw new SvctokenError(native.noItems(cursor, page.status))
+      yield* items
+    }
+  }
+
+  async *#pages(url, given, cursor) {
+    const facts = factsOf('GET', url, given)
+    const signal = signalOf(given.signal)
+    for (let next = facts.url; next != null; next = valueOf(native.nextPage(cursor))) {
+      yield await this.#exchange({ ...facts, url: next }, signal, cursor)
+    }
+  }
+
+  async #exchange(facts, signal, cursor) {
     if (this.beforeSend != null) {
       facts.defaultHeaders = pairs('what beforeSend returns', await this.beforeSend(facts.method, facts.url))
     }
-    const response = new Response(await start(signalOf(given.signal), (calls, number, cancellable) =>
-      native.request(calls, this.#native, number, facts, cancellable)))
+    const response = new Response(await start(signal, (calls, number, cancellable) =>
+      native.request(calls, this.#native, number, facts, cancellable, cursor)))
     if (this.afterReceive != null) await this.afterReceive(response)
     return response
   }
@@ -179,6 +219,26 @@ alias(Symbol.dispose, Client.prototype.close)
 // The names by which `once` and `on` of node:events know an emitter.
 alias('addListener', Client.prototype.on)
 alias('removeListener', Client.prototype.off)
+
+/** What all requests say. */
+function factsOf(method, url, given) {
+  return {
+    method: text('method', method),
+    url: url instanceof URL ? url.href : text('url', url),
+    query: pairs('query', given.query),
+    headers: pairs('headers', given.headers),
+    accept: optionalText('accept', given.accept),
+    timeout: optionalNumber('timeout', given.timeout),
+    maxResponseBytes: optionalCount('maxResponseBytes', given.maxResponseBytes),
+    maxAttempts: optionalCount('maxAttempts', given.maxAttempts),
+  }
+}
+
+/** Before the first page of a list. */
+function cursorOf(given) {
+  const most = optionalCount('maxPages', given?.maxPages)
+  return valueOf(native.createPages(most, optionalText('member', given?.member)))
+}
 
 function create({ facts, options }, emitter) {
   if (options != null && (typeof options !== 'object' || Array.isArray(options))) {

@@ -16,6 +16,7 @@ use crate::client::TokenFacts;
 use crate::error::{ErrorFacts, Failure, caught, guarded};
 use crate::log::EventFacts;
 use crate::pool::Pool;
+use crate::secret::Questions;
 
 /// More requests at once than this wait for each other.
 static REQUESTS: Pool = Pool::new("svctoken-call", 256);
@@ -54,10 +55,12 @@ enum Message {
     Settled { call: u32, outcome: Result<Outcome, Failure> },
     /// A client has something for its log.
     Logged { client: u32, event: EventFacts },
+    /// A client needs its secret.
+    Asked { client: u32, question: u32 },
 }
 
 type Told = Either4<TokenFacts, ResponseFacts, bool, String>;
-type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>)>;
+type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>, Option<u32>)>;
 type Tell = ThreadsafeFunction<Message, (), Telling, Status, false, true>;
 
 /// The calls in progress of one environment (the main thread or a worker).
@@ -66,12 +69,14 @@ pub(crate) struct Calls(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     tell: Mutex<Tell>,
     pub(crate) cancels: Cancels,
+    pub(crate) questions: Questions,
 }
 
 /// The environment has ended, and nobody waits any more.
 impl Drop for Calls {
     fn drop(&mut self) {
         self.0.cancels.cancel_all();
+        self.0.questions.end();
     }
 }
 
@@ -98,6 +103,11 @@ impl Shared {
         self.send(Message::Logged { client, event: event.into() });
     }
 
+    /// Has the client's function called, which answers the question by its number.
+    pub(crate) fn ask(&self, client: u32, question: u32) {
+        self.send(Message::Asked { client, question });
+    }
+
     fn send(&self, message: Message) {
         // Any other status than success says that the environment is ending.
         let _ = self.function().call(message, ThreadsafeFunctionCallMode::NonBlocking);
@@ -115,17 +125,22 @@ pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Sen
 }
 
 /// Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
-/// undefined, event)` brings a log event. Alone, it keeps no process alive.
+/// undefined, event)` brings a log event, and `tell(client, undefined, undefined, undefined, question)` asks for its
+/// secret. Alone, it keeps no process alive.
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(
-        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts) => void"
+        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts, question?: number) => void"
     )]
     tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
     let tell =
         tell.build_threadsafe_function::<Message>().callee_handled::<false>().weak::<true>().build_callback(telling)?;
-    Ok(External::new(Calls(Arc::new(Shared { tell: Mutex::new(tell), cancels: Cancels::default() }))))
+    Ok(External::new(Calls(Arc::new(Shared {
+        tell: Mutex::new(tell),
+        cancels: Cancels::default(),
+        questions: Questions::default(),
+    }))))
 }
 
 /// Says whether calls are in progress: if so, the process is kept alive.
@@ -149,7 +164,8 @@ pub(crate) fn cancel(calls: &External<Calls>, call: u32) -> Either<ErrorFacts, (
 fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
     let (call, outcome) = match context.value {
         Message::Settled { call, outcome } => (call, outcome),
-        Message::Logged { client, event } => return Ok((client, None, None, Some(event)).into()),
+        Message::Logged { client, event } => return Ok((client, None, None, Some(event), None).into()),
+        Message::Asked { client, question } => return Ok((client, None, None, None, Some(question)).into()),
     };
     let outcome = outcome.and_then(|outcome| {
         caught(|| match outcome {
@@ -161,8 +177,8 @@ fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
         })
     });
     Ok(match outcome {
-        Ok(result) => (call, None, result, None).into(),
-        Err(failure) => (call, Some(failure.into()), None, None).into(),
+        Ok(result) => (call, None, result, None, None).into(),
+        Err(failure) => (call, Some(failure.into()), None, None, None).into(),
     })
 }
 

@@ -12,6 +12,7 @@ use crate::call::{Calls, Outcome};
 use crate::convert;
 use crate::error::{ErrorFacts, caught, guarded};
 use crate::log::Listening;
+use crate::secret;
 use crate::token_wait::{TokenWait, Waiter};
 
 /// A client, shared with the calls in progress.
@@ -53,10 +54,11 @@ impl TokenFacts {
 /// Which constructor is meant, with its own arguments.
 #[napi(object, object_to_js = false)]
 pub(crate) struct Constructor {
-    /// `plain`, `atlas`, `keycloak` or `from_env`.
+    /// `plain`, `atlas`, `keycloak`, `issuer` or `from_env`.
     pub preset: String,
     pub server_url: Option<String>,
     pub realm: Option<String>,
+    pub issuer: Option<String>,
 }
 
 /// Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`
@@ -69,7 +71,7 @@ pub(crate) fn create_client(
     options: Object<'_>,
     environment: HashMap<String, String>,
 ) -> napi::Result<Either<ErrorFacts, External<NativeClient>>> {
-    let config = match convert::config(&options)? {
+    let config = match convert::config(&options, &secret::callback(number, calls))? {
         Ok(config) => config,
         Err(failure) => return Ok(Either::A(failure.into())),
     };
@@ -80,6 +82,7 @@ pub(crate) fn create_client(
                 server_url: constructor.server_url.unwrap_or_default(),
                 realm: constructor.realm.unwrap_or_default(),
             },
+            "issuer" => Preset::Issuer { issuer: constructor.issuer.unwrap_or_default() },
             "from_env" => Preset::FromEnvironment,
             _ => Preset::Plain,
         };
@@ -231,6 +234,7 @@ pub(crate) fn close(client: &External<NativeClient>) -> Either<ErrorFacts, ()> {
 pub(crate) struct ClientFacts {
     pub client_id: Option<String>,
     pub token_url: Option<String>,
+    pub issuer: Option<String>,
 }
 
 /// What a log line may show of the client.
@@ -238,6 +242,10 @@ pub(crate) struct ClientFacts {
 pub(crate) fn describe(client: &External<NativeClient>) -> Either<ErrorFacts, ClientFacts> {
     guarded(|| {
         let client = &client.client;
-        Ok(ClientFacts { client_id: client.client_id().map(Into::into), token_url: client.token_url() })
+        Ok(ClientFacts {
+            client_id: client.client_id().map(Into::into),
+            token_url: client.token_url(),
+            issuer: client.issuer_identifier().map(Into::into),
+        })
     })
 }

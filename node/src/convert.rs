@@ -3,12 +3,13 @@
 
 use napi::bindgen_prelude::{Array, FromNapiValue, JsObjectValue, JsValue, Object, Unknown};
 use napi::{Result, ValueType};
-use svctoken::{Config, OPTIONS, OptionKind, OptionRow, Value};
+use svctoken::{Config, OPTIONS, OptionKind, OptionRow, SecretCallback, Value};
 
 use crate::error::Failure;
 
-/// The options of a client by their names in JavaScript; `undefined` and `null` count as not given.
-pub(crate) fn config(options: &Object<'_>) -> Result<std::result::Result<Config, Failure>> {
+/// The options of a client by their names in JavaScript; `undefined` and `null` count as not given. A function is kept by
+/// `index.js`, and `callback` has it called.
+pub(crate) fn config(options: &Object<'_>, callback: &SecretCallback) -> Result<std::result::Result<Config, Failure>> {
     let mut config = Config::default();
     for (name, value) in entries(options)? {
         if matches!(value.get_type()?, ValueType::Undefined | ValueType::Null) {
@@ -16,7 +17,7 @@ pub(crate) fn config(options: &Object<'_>) -> Result<std::result::Result<Config,
         }
         let name = snake_case(&name);
         let row = OPTIONS.iter().find(|row| row.name == name);
-        if let Err(error) = config.set(&name, option_value(row, value)?) {
+        if let Err(error) = config.set(&name, option_value(row, value, callback)?) {
             return Ok(Err(error.into()));
         }
     }
@@ -27,7 +28,7 @@ pub(crate) fn config(options: &Object<'_>) -> Result<std::result::Result<Config,
 fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
     for letter in name.chars() {
-        if letter.is_ascii_uppercase() {
+        if letter.is_ascii_uppercase() || letter.is_ascii_digit() {
             snake.push('_');
         }
         snake.push(letter.to_ascii_lowercase());
@@ -45,7 +46,7 @@ pub(crate) fn camel_case(name: &str) -> String {
     })
 }
 
-fn option_value(row: Option<&OptionRow>, value: Unknown<'_>) -> Result<Value> {
+fn option_value(row: Option<&OptionRow>, value: Unknown<'_>, callback: &SecretCallback) -> Result<Value> {
     let kind = row.map(|row| row.kind);
     Ok(match value.get_type()? {
         ValueType::String => Value::Text(from(value)?),
@@ -57,6 +58,7 @@ fn option_value(row: Option<&OptionRow>, value: Unknown<'_>) -> Result<Value> {
             _ => texts(from(value)?)?.map_or_else(|| Value::Other("an array of other things".into()), Value::List),
         },
         ValueType::Object if kind == Some(OptionKind::Pairs) => pairs_of_object(from(value)?)?,
+        ValueType::Function if kind == Some(OptionKind::Callback) => Value::Callback(callback.clone()),
         other => Value::Other(type_name(other).into()),
     })
 }

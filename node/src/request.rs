@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{Either, External, Uint8Array};
 use napi_derive::napi;
-use svctoken::{CancelToken, Client, Response, duration_of_milliseconds};
+use svctoken::{CancelToken, Client, duration_of_milliseconds};
 
 use crate::call::{Calls, Outcome};
 use crate::client::NativeClient;
 use crate::error::{ErrorFacts, Failure, guarded};
+use crate::pages::Pages;
 
 /// What is to be sent.
 #[napi(object, object_to_js = false)]
@@ -51,7 +52,7 @@ struct Sending {
     idempotent: bool,
 }
 
-/// Starts a request, which is settled later.
+/// Starts a request, which is settled later: of the next page of `pages`, if those are given.
 #[napi]
 pub(crate) fn request(
     calls: &External<Calls>,
@@ -59,6 +60,7 @@ pub(crate) fn request(
     call: u32,
     request: RequestFacts,
     cancellable: bool,
+    pages: Option<&External<Pages>>,
 ) -> Either<ErrorFacts, ()> {
     guarded(|| {
         let began = Instant::now();
@@ -66,7 +68,8 @@ pub(crate) fn request(
         let client = client.client.clone();
         let cancel = calls.0.cancels.token(call, cancellable);
         let due = began + sending.timeout.unwrap_or_else(|| client.timeout());
-        calls.0.run(call, due, move || sending.send(&client, began, &cancel).map(Outcome::Response))
+        let pages = pages.map(|pages| Pages::clone(pages));
+        calls.0.run(call, due, move || sending.send(&client, began, &cancel, pages))
     })
 }
 
@@ -95,7 +98,13 @@ impl From<RequestFacts> for Sending {
 
 impl Sending {
     /// `began`: when the caller called, who may have waited for a thread since.
-    fn send(self, client: &Client, began: Instant, cancel: &CancelToken) -> Result<Response, Failure> {
+    fn send(
+        self,
+        client: &Client,
+        began: Instant,
+        cancel: &CancelToken,
+        pages: Option<Pages>,
+    ) -> Result<Outcome, Failure> {
         let mut request = client.request(self.method, self.url).began(began).cancel(cancel);
         if let Some(timeout) = self.timeout {
             request = request.timeout(timeout);
@@ -127,6 +136,11 @@ impl Sending {
         if let Some(count) = self.max_attempts {
             request = request.max_attempts(count);
         }
-        Ok(request.idempotent(self.idempotent).send()?)
+        let request = request.idempotent(self.idempotent);
+        let response = match pages {
+            None => Some(request.send()?),
+            Some(pages) => request.send_page(&mut pages.lock())?,
+        };
+        Ok(response.map_or(Outcome::Done, Outcome::Response))
     }
 }

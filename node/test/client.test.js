@@ -175,6 +175,8 @@ test('P13: an option of a wrong type is refused by name', () => {
     const all = typeof given === 'object' && !Array.isArray(given) ? { ...CLIENT, ...given } : given
     assert.throws(() => Client.atlas(all), fails(refused, named))
   }
+  assert.throws(() => Client.issuer(undefined, CLIENT), fails(refused, /url must be a string/))
+  assert.throws(() => Client.issuer('https://a.example', { ...CLIENT, issuer: 'https://a.example' }), fails(refused, /twice/))
   assert.throws(() => Client.keycloak(5, 'demo', CLIENT), fails(refused, /serverUrl/))
   assert.throws(() => new Client(), fails(refused))
   Client.atlas({ ...CLIENT, scope: undefined, timeout: null, headers: new Headers({ a: 'b' }) })

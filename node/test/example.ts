@@ -17,6 +17,7 @@ const options: ClientOptions = {
 export async function example(signal: AbortSignal): Promise<number> {
   using client = Client.atlas(options)
   const others: Client[] = [new Client(options), Client.fromEnv(), Client.keycloak('https://sso.example', 'demo', {})]
+  others.push(Client.issuer('https://sso.example', { ...options, tokenUrl: null }))
   const token: string = await client.getToken({ timeout: 1000, signal })
   const info: TokenInfo = await others[0]!.getTokenInfo()
   const again: boolean = client.invalidateToken(info.token)
@@ -33,6 +34,11 @@ export async function example(signal: AbortSignal): Promise<number> {
     signal,
   })
   if (!r.ok) throw await r.error()
+  for await (const page of client.pages('/things', { query: { itemsPerPage: 100 }, maxPages: 10, signal })) {
+    const status: number = page.status
+    if (status !== 200) break
+  }
+  for await (const { name } of client.items(new URL('https://api.example/things'), { member: 'things' })) console.log(name)
   const log = ({ severity, name, message, fields }: LogEvent) => console.log(severity, name, message, fields['took_ms'])
   client.on('log', log).once('log', (event) => log(event)).off('log', log)
   const bytes: Uint8Array = await r.bytes()

@@ -32,11 +32,11 @@ test('index.d.ts has every option of the core with its words, and no other', asy
   const declared = (await read('index.d.ts')).match(/interface ClientOptions \{\n(.*?)\n\}/s)[1]
   const types = {
     Text: 'string', Secret: 'string', Duration: 'number', Count: 'number', Flag: 'boolean', List: 'readonly string[]',
-    Pairs: 'Pairs',
+    Pairs: 'Pairs', Callback: '(() => string | Promise<string>)',
   }
   const told = declared.matchAll(/\/\*\*(.*?)\*\/\s*(\w+)\?: ([^\n]*) \| null/gs)
   const found = Array.from(told, ([, doc, name, type]) => [name, type, doc.replace(/\s*\n\s*\*?\s*/g, ' ').trim()])
-  const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  const snakeCase = (name) => name.replace(/[A-Z0-9]/g, (letter) => `_${letter.toLowerCase()}`)
   const names = new Map(native.options().map(({ name }) => [snakeCase(name), name]))
   const expected = native.options().map(({ name, kind, default: value, doc }) => {
     const words = `${doc} ${kind === 'Duration' ? 'In milliseconds. ' : ''}Default: ${value}.`

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use svctoken::{CallOptions, ClientBuilder, Preset, Token};
+use svctoken::{CallOptions, ClientBuilder, Error, Preset, Token};
 
 use crate::convert;
 use crate::error::{Failure, boundary};
 use crate::interrupt::{raised, waiting};
 use crate::log;
+use crate::pages::PageCursor;
 use crate::request;
 use crate::response::Response;
 
@@ -20,6 +22,8 @@ use crate::response::Response;
 pub(crate) struct Client {
     core: svctoken::Client,
     handed_out: ArcSwapOption<HandedOut>,
+    /// Also the core's, but of this client alone: a method of an object that holds the client makes a cycle.
+    secret_callback: Option<convert::HostFunction>,
 }
 
 /// A token's text as the one `str` that all callers get: making it anew would cost more than all else.
@@ -40,7 +44,7 @@ impl Client {
         preset: &str,
         options: &Bound<'_, PyDict>,
         environ: &Bound<'_, PyAny>,
-        server_url: &Bound<'_, PyAny>,
+        server: &Bound<'_, PyAny>,
         realm: &Bound<'_, PyAny>,
     ) -> PyResult<Client> {
         boundary(py, || {
@@ -48,18 +52,19 @@ impl Client {
                 "atlas" => Preset::Atlas,
                 "from_env" => Preset::FromEnvironment,
                 "keycloak" => Preset::Keycloak {
-                    server_url: convert::text_argument("server_url", server_url)?,
+                    server_url: convert::text_argument("server_url", server)?,
                     realm: convert::text_argument("realm", realm)?,
                 },
+                "issuer" => Preset::Issuer { issuer: convert::text_argument("issuer", server)? },
                 _ => Preset::Plain,
             };
             let environment = convert::environment(environ)?;
-            let builder =
-                ClientBuilder::from_config(convert::config(options)?).environment(environment).on_log(log::hook());
+            let (config, secret_callback) = convert::config(options)?;
+            let builder = ClientBuilder::from_config(config).environment(environment).on_log(log::hook());
             log::look_at_level(py)?;
             // Files are read.
             let core = py.detach(|| builder.preset(&preset))?;
-            Ok(Client { core, handed_out: ArcSwapOption::empty() })
+            Ok(Client { core, handed_out: ArcSwapOption::empty(), secret_callback })
         })
     }
 
@@ -162,7 +167,8 @@ impl Client {
         boundary(py, || waiting(py, |_| self.core.clear_cache()))
     }
 
-    /// ``arguments`` are the facade's keywords, None where one was not given.
+    /// ``arguments`` are the facade's keywords, None where one was not given. The next page of ``pages`` is asked for, if
+    /// those are given.
     fn _send(
         &self,
         py: Python<'_>,
@@ -170,14 +176,20 @@ impl Client {
         url: &Bound<'_, PyAny>,
         body: Option<&[u8]>,
         arguments: &Bound<'_, PyDict>,
+        pages: Option<&PageCursor>,
     ) -> PyResult<Response> {
         boundary(py, || {
             let target = (convert::text_argument("method", method)?, convert::text_argument("url", url)?);
             let request = request::with_arguments(self.core.request(target.0, target.1), arguments)?;
             let request = body.into_iter().fold(request, |request, body| request.body(body));
-            let core = waiting(py, |check| match check {
-                Some(check) => request.interrupt(check).send(),
-                None => request.send(),
+            let core = waiting(py, |check| {
+                let request = check.into_iter().fold(request, |request, check| request.interrupt(check));
+                match pages {
+                    Some(pages) => request
+                        .send_page(&mut pages.lock())?
+                        .ok_or_else(|| Error::invalid_argument("there is no page after the last")),
+                    None => request.send(),
+                }
             })?;
             Ok(Response { core })
         })
@@ -201,12 +213,20 @@ impl Client {
         self.handed_out.store(None);
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.secret_callback.as_deref().map_or(Ok(()), |function| visit.call(function))
+    }
+
     fn __repr__(&self) -> String {
-        match (self.core.client_id(), self.core.token_url()) {
-            (Some(client_id), Some(token_url)) => {
+        let Some(client_id) = self.core.client_id() else {
+            return "<svctoken.Client with a ready access token>".into();
+        };
+        match (self.core.issuer_identifier(), self.core.token_url()) {
+            (Some(issuer), _) => format!("<svctoken.Client client_id={client_id:?} issuer={issuer:?}>"),
+            (None, token_url) => {
+                let token_url = token_url.unwrap_or_default();
                 format!("<svctoken.Client client_id={client_id:?} token_url={token_url:?}>")
             }
-            _ => "<svctoken.Client with a ready access token>".into(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! From Python's values to the core's. What fits nowhere goes to the core as [`Value::Other`], which makes the error.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMapping, PyString};
-use svctoken::{Config, Environment, OPTIONS, OptionKind, Value};
+use svctoken::{Config, Environment, OPTIONS, OptionKind, SecretCallback, Value};
 
 use crate::cancel::CancelToken;
 use crate::error::Failure;
@@ -22,15 +23,24 @@ fn wrong_type(name: &str, expected: &str, got: &str) -> Failure {
     Failure::WrongType(format!("{name} must be {expected}, not {got}"))
 }
 
-/// Keyword arguments as options; `None` is as if it were not given.
-pub(crate) fn config(options: &Bound<'_, PyDict>) -> Result<Config, Failure> {
-    let mut config = Config::default();
+/// A function of the host's, of which the client and the core hold one reference together.
+pub(crate) type HostFunction = Arc<Py<PyAny>>;
+
+/// Keyword arguments as options; `None` is as if it were not given. Beside them the function among them.
+pub(crate) fn config(options: &Bound<'_, PyDict>) -> Result<(Config, Option<HostFunction>), Failure> {
+    let (mut config, mut function) = (Config::default(), None);
     for (name, value) in options.iter().filter(|(_, value)| !value.is_none()) {
         let name = text(&name).unwrap_or_else(|got| got);
         let kind = OPTIONS.iter().find(|row| row.name == name).map(|row| row.kind);
-        config.set(&name, option(kind, &value)?)?;
+        let value = match kind {
+            Some(OptionKind::Callback) if value.is_callable() => {
+                Value::Callback(secret_callback(function.insert(Arc::new(value.unbind())).clone()))
+            }
+            _ => option(kind, &value)?,
+        };
+        config.set(&name, value)?;
     }
-    Ok(config)
+    Ok((config, function))
 }
 
 fn option(kind: Option<OptionKind>, value: &Bound<'_, PyAny>) -> PyResult<Value> {
@@ -46,6 +56,17 @@ fn option(kind: Option<OptionKind>, value: &Bound<'_, PyAny>) -> PyResult<Value>
         _ => Err(type_name(value)),
     };
     Ok(converted.unwrap_or_else(Value::Other))
+}
+
+/// Called on the core's thread. At the end of the interpreter, which cannot be attached to any more, it has no secret.
+fn secret_callback(function: HostFunction) -> SecretCallback {
+    SecretCallback::new(move || {
+        let called = Python::try_attach(|py| {
+            let answer = function.bind(py).call0().map_err(|error| format!("it raised {error}"))?;
+            text(&answer).map_err(|got| format!("it returned {got}"))
+        });
+        called.unwrap_or_else(|| Err("the interpreter is ending".into()))
+    })
 }
 
 /// `os.environ`. A name that is not UTF-8 is none of ours; a value that is not is the core's to judge.

@@ -8,6 +8,7 @@ mod error;
 mod interpreter;
 mod interrupt;
 mod log;
+mod pages;
 mod request;
 mod response;
 mod tables;
@@ -20,6 +21,8 @@ mod _native {
     use crate::client::Client;
     #[pymodule_export]
     use crate::error::invalid_argument;
+    #[pymodule_export]
+    use crate::pages::PageCursor;
     #[pymodule_export]
     use crate::response::Response;
     #[pymodule_export]

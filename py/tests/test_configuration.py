@@ -24,6 +24,7 @@ def samples(name: str, kind: str) -> list[Any]:
         "auth_encoding": ["raw"],
         "cache": ["memory"],
         "token_url": ["https://localhost/t"],
+        "issuer": ["https://localhost"],
         "revocation_url": ["https://localhost/r"],
         "introspection_url": ["https://localhost/i"],
         "base_url": ["https://localhost"],
@@ -36,6 +37,7 @@ def samples(name: str, kind: str) -> list[Any]:
         "count": [2],
         "flag": [True, False],
         "list": [["https://localhost/a"], ("https://localhost/b",)],
+        "callback": [lambda: CLIENT_SECRET],
         "pairs": [{"X-A": "b"}, [("X-A", "b")], {"X-A": 1, "X-B": True, "X-C": None, "X-D": ["a", "b"]}],
     }
     return special.get(name, kinds[kind])
@@ -49,6 +51,8 @@ def test_every_option_is_a_keyword_and_none_is_as_if_not_given(name: str, kind: 
         del options["client_secret"]
         (tmp_path / "secret").write_text(CLIENT_SECRET + "\n")
         values = [tmp_path / "secret", str(tmp_path / "secret")]
+    if name in ("client_secret_command", "client_secret_callback"):
+        del options["client_secret"]
     if name in ("private_key", "private_key_file"):
         del options["client_secret"]
         options["auth_method"] = "private_key_jwt"
@@ -135,6 +139,7 @@ def test_bad_arguments_name_the_field_before_any_network(space: Space) -> None:
         ("seconds", lambda: _native.advance_clock("3")),  # type: ignore[arg-type]
         ("realm", lambda: svctoken.Client.keycloak("https://localhost", 5)),  # type: ignore[arg-type]
         ("server_url", lambda: svctoken.Client.keycloak(None, "r")),  # type: ignore[arg-type]
+        ("issuer", lambda: svctoken.Client.issuer(None)),  # type: ignore[arg-type]
     ]
     values = bad_calls(
         client,
@@ -194,6 +199,15 @@ def test_an_environment_that_is_not_utf_8(monkeypatch: pytest.MonkeyPatch) -> No
 def test_keycloak(space: Space) -> None:
     client = svctoken.Client.keycloak(space.http, "demo", client_id="app", client_secret="app-secret-app-secret-app-secret")
     assert client.request("GET", "/admin/realms").json()[0]["realm"] == "demo"
+
+
+def test_issuer(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SVCTOKEN_CLIENT_SECRET", "app-secret-app-secret-app-secret")
+    client = svctoken.Client.issuer(f"{space.http}/realms/demo", client_id="app", base_url=space.http)
+    assert repr(client) == f'<svctoken.Client client_id="app" issuer="{space.http}/realms/demo">'
+    assert client.request("GET", "/admin/realms").json()[0]["realm"] == "demo"
+    with pytest.raises(svctoken.InvalidConfigurationError, match="issuer is given twice"):
+        svctoken.Client.issuer("https://localhost", issuer="https://localhost")
 
 
 def test_p07_nothing_shows_a_secret(space: Space) -> None:

@@ -20,6 +20,7 @@ def example() -> str | None:
         scope=None,
     )
     options_of_every_form.close()
+    svctoken.Client.issuer("https://sso.example", client_id="id", client_secret="secret").close()
     cancel = svctoken.CancelToken()
     with svctoken.Client.atlas() as client:
         token: str = client.get_token(timeout=1.5, cancel=cancel)
@@ -33,12 +34,15 @@ def example() -> str | None:
             return None if again is None else error.oauth_error
         except svctoken.TimeoutError:
             client.invalidate_token(token)
+        for page in client.pages("/a", params={"n": 1}, max_pages=10, cancel=cancel):
+            page.raise_for_status()
+        names: list[str] = [item["name"] for item in client.items("/a", member="data", timeout=5)]
         revoked: bool = client.revoke(timeout=timedelta(seconds=5), cancel=cancel)
         active: bool = client.introspect(token, timeout=5)["active"]
         if not (revoked or active or client.introspect()):
             client.clear_cache()
         svctoken.testing.advance_clock(60)
-        return response.headers.get("content-type")
+        return names[0] if names else response.headers.get("content-type")
 
 
 def wrong() -> None:

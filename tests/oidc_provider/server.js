@@ -109,6 +109,14 @@ const tlsServer = createTlsServer({
 })
 await new Promise((resolve) => tlsServer.listen(0, '127.0.0.1', resolve))
 const issuer = `http://127.0.0.1:${port}`
+const tlsBase = `https://localhost:${tlsServer.address().port}`
+configuration.discovery = {
+  mtls_endpoint_aliases: {
+    token_endpoint: `${tlsBase}/token`,
+    revocation_endpoint: `${tlsBase}/token/revocation`,
+    introspection_endpoint: `${tlsBase}/token/introspection`,
+  },
+}
 const provider = new Provider(issuer, configuration)
 const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`))
 

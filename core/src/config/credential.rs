@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::config::Config;
 use crate::config::certificate::ClientCertificate;
 use crate::config::private_key::{self, PrivateKey};
-use crate::config::{Config, file};
+use crate::config::secret_source::SecretSource;
 use crate::crypto::key::SigningKey;
 use crate::crypto::signature::Algorithm;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
 /// The client's identifier and its proofs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Credential {
     pub(crate) client_id: String,
     pub(crate) proof: Proof,
@@ -22,7 +23,7 @@ pub(crate) struct Credential {
 }
 
 /// How the client proves itself, by the methods' registered names, and with what.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Proof {
     ClientSecretBasic {
         secret: Secret,
@@ -36,7 +37,7 @@ pub(crate) enum Proof {
         assertion: Assertion,
     },
     PrivateKeyJwt {
-        key: SigningKey,
+        key: Arc<SigningKey>,
         assertion: Assertion,
     },
     /// The certificate is enough.
@@ -45,7 +46,7 @@ pub(crate) enum Proof {
 }
 
 /// What assertions say beside the client and the time (RFC 7523 section 3).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Assertion {
     pub(crate) algorithm: Algorithm,
     pub(crate) key_id: Option<String>,
@@ -73,7 +74,12 @@ const ATLAS_ID: &str = "mdb_sa_id_";
 const ATLAS_SECRET: &str = "mdb_sa_sk_";
 
 impl Credential {
-    pub(crate) fn from_config(config: &Config, certificate: Option<Arc<ClientCertificate>>) -> Result<Credential> {
+    /// The secret is empty where its source is one that takes time to be asked.
+    pub(crate) fn from_config(
+        config: &Config,
+        source: Option<&SecretSource>,
+        certificate: Option<Arc<ClientCertificate>>,
+    ) -> Result<Credential> {
         let client_id = config.client_id.clone().unwrap_or_default();
         if client_id.is_empty() {
             return Err(missing("client_id", "CLIENT_ID"));
@@ -82,8 +88,26 @@ impl Credential {
             return Err(Error::configuration("client_id has a line break or another control character")
                 .with_next_step("Remove it; often it comes from a file's or a shell's last line."));
         }
-        let proof = Proof::from_config(config, &client_id, certificate.as_deref())?;
+        let proof = Proof::from_config(config, &client_id, source, certificate.as_deref())?;
         Ok(Credential { client_id, proof, certificate })
+    }
+
+    /// The same client's with this secret, which `option` gave.
+    pub(crate) fn with_secret(&self, option: &str, secret: &Secret) -> Result<Credential> {
+        check_secret(&self.client_id, option, secret)?;
+        let secret = secret.clone();
+        let proof = match &self.proof {
+            Proof::ClientSecretBasic { encoding, .. } => Proof::ClientSecretBasic { secret, encoding: *encoding },
+            Proof::ClientSecretPost { .. } => Proof::ClientSecretPost { secret },
+            Proof::ClientSecretJwt { assertion, .. } => {
+                check_length(option, &secret, assertion.algorithm)?;
+                Proof::ClientSecretJwt { secret, assertion: assertion.clone() }
+            }
+            Proof::PrivateKeyJwt { .. } | Proof::TlsClientAuth | Proof::SelfSignedTlsClientAuth => {
+                return Err(needless_secret(option, self.proof.method()));
+            }
+        };
+        Ok(Credential { client_id: self.client_id.clone(), proof, certificate: self.certificate.clone() })
     }
 
     /// What records are named and sealed with: the same whenever the client proves itself with the same.
@@ -103,9 +127,14 @@ impl Credential {
 }
 
 impl Proof {
-    fn from_config(config: &Config, client_id: &str, certificate: Option<&ClientCertificate>) -> Result<Proof> {
+    fn from_config(
+        config: &Config,
+        client_id: &str,
+        source: Option<&SecretSource>,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Proof> {
         let method = config.auth_method.as_deref().unwrap_or("client_secret_basic");
-        let secret = || client_secret(config, method, client_id);
+        let secret = || client_secret(config, source, method, client_id);
         match method {
             "client_secret_basic" => {
                 let encoding = match config.auth_encoding.as_deref() {
@@ -118,7 +147,10 @@ impl Proof {
             "client_secret_post" => Ok(Proof::ClientSecretPost { secret: secret()? }),
             "client_secret_jwt" => {
                 let secret = secret()?;
-                let algorithm = secrets_algorithm(config.signing_alg.as_deref(), &secret)?;
+                let algorithm = secrets_algorithm(config.signing_alg.as_deref())?;
+                if !secret.reveal().is_empty() {
+                    check_length("client_secret", &secret, algorithm)?;
+                }
                 let assertion = Assertion::new(config, algorithm, None);
                 Ok(Proof::ClientSecretJwt { secret, assertion })
             }
@@ -126,7 +158,7 @@ impl Proof {
                 let PrivateKey { key, key_id, algorithm } = private_key(config)?;
                 let algorithm = keys_algorithm(config.signing_alg.as_deref(), algorithm.as_deref(), &key)?;
                 let assertion = Assertion::new(config, algorithm, key_id);
-                Ok(Proof::PrivateKeyJwt { key, assertion })
+                Ok(Proof::PrivateKeyJwt { key: Arc::new(key), assertion })
             }
             "tls_client_auth" => certificate_alone(config, method, certificate).map(|()| Proof::TlsClientAuth),
             "self_signed_tls_client_auth" => {
@@ -176,7 +208,7 @@ impl Proof {
 
 impl Assertion {
     fn new(config: &Config, algorithm: Algorithm, keys_id: Option<String>) -> Assertion {
-        let audience = config.assertion_audience.as_ref().or(config.token_url.as_ref());
+        let audience = config.assertion_audience.as_ref().or(config.issuer.as_ref()).or(config.token_url.as_ref());
         Assertion {
             algorithm,
             key_id: config.key_id.clone().or(keys_id).filter(|id| !id.is_empty()),
@@ -197,41 +229,37 @@ fn no_key(config: &Config, method: &str) -> Result<()> {
     }
 }
 
-fn client_secret(config: &Config, method: &str, client_id: &str) -> Result<Secret> {
+/// The secret, if it can be had at once.
+fn client_secret(config: &Config, source: Option<&SecretSource>, method: &str, client_id: &str) -> Result<Secret> {
     no_key(config, method)?;
-    let secret = match (&config.client_secret, &config.client_secret_file) {
-        (Some(secret), _) => secret.clone(),
-        (None, Some(path)) => secret_of_file(path)?,
-        (None, None) => return Err(missing("client_secret", "CLIENT_SECRET")),
-    };
-    if secret.reveal().is_empty() {
-        return Err(missing("client_secret", "CLIENT_SECRET"));
+    let source = source.ok_or_else(|| missing("client_secret", "CLIENT_SECRET"))?;
+    if source.is_slow() {
+        return Ok(Secret::new(String::new()));
     }
-    if client_id.starts_with(ATLAS_SECRET) || secret.reveal().starts_with(ATLAS_ID) {
-        return Err(Error::configuration("client_id and client_secret are swapped")
-            .with_next_step("An Atlas id begins with mdb_sa_id_, a secret with mdb_sa_sk_."));
-    }
-    if secret.reveal().contains(['•', '…']) || secret.reveal().ends_with("****") {
-        return Err(Error::configuration("client_secret is the masked form that a web page shows")
-            .with_next_step("Use the secret itself; if it is lost, make a new one."));
-    }
-    if secret.reveal().chars().any(char::is_control) {
-        return Err(Error::configuration("client_secret has a line break or another control character")
-            .with_next_step("Remove it; often it comes from a file's or a shell's last line."));
-    }
+    let secret = source.ask()?;
+    check_secret(client_id, "client_secret", &secret)?;
     Ok(secret)
 }
 
-fn secret_of_file(path: &str) -> Result<Secret> {
-    const OPTION: &str = "client_secret_file";
-    let bytes = file::read(OPTION, path)?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| file::unreadable(OPTION, path, &error.to_string()))?;
-    let one_line = text.strip_suffix('\n').unwrap_or(text);
-    let secret = one_line.strip_suffix('\r').unwrap_or(one_line);
+/// Refuses what is no secret, because it is something else that people have in its place.
+fn check_secret(client_id: &str, option: &str, secret: &Secret) -> Result<()> {
+    let secret = secret.reveal();
     if secret.is_empty() {
-        return Err(file::unreadable(OPTION, path, "it is empty"));
+        return Err(missing(option, &option.to_ascii_uppercase()));
     }
-    Ok(Secret::new(secret.into()))
+    if client_id.starts_with(ATLAS_SECRET) || secret.starts_with(ATLAS_ID) {
+        return Err(Error::configuration(format!("client_id and {option} are swapped"))
+            .with_next_step("An Atlas id begins with mdb_sa_id_, a secret with mdb_sa_sk_."));
+    }
+    if secret.contains(['•', '…']) || secret.ends_with("****") {
+        return Err(Error::configuration(format!("{option} is the masked form that a web page shows"))
+            .with_next_step("Use the secret itself; if it is lost, make a new one."));
+    }
+    if secret.chars().any(char::is_control) {
+        return Err(Error::configuration(format!("{option} has a line break or another control character"))
+            .with_next_step("Remove it; often it comes from a file's or a shell's last line."));
+    }
+    Ok(())
 }
 
 /// The options that give a private key, and their values.
@@ -246,13 +274,19 @@ fn no_secret(config: &Config, method: &str) -> Result<()> {
     let secrets = [
         ("client_secret", config.client_secret.is_some()),
         ("client_secret_file", config.client_secret_file.is_some()),
+        ("client_secret_command", config.client_secret_command.is_some()),
+        ("client_secret_callback", config.client_secret_callback.is_some()),
+        ("client_secret_2", config.client_secret_2.is_some()),
     ];
-    if let Some((option, _)) = secrets.into_iter().find(|(_, given)| *given) {
-        let what = format!("{option} is given, and auth_method {method} does not use a secret");
-        return Err(Error::configuration(what)
-            .with_next_step(format!("Leave {option} out, or set auth_method to one that uses it.")));
+    match secrets.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(needless_secret(option, method)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn needless_secret(option: &str, method: &str) -> Error {
+    Error::configuration(format!("{option} is given, and auth_method {method} does not use a secret"))
+        .with_next_step(format!("Leave {option} out, or set auth_method to one that uses it."))
 }
 
 /// Checks that there is a certificate, and nothing beside it.
@@ -281,22 +315,26 @@ fn private_key(config: &Config) -> Result<PrivateKey> {
 }
 
 /// How a secret signs.
-fn secrets_algorithm(given: Option<&str>, secret: &Secret) -> Result<Algorithm> {
+fn secrets_algorithm(given: Option<&str>) -> Result<Algorithm> {
     let name = given.unwrap_or("HS256");
-    let known = Algorithm::named(name).and_then(|algorithm| Some((algorithm, algorithm.shortest_secret()?)));
-    let Some((algorithm, shortest)) = known else {
-        return Err(Error::configuration(format!(
+    Algorithm::named(name).filter(|algorithm| algorithm.shortest_secret().is_some()).ok_or_else(|| {
+        Error::configuration(format!(
             "signing_alg is {name:?}; with auth_method client_secret_jwt it can be HS256, HS384 or HS512"
-        )));
-    };
-    let length = secret.reveal().len();
-    if length < shortest {
-        let what =
-            format!("client_secret has {length} bytes, and {name} wants at least {shortest} (RFC 7518 section 3.2)");
-        return Err(Error::configuration(what)
-            .with_next_step("Have the server make a longer secret, or use another auth_method."));
+        ))
+    })
+}
+
+fn check_length(option: &str, secret: &Secret, algorithm: Algorithm) -> Result<()> {
+    let (length, name) = (secret.reveal().len(), algorithm.name());
+    match algorithm.shortest_secret() {
+        Some(shortest) if length < shortest => {
+            let what =
+                format!("{option} has {length} bytes, and {name} wants at least {shortest} (RFC 7518 section 3.2)");
+            Err(Error::configuration(what)
+                .with_next_step("Have the server make a longer secret, or use another auth_method."))
+        }
+        _ => Ok(()),
     }
-    Ok(algorithm)
 }
 
 /// How a key signs: as given, else as its JWK says, else as is usual for its kind.

@@ -45,13 +45,25 @@ impl Environment {
         Ok(value.filter(|value| !value.is_empty()))
     }
 
+    /// All of it, for a program that is started later: another thread may be changing the process's own then.
+    pub(crate) fn variables(&self) -> Vec<(OsString, OsString)> {
+        match &self.0 {
+            Source::Process => std::env::vars_os().collect(),
+            Source::Given(pairs) => pairs.iter().map(|(name, value)| (name.into(), value.clone())).collect(),
+        }
+    }
+
     /// Every option set by `SVCTOKEN_` and its name.
     pub(crate) fn options(&self) -> Result<Config> {
         let mut config = Config::default();
-        for row in OPTIONS {
+        for row in OPTIONS.iter().filter(|row| row.kind != OptionKind::Callback) {
             let name = format!("SVCTOKEN_{}", row.name.to_ascii_uppercase());
             if let Some(text) = self.get(&name)? {
-                let value = read(row.kind, &text);
+                let value = match row.name {
+                    // An argument may have a comma in it.
+                    "client_secret_command" => Value::List(text.split_whitespace().map(Into::into).collect()),
+                    _ => read(row.kind, &text),
+                };
                 config.set(row.name, value).map_err(|error| error.while_doing(&format!("reading {name}")))?;
             }
         }
@@ -145,6 +157,7 @@ fn read(kind: OptionKind, text: &str) -> Value {
                 })
                 .collect(),
         ),
+        OptionKind::Callback => unreadable(text),
     }
 }
 
@@ -186,6 +199,7 @@ mod tests {
             ("SVCTOKEN_ALLOWED_ORIGINS", "https://a.example, https://b.example"),
             ("SVCTOKEN_EXTRA_PARAMS", "a=b+c&d=%26"),
             ("SVCTOKEN_SCOPE", ""),
+            ("SVCTOKEN_CLIENT_SECRET_COMMAND", "vault read  -field=a,b"),
         ]);
         let config = environment.options().expect("readable");
         assert_eq!(config.client_id.as_deref(), Some("me"));
@@ -195,6 +209,7 @@ mod tests {
         assert_eq!(config.allowed_origins.expect("set").len(), 2);
         assert_eq!(config.extra_params.expect("set"), [("a".into(), "b c".into()), ("d".into(), "&".into())]);
         assert_eq!(config.scope, None);
+        assert_eq!(config.client_secret_command.expect("set"), ["vault", "read", "-field=a,b"]);
     }
 
     #[test]

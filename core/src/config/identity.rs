@@ -1,7 +1,7 @@
 //! Which clients share a token: those that would be given the same one.
 
 use crate::config::credential::{Assertion, Credential, Proof};
-use crate::config::settings::GrantSettings;
+use crate::config::settings::{GrantSettings, Server};
 use crate::crypto::sha256;
 
 /// The fingerprint of everything that could change the token. It holds an unkeyed hash of the secret and therefore
@@ -14,7 +14,11 @@ impl Identity {
         // Destructured whole, so that a new setting cannot be forgotten here.
         let GrantSettings {
             credential: Credential { client_id, proof, certificate },
-            token_url,
+            server,
+            auth_method_by_metadata,
+            // Where the secret comes from does not change what it is good for.
+            secret_source: _,
+            second_secret: _,
             revocation_url: _,
             introspection_url: _,
             scope,
@@ -30,8 +34,15 @@ impl Identity {
         let mut fields = Fields(Vec::new());
         fields.add("format", "1");
         fields.add("client_id", client_id);
-        fields.add("token_url", &token_url.to_string());
+        // As given, so that no network is needed to know it.
+        match server {
+            Server::TokenUrl(url) => fields.add("token_url", &url.to_string()),
+            Server::Issuer(issuer) => fields.add("issuer", &issuer.text),
+        }
         fields.add_proof(proof);
+        if *auth_method_by_metadata {
+            fields.add("auth_method", "by metadata");
+        }
         if let Some(certificate) = certificate {
             fields.add_bytes("certificate_key", certificate.key_bytes());
         }

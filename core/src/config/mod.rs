@@ -7,10 +7,15 @@ pub(crate) mod environment;
 mod file;
 pub(crate) mod header;
 pub(crate) mod identity;
+pub(crate) mod issuer;
 pub(crate) mod preset;
 pub(crate) mod private_key;
+#[cfg(test)]
+mod properties;
 pub(crate) mod proxy;
 pub(crate) mod redis_address;
+pub(crate) mod secret_command;
+pub(crate) mod secret_source;
 pub(crate) mod settings;
 pub(crate) mod url;
 
@@ -19,6 +24,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::secret::Secret;
+
+pub use secret_source::SecretCallback;
 
 /// How an option's value looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +45,8 @@ pub enum OptionKind {
     List,
     /// Names and values in order. In the environment they are form-encoded: `name=value&name=value`.
     Pairs,
+    /// A function of the host's. It cannot be given by the environment.
+    Callback,
 }
 
 /// A row of the table of options.
@@ -69,6 +78,8 @@ pub enum Value {
     List(Vec<String>),
     /// Names and values in order.
     Pairs(Vec<(String, String)>),
+    /// A function that returns a secret.
+    Callback(SecretCallback),
     /// Something else; the text names the host's type, for the error.
     Other(String),
 }
@@ -102,12 +113,10 @@ macro_rules! options {
             /// Takes what is not set here from `other`.
             pub(crate) fn fill_from(&mut self, mut other: Config) {
                 // What proves the client in one form is not overruled by what is found in another.
-                let secret = self.client_secret.is_some() || self.client_secret_file.is_some();
                 let key = self.private_key.is_some() || self.private_key_file.is_some();
                 let certificate = self.auth_method.as_deref().is_some_and(|method| method.ends_with("tls_client_auth"));
-                if secret || key || certificate || self.access_token.is_some() {
-                    other.client_secret = None;
-                    other.client_secret_file = None;
+                if self.gives_a_secret() || key || certificate || self.access_token.is_some() {
+                    other.forget_secrets();
                     other.private_key = None;
                     other.private_key_file = None;
                     other.access_token = None;
@@ -115,7 +124,27 @@ macro_rules! options {
                 if self.client_cert_file.is_some() {
                     other.client_key_file = None;
                 }
+                // One server, by either name.
+                if self.token_url.is_some() || self.issuer.is_some() {
+                    other.token_url = None;
+                    other.issuer = None;
+                }
                 $(if self.$name.is_none() { self.$name = other.$name; })+
+            }
+
+            fn gives_a_secret(&self) -> bool {
+                self.client_secret.is_some()
+                    || self.client_secret_file.is_some()
+                    || self.client_secret_command.is_some()
+                    || self.client_secret_callback.is_some()
+            }
+
+            fn forget_secrets(&mut self) {
+                self.client_secret = None;
+                self.client_secret_file = None;
+                self.client_secret_command = None;
+                self.client_secret_callback = None;
+                self.client_secret_2 = None;
             }
 
             #[cfg(test)]
@@ -147,6 +176,7 @@ macro_rules! field_type {
     (Flag) => { bool };
     (List) => { Vec<String> };
     (Pairs) => { Vec<(String, String)> };
+    (Callback) => { SecretCallback };
 }
 
 macro_rules! read {
@@ -170,6 +200,9 @@ macro_rules! read {
     };
     (Pairs, $name:expr, $value:expr) => {
         pairs($name, $value)
+    };
+    (Callback, $name:expr, $value:expr) => {
+        callback($name, $value)
     };
 }
 
@@ -236,25 +269,39 @@ macro_rules! builder_method {
             self
         }
     };
+    (Callback, $name:ident, $doc:expr) => {
+        #[doc = $doc]
+        pub fn $name<E: fmt::Display>(
+            mut self,
+            function: impl Fn() -> std::result::Result<String, E> + Send + Sync + 'static,
+        ) -> Self {
+            self.config.$name = Some(SecretCallback::new(function));
+            self
+        }
+    };
 }
 
 options! {
     client_id: Text, "none", "The client identifier (RFC 6749 section 2.2).";
     client_secret: Secret, "none", "The client secret (RFC 6749 section 2.3.1).";
-    client_secret_file: Text, "none", "A file that holds the client secret, read when the client is made; one line break at its end is left out.";
+    client_secret_file: Text, "none", "A file that holds the client secret; one line break at its end is left out. It is read when the client is made, and again when it has changed.";
+    client_secret_command: List, "none", "A program and its arguments, run without a shell, whose output is the client secret; one line break at its end is left out. It is run when a token is first needed, and again when the server refuses the secret, for at most 30 s. In the environment its words are separated by spaces alone.";
+    client_secret_callback: Callback, "none", "A function that returns the client secret. It is called when a token is first needed, and again when the server refuses the secret; one call at a time for each client, on a thread of svctoken's own where the language has no event loop.";
+    client_secret_2: Secret, "none", "A second client secret, tried when the server refuses the first, and kept while it works.";
     private_key: Secret, "none", "The private key of private_key_jwt: PEM (PKCS #8, PKCS #1 or SEC 1) or JWK (RFC 7517), without a passphrase.";
     private_key_file: Text, "none", "A file that holds the private key, read when the client is made.";
     key_id: Text, "the JWK's kid, else none", "The key's name at the server, which assertions bear as kid (RFC 7515 section 4.1.4).";
     access_token: Secret, "none", "An access token that is ready to use, instead of an id and a secret: used until an API refuses it, and then an error.";
-    token_url: Text, "the preset's", "The token endpoint (RFC 6749 section 3.2).";
-    revocation_url: Text, "the preset's", "The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too.";
-    introspection_url: Text, "the preset's", "The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too.";
+    token_url: Text, "the preset's, else the issuer's", "The token endpoint (RFC 6749 section 3.2). Where it is given, the issuer is asked nothing.";
+    issuer: Text, "none", "The authorization server's issuer identifier (RFC 8414 section 2), as the server writes it: its metadata names the endpoints.";
+    revocation_url: Text, "the preset's, else the issuer's", "The revocation endpoint (RFC 7009). A preset knows it where token_url is the preset's too.";
+    introspection_url: Text, "the preset's, else the issuer's", "The introspection endpoint (RFC 7662). A preset knows it where token_url is the preset's too.";
     base_url: Text, "the preset's", "The API: where relative paths go, and the origin that gets the token.";
     allowed_origins: List, "none", "Further origins that may get the token.";
-    auth_method: Text, "client_secret_basic", "How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth (RFC 8705 section 2).";
+    auth_method: Text, "client_secret_basic; client_secret_post where an issuer's metadata has that alone of the two", "How the client authenticates at the token endpoint: client_secret_basic or client_secret_post (RFC 6749 section 2.3.1), client_secret_jwt or private_key_jwt (RFC 7523 section 2.2), tls_client_auth or self_signed_tls_client_auth (RFC 8705 section 2).";
     auth_encoding: Text, "form", "How client_secret_basic encodes id and secret: form (RFC 6749 section 2.3.1) or raw (for servers that compare undecoded bytes).";
     signing_alg: Text, "the JWK's alg, else by the key", "How assertions are signed (RFC 7518 section 3.1): HS256, HS384 or HS512 with the secret; RS256, RS384, RS512, PS256, PS384 or PS512 with an RSA key, ES256 or ES384 with one on P-256 or P-384, EdDSA with an Ed25519 key. The first of a kind is its default.";
-    assertion_audience: Text, "Keycloak's issuer, else token_url", "Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint.";
+    assertion_audience: Text, "the issuer where it is known, else token_url", "Whom assertions are for (aud, RFC 7523 section 3): the server's issuer or its token endpoint.";
     scope: Text, "none", "The scope asked for, separated by spaces (RFC 6749 section 3.3).";
     audience: Text, "none", "The audience parameter some servers ask for.";
     resource: List, "none", "Resource indicators (RFC 8707).";
@@ -272,7 +319,7 @@ options! {
     allow_http: Flag, "false", "Permits http to hosts that are not this machine.";
     proxy: Secret, "the environment's, where that is read", "The proxy of every request, token requests included: http://, https://, socks5:// or socks5h://[USER:PASSWORD@]HOST[:PORT]; or direct, for none whatever the environment says.";
     ca_file: Text, "none", "A PEM file of certificate authorities trusted beside the platform's.";
-    client_cert_file: Text, "none", "A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are shown it (RFC 8705): those of token_url, revocation_url, introspection_url, base_url and allowed_origins, no others.";
+    client_cert_file: Text, "none", "A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are shown it (RFC 8705): those of token_url, revocation_url, introspection_url, issuer, base_url and allowed_origins, and the endpoints that the issuer names, no others.";
     client_key_file: Text, "client_cert_file", "A PEM file of the certificate's private key (PKCS #8, PKCS #1 or SEC 1), without a passphrase.";
 }
 
@@ -310,6 +357,7 @@ fn wrong_type(name: &str, expected: &str, value: &Value) -> Error {
         Value::Flag(_) => "true or false",
         Value::List(_) => "a list",
         Value::Pairs(_) => "names with values",
+        Value::Callback(_) => "a function",
         Value::Other(type_name) => type_name,
     };
     Error::configuration(format!("{name} must be {expected}, not {got}"))
@@ -370,6 +418,13 @@ fn pairs(name: &str, value: Value) -> Result<Vec<(String, String)>> {
     }
 }
 
+fn callback(name: &str, value: Value) -> Result<SecretCallback> {
+    match value {
+        Value::Callback(callback) => Ok(callback),
+        other => Err(wrong_type(name, "a function", &other)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,6 +437,7 @@ mod tests {
             OptionKind::Flag => Value::Flag(true),
             OptionKind::List => Value::List(vec!["x".into()]),
             OptionKind::Pairs => Value::Pairs(vec![("x".into(), "y".into())]),
+            OptionKind::Callback => Value::Callback(SecretCallback::new(|| Ok::<_, String>("x".into()))),
         }
     }
 

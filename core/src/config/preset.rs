@@ -22,6 +22,12 @@ pub enum Preset {
         /// The realm's name.
         realm: String,
     },
+    /// The server with that issuer identifier, whose metadata names its endpoints; options not given come from
+    /// `SVCTOKEN_*`.
+    Issuer {
+        /// As the server writes it: `https://login.example/tenant`.
+        issuer: String,
+    },
     /// Everything comes from the environment; `MONGODB_ATLAS_CLIENT_ID` selects [`Preset::Atlas`].
     FromEnvironment,
 }
@@ -38,11 +44,20 @@ const ATLAS_CACHE: &str = "file";
 impl Preset {
     /// Fills in what the preset and the environment know, and checks all of it.
     pub(crate) fn resolve(&self, mut config: Config, environment: &Environment) -> Result<Settings> {
+        if let Preset::Issuer { issuer } = self {
+            if issuer.is_empty() {
+                return Err(Error::configuration("issuer is missing or empty"));
+            }
+            if config.issuer.is_some() {
+                return Err(Error::configuration("issuer is given twice, as an argument and as an option"));
+            }
+            config.issuer = Some(issuer.clone());
+        }
         if !matches!(self, Preset::Plain) {
             config.fill_from(environment.options()?);
         }
         let accept = match self {
-            Preset::Plain => PLAIN_ACCEPT,
+            Preset::Plain | Preset::Issuer { .. } => PLAIN_ACCEPT,
             Preset::Keycloak { server_url, realm } => {
                 fill_in_keycloak(&mut config, server_url, realm)?;
                 PLAIN_ACCEPT
@@ -56,7 +71,7 @@ impl Preset {
         };
         let reads_proxies = !matches!(self, Preset::Plain) && config.proxy.is_none();
         let proxies = if reads_proxies { environment.proxies()? } else { Proxies::default() };
-        Settings::check(config, accept, environment.cache_folder(), proxies)
+        Settings::check(config, accept, environment, proxies)
     }
 }
 
@@ -64,7 +79,7 @@ fn fill_in_atlas(config: &mut Config) -> Result<()> {
     config.mint_budget.get_or_insert(ATLAS_MINT_BUDGET);
     config.cache.get_or_insert_with(|| ATLAS_CACHE.into());
     let base = config.base_url.get_or_insert_with(|| ATLAS.into());
-    if config.token_url.is_none() {
+    if config.token_url.is_none() && config.issuer.is_none() {
         let origin = Url::parse(base).map_err(|why| Error::configuration(format!("base_url {why}")))?.origin;
         config.token_url = Some(format!("{origin}/api/oauth/token"));
         config.revocation_url.get_or_insert_with(|| format!("{origin}/api/oauth/revoke"));
@@ -80,7 +95,7 @@ fn fill_in_keycloak(config: &mut Config, server_url: &str, realm: &str) -> Resul
     if realm.is_empty() {
         return Err(Error::configuration("realm is missing or empty"));
     }
-    if config.token_url.is_none() {
+    if config.token_url.is_none() && config.issuer.is_none() {
         let mut realm_url = format!("{}{}/realms/", server.origin, server.path_and_query.trim_end_matches('/'));
         percent_encode_segment(realm, &mut realm_url);
         let endpoint = |name: &str| format!("{realm_url}/protocol/openid-connect/{name}");
@@ -148,7 +163,7 @@ mod tests {
         let environment =
             [("MONGODB_ATLAS_CLIENT_ID", "a"), ("MONGODB_ATLAS_CLIENT_SECRET", "b"), ("SVCTOKEN_CLIENT_ID", "c")];
         let settings = resolve(Preset::Atlas, ClientBuilder::new(), &environment).expect("valid");
-        assert_eq!(grant(&settings).token_url.to_string(), "https://cloud.mongodb.com/api/oauth/token");
+        assert_eq!(grant(&settings).server.name(), "https://cloud.mongodb.com/api/oauth/token");
         assert_eq!(revocation_url(&settings).as_deref(), Some("https://cloud.mongodb.com/api/oauth/revoke"));
         assert_eq!(settings.accept, ATLAS_ACCEPT);
         assert_eq!(grant(&settings).credential.client_id, "c", "SVCTOKEN_ wins over MONGODB_ATLAS_");
@@ -197,7 +212,7 @@ mod tests {
         let preset = Preset::Keycloak { server_url: "https://k.example/auth/".into(), realm: "my realm".into() };
         let settings = resolve(preset, with_credential(), &[]).expect("valid");
         assert_eq!(
-            grant(&settings).token_url.to_string(),
+            grant(&settings).server.name(),
             "https://k.example/auth/realms/my%20realm/protocol/openid-connect/token"
         );
         assert_eq!(
@@ -224,6 +239,7 @@ mod tests {
         };
         let keycloak = || Preset::Keycloak { server_url: "https://k.example/auth/".into(), realm: "my realm".into() };
         assert_eq!(audience(Preset::Plain, with_key()), "https://a.example/token");
+        assert_eq!(audience(Preset::Plain, with_key().issuer("https://a.example")), "https://a.example");
         let elsewhere = "another server could show Keycloak what is for Keycloak";
         assert_eq!(audience(keycloak(), with_key()), "https://a.example/token", "{elsewhere}");
         let mut of_preset = with_key();
@@ -231,6 +247,35 @@ mod tests {
         assert_eq!(audience(keycloak(), of_preset), "https://k.example/auth/realms/my%20realm");
         for preset in [Preset::Plain, keycloak()] {
             assert_eq!(audience(preset, with_key().assertion_audience("urn:as")), "urn:as");
+        }
+    }
+
+    #[test]
+    fn a_server_is_known_by_one_name_the_given_one_first_and_the_token_endpoint_before_the_issuer() {
+        const ISSUER: &str = "https://i.example/t";
+        let issuer = || Preset::Issuer { issuer: ISSUER.into() };
+        let keycloak = || Preset::Keycloak { server_url: "https://k.example".into(), realm: "demo".into() };
+        let token_url = [("SVCTOKEN_TOKEN_URL", "https://e.example/token")];
+        let both = [token_url[0], ("SVCTOKEN_ISSUER", "https://e.example")];
+        let plain = with_credential;
+        for (preset, builder, environment, server) in [
+            (Preset::Plain, plain().issuer(ISSUER), &both[..], ISSUER),
+            (Preset::Plain, plain().issuer(ISSUER).token_url("https://t.example/"), &[], "https://t.example/"),
+            (issuer(), plain(), &both[..], ISSUER),
+            (issuer(), plain().token_url("https://t.example/"), &both[..], "https://t.example/"),
+            (Preset::FromEnvironment, plain(), &both[..], "https://e.example/token"),
+            (Preset::FromEnvironment, plain(), &both[1..], "https://e.example"),
+            (Preset::FromEnvironment, plain().issuer(ISSUER), &token_url[..], ISSUER),
+            (Preset::Atlas, plain(), &both[1..], "https://e.example"),
+            (keycloak(), plain().issuer(ISSUER), &[], ISSUER),
+        ] {
+            let settings = resolve(preset.clone(), builder, environment).expect("valid");
+            assert_eq!(grant(&settings).server.name(), server, "{preset:?} {environment:?}");
+            assert_eq!(revocation_url(&settings), None, "no endpoint of a preset whose server is another");
+        }
+        for (builder, given) in [(plain().issuer("https://j.example"), ISSUER), (plain(), "")] {
+            let error = resolve(Preset::Issuer { issuer: given.into() }, builder, &[]).expect_err("twice, or empty");
+            assert!(error.what().starts_with("issuer "), "{error}");
         }
     }
 
@@ -256,6 +301,8 @@ mod tests {
             (plain().client_secret("mdb_sa_sk_****"), "masked"),
             (with_credential(), "token_url"),
             (plain().token_url("a.example"), "token_url"),
+            (with_credential().issuer("http://a.example"), "issuer"),
+            (with_credential().issuer("https://a.example/?x=y"), "issuer"),
             (plain().token_url("http://a.example/t"), "token_url"),
             (plain().revocation_url("http://a.example/revoke"), "revocation_url"),
             (plain().introspection_url("http://a.example/introspect"), "introspection_url"),
@@ -316,6 +363,10 @@ mod tests {
             plain().client_secret("other"),
             plain().token_url("https://b.example/token"),
             plain().token_url("https://a.example/token2"),
+            with_credential().issuer("https://a.example/token"),
+            with_credential().issuer("https://a.example/token/"),
+            with_credential().issuer("https://a.example/token").auth_method("client_secret_basic"),
+            with_credential().issuer("https://a.example/token").auth_method("client_secret_post"),
             plain().auth_method("client_secret_post"),
             plain().auth_encoding("raw"),
             plain().client_secret("s".repeat(64)),

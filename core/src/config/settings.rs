@@ -7,11 +7,14 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::config::certificate::ClientCertificate;
 use crate::config::credential::Credential;
+use crate::config::environment::Environment;
 use crate::config::header;
+use crate::config::issuer::Issuer;
 use crate::config::proxy::Proxies;
 use crate::config::redis_address::RedisAddress;
+use crate::config::secret_source::SecretSource;
 use crate::config::url::{Origin, Scheme, Url, shown};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::secret::Secret;
 
 const MOST_ATTEMPTS: u32 = 10;
@@ -66,11 +69,49 @@ pub(crate) enum TokenSource {
     Ready(Secret),
 }
 
+/// Which authorization server tokens are requested from.
+#[derive(Clone, Debug)]
+pub(crate) enum Server {
+    TokenUrl(Url),
+    /// It says itself where its endpoints are.
+    Issuer(Issuer),
+}
+
+impl Server {
+    /// The token endpoint, or the issuer.
+    pub(crate) fn url(&self) -> &Url {
+        match self {
+            Server::TokenUrl(url) => url,
+            Server::Issuer(issuer) => &issuer.url,
+        }
+    }
+
+    /// What messages call it by.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.url().origin
+    }
+
+    /// The server as it was given.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Server::TokenUrl(url) => url.to_string(),
+            Server::Issuer(issuer) => issuer.text.clone(),
+        }
+    }
+}
+
 /// Everything a token request is made by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct GrantSettings {
+    /// With an empty secret where the source has not been asked yet.
     pub(crate) credential: Credential,
-    pub(crate) token_url: Url,
+    pub(crate) server: Server,
+    /// No auth_method was given, so that the server's metadata may choose client_secret_post.
+    pub(crate) auth_method_by_metadata: bool,
+    /// `None` where the client proves itself without a secret.
+    pub(crate) secret_source: Option<SecretSource>,
+    /// Tried when the server refuses the source's.
+    pub(crate) second_secret: Option<Secret>,
     pub(crate) revocation_url: Option<Url>,
     pub(crate) introspection_url: Option<Url>,
     pub(crate) scope: Option<String>,
@@ -86,12 +127,12 @@ pub(crate) struct GrantSettings {
 }
 
 impl Settings {
-    /// Checks what was given; `preset_accept` is the Accept header if none was, and `cache_folder` where the user's
-    /// caches are, or why that is not known. `proxies` are the environment's, for where none is given.
+    /// Checks what was given; `preset_accept` is the Accept header if none was. The environment tells where the user's
+    /// caches are, and is a command's. `proxies` are for where none is given.
     pub(crate) fn check(
         config: Config,
         preset_accept: &str,
-        cache_folder: std::result::Result<PathBuf, String>,
+        environment: &Environment,
         proxies: Proxies,
     ) -> Result<Settings> {
         // Destructured whole, so that a new option cannot be forgotten: what is passed over here is the grant's.
@@ -99,11 +140,15 @@ impl Settings {
             client_id: _,
             client_secret: _,
             client_secret_file: _,
+            client_secret_command: _,
+            client_secret_callback: _,
+            client_secret_2: _,
             private_key: _,
             private_key_file: _,
             key_id: _,
             ref access_token,
             token_url: _,
+            issuer: _,
             revocation_url: _,
             introspection_url: _,
             ref base_url,
@@ -136,7 +181,7 @@ impl Settings {
         let certificate = ClientCertificate::from_config(&config)?.map(Arc::new);
         let credential = match access_token {
             Some(_) => None,
-            None => Some(Credential::from_config(&config, certificate.clone())?),
+            None => Some(proof(&config, certificate.clone(), environment)?),
         };
         // Before token_url, which a preset may have made from it: the error names what the user gave.
         let base_origin = base_url.as_deref().map(|text| safe_origin("base_url", text, allow_http)).transpose()?;
@@ -145,7 +190,7 @@ impl Settings {
             .flatten()
             .map(|text| safe_origin("allowed_origins", text, allow_http))
             .collect::<Result<Vec<_>>>()?;
-        let cache = Cache::read(cache.as_deref().unwrap_or("memory"), cache_folder, allow_http)?;
+        let cache = Cache::read(cache.as_deref().unwrap_or("memory"), environment.cache_folder(), allow_http)?;
         let headers = headers.clone().unwrap_or_default();
         for (name, value) in &headers {
             header::check(name, value).map_err(|why| Error::configuration(format!("headers: {why}")))?;
@@ -228,29 +273,69 @@ fn safe_redis(address: RedisAddress, allow_http: bool) -> Result<Cache> {
     Ok(Cache::Redis(address))
 }
 
+/// The credential, as far as it is known, and where its secret comes from.
+fn proof(
+    config: &Config,
+    certificate: Option<Arc<ClientCertificate>>,
+    environment: &Environment,
+) -> Result<(Credential, Option<SecretSource>)> {
+    let source = SecretSource::from_config(config, environment)?;
+    let credential = Credential::from_config(config, source.as_ref(), certificate)?;
+    if let Some(second) = &config.client_secret_2 {
+        if second.reveal().is_empty() {
+            return Err(
+                Error::configuration("client_secret_2 is empty").with_next_step("Give a secret, or leave it out.")
+            );
+        }
+        credential.with_secret("client_secret_2", second)?;
+    }
+    Ok((credential, source))
+}
+
 impl GrantSettings {
+    /// The same with a secret that `option` gave. The error is `credential_unavailable`: it came while the client is used.
+    pub(crate) fn with_secret(&self, option: &str, secret: &Secret) -> Result<GrantSettings> {
+        let credential = self.credential.with_secret(option, secret).map_err(|error| {
+            let what = format!("{option} gave what is no secret: {}", error.what());
+            Error::new(ErrorCode::CredentialUnavailable, Stage::Waiting, what).with_next_step(error.next_step())
+        })?;
+        Ok(GrantSettings { credential, ..self.clone() })
+    }
+
     fn check(
         config: &Config,
-        credential: Credential,
+        (credential, secret_source): (Credential, Option<SecretSource>),
         user_agent: &str,
         timeout: Duration,
         max_attempts: u32,
     ) -> Result<GrantSettings> {
-        let token_url = config.token_url.as_deref().unwrap_or_default();
-        if token_url.is_empty() {
-            return Err(Error::configuration("token_url is missing or empty")
-                .with_next_step("Give token_url, or use a preset that knows it: atlas or keycloak."));
-        }
         let allow_http = config.allow_http.unwrap_or(false);
-        let token_url = safe_url("token_url", token_url, allow_http)?;
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let issuer = given(&config.issuer).map(|text| Issuer::read(&text, allow_http)).transpose()?;
+        let server = match (given(&config.token_url), issuer) {
+            (Some(token_url), _) => Server::TokenUrl(safe_url("token_url", &token_url, allow_http)?),
+            (None, Some(issuer)) => Server::Issuer(issuer),
+            (None, None) => {
+                return Err(Error::configuration("token_url is missing or empty").with_next_step(
+                    "Give token_url or issuer, or use a preset that knows where tokens come from: atlas or keycloak.",
+                ));
+            }
+        };
         // The proof goes there too.
         let endpoint = |option: &str, text: &Option<String>| {
             text.as_deref().map(|text| safe_url(option, text, allow_http)).transpose()
         };
         let revocation_url = endpoint("revocation_url", &config.revocation_url)?;
         let introspection_url = endpoint("introspection_url", &config.introspection_url)?;
-        let endpoints = [("token_url", Some(&token_url)), ("revocation_url", revocation_url.as_ref())];
-        for (option, url) in endpoints.into_iter().chain([("introspection_url", introspection_url.as_ref())]) {
+        let token_url = match &server {
+            Server::TokenUrl(url) => Some(url),
+            Server::Issuer(_) => None,
+        };
+        for (option, url) in [
+            ("token_url", token_url),
+            ("revocation_url", revocation_url.as_ref()),
+            ("introspection_url", introspection_url.as_ref()),
+        ] {
             if credential.proof.is_certificate() && url.is_some_and(|url| url.origin.scheme != Scheme::Https) {
                 let method = credential.proof.method();
                 return Err(Error::configuration(format!(
@@ -268,14 +353,16 @@ impl GrantSettings {
                     .with_next_step(*next_step));
             }
         }
-        let not_empty = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         Ok(GrantSettings {
             credential,
-            token_url,
+            auth_method_by_metadata: config.auth_method.is_none() && matches!(server, Server::Issuer(_)),
+            server,
+            secret_source,
+            second_secret: config.client_secret_2.clone(),
             revocation_url,
             introspection_url,
-            scope: not_empty(&config.scope),
-            audience: not_empty(&config.audience),
+            scope: given(&config.scope),
+            audience: given(&config.audience),
             resource: config.resource.clone().unwrap_or_default(),
             extra_params: config.extra_params.clone().unwrap_or_default(),
             user_agent: user_agent.into(),

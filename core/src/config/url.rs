@@ -19,7 +19,7 @@ pub(crate) struct Origin {
 }
 
 /// An absolute http or https URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Url {
     pub(crate) origin: Origin,
     /// Begins with `/`; holds the query, if there is one.

@@ -3,6 +3,7 @@
 
 pub(crate) mod assertion;
 pub(crate) mod client_authentication;
+pub(crate) mod discovery;
 pub(crate) mod introspection;
 pub(crate) mod revocation;
 
@@ -147,6 +148,12 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
 }
 
+impl Failure {
+    fn with_next_step(self, next_step: &str) -> Failure {
+        Failure { error: self.error.with_next_step(next_step), ..self }
+    }
+}
+
 /// RFC 6749 leaves open what a missing `expires_in` means; five minutes is what a cautious server would choose.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(300);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -240,7 +247,7 @@ fn read_error(json: &Value, asked: &Asked<'_>) -> (Option<String>, Option<String
 /// A server's text as it may be shown: one line, not long, and without our own proof and token in any form they were
 /// sent in, should the server repeat them.
 fn tidy(text: &str, asked: &Asked<'_>) -> String {
-    let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
+    let mut text = without_controls(text);
     for secret in client_authentication::forms_of_proof(asked.settings, asked.request) {
         text = text.replace(secret.reveal(), "[secret]");
     }
@@ -249,6 +256,16 @@ fn tidy(text: &str, asked: &Asked<'_>) -> String {
         form_encode(token, &mut encoded);
         text = text.replace(token, "[token]").replace(&encoded, "[token]");
     }
+    shorten(&text)
+}
+
+fn without_controls(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// A server's text that can hold nothing of ours.
+fn shorten(text: &str) -> String {
+    let text = without_controls(text);
     match text.char_indices().nth(LONGEST_DESCRIPTION) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

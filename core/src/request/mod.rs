@@ -1,6 +1,7 @@
 //! A request: what the caller says, and where it may go.
 
 mod hooks;
+mod paging;
 mod sending;
 
 use std::borrow::Cow;
@@ -15,6 +16,7 @@ use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{HeaderMap, HeaderName, HeaderValue, Method, is_idempotent};
 pub(crate) use crate::request::hooks::Hooks;
 pub use crate::request::hooks::{AfterReceive, BeforeSend};
+pub use crate::request::paging::{Items, Pages};
 use crate::request::sending::{Sending, Target};
 use crate::response::Response;
 use crate::retry::Policy;
@@ -198,6 +200,10 @@ impl<'a> RequestBuilder<'a> {
             after_receive(&response);
         }
         Ok(response)
+    }
+
+    fn has_body(&self) -> bool {
+        self.body.is_some() || !self.form.is_empty()
     }
 
     /// The form as the body.

@@ -4,6 +4,7 @@
 //! network. One thread runs at a time, the seed draws which, and time passes only when all of them wait. So a day takes
 //! a moment, a seed replays it exactly, and threads that wait for ever are a panic.
 
+mod discovery;
 mod figures;
 mod model;
 mod properties;

@@ -18,7 +18,7 @@ use crate::token::server_clock::ServerClock;
 /// A token may live on the server a little longer than it does here.
 const END_MARGIN: Duration = Duration::from_secs(1);
 
-/// A client id at a token endpoint.
+/// A client id at a token endpoint, or at an issuer.
 pub(crate) struct Account {
     books: PerProcess<Mutex<Books>>,
 }
@@ -38,7 +38,7 @@ static ACCOUNTS: Registry<(String, String), Account> = Registry::new();
 
 impl Account {
     pub(crate) fn of(settings: &GrantSettings) -> Arc<Account> {
-        let key = (settings.token_url.to_string(), settings.credential.client_id.clone());
+        let key = (settings.server.name(), settings.credential.client_id.clone());
         ACCOUNTS.get(
             key,
             || Account { books: PerProcess::new() },
@@ -53,6 +53,16 @@ impl Account {
         let books = lock(&books);
         let remembered = [books.cool_down.as_ref(), books.refused.get(&fingerprint(settings))];
         remembered.into_iter().flatten().find_map(|failure| failure.at(now, alive))
+    }
+
+    /// The server's refusal of this secret, while it is remembered.
+    pub(crate) fn refusal(&self, settings: &GrantSettings) -> Option<Remembered> {
+        let now = clock::now();
+        lock(&self.books())
+            .refused
+            .get(&fingerprint(settings))
+            .filter(|refused| refused.at(now, true).is_some())
+            .cloned()
     }
 
     /// Enters a token request that is about to leave, or tells why it must wait. `alive`: the caller has a token.

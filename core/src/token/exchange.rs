@@ -7,7 +7,7 @@ use crate::config::url::Url;
 use crate::crypto;
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::grant::assertion::Stamp;
-use crate::grant::{TokenAnswer, TokenRequest, introspection};
+use crate::grant::{Failure, FailureClass, TokenAnswer, TokenRequest};
 use crate::http::{Answer, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
 use crate::token::server_clock::{self, ServerClock};
 use crate::wait::Wait;
@@ -35,6 +35,27 @@ pub(crate) fn send(
     sent.map_err(|broken| broken.error)
 }
 
+/// Asks for a public document of the server's. Redirects are not followed.
+pub(crate) fn get(url: &Url, settings: &GrantSettings, http: &HttpClient, wait: &Wait) -> Result<Answer> {
+    let headers = common_headers(settings)?;
+    let sent = http.send(&Outgoing { method: Method::GET, url, headers, body: None }, wait, LARGEST_ANSWER);
+    sent.map_err(|broken| broken.error)
+}
+
+/// What the network did to a request: nearly all of it may go away by itself.
+pub(crate) fn failure_of_network(error: Error) -> Failure {
+    let class = match error.code() {
+        ErrorCode::TlsFailed | ErrorCode::ProxyFailed if error.may_pass() => FailureClass::Transient,
+        ErrorCode::AnswerTooLarge
+        | ErrorCode::TlsFailed
+        | ErrorCode::ProxyFailed
+        | ErrorCode::InvalidArgument
+        | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
+        _ => FailureClass::Transient,
+    };
+    Failure { class, error }
+}
+
 /// What of an answer the grant reads; `clock` is the one that the request was stamped by.
 pub(crate) fn as_read(answer: &Answer, clock: Option<ServerClock>) -> TokenAnswer<'_> {
     TokenAnswer {
@@ -49,42 +70,23 @@ pub(crate) fn as_read(answer: &Answer, clock: Option<ServerClock>) -> TokenAnswe
     }
 }
 
-/// Where tokens are introspected.
-pub(crate) fn introspection_url(settings: &GrantSettings) -> Result<&Url> {
-    settings.introspection_url.as_ref().ok_or_else(|| {
-        Error::configuration("there is no introspection_url, so no token can be introspected")
-            .with_next_step("Give introspection_url, or use a preset that knows it: keycloak.")
-    })
-}
-
-/// What the server knows of a token, as its JSON text.
-pub(crate) fn introspect(
-    url: &Url,
-    settings: &GrantSettings,
-    http: &HttpClient,
-    clock: Option<ServerClock>,
-    token: &str,
-    wait: &Wait,
-) -> Result<String> {
-    let ask = || {
-        let request = introspection::request(settings, token, &stamp(clock)?)?;
-        let answer = send(&request, url, settings, http, wait)?;
-        introspection::read_answer(&as_read(&answer, clock), &request, settings, token)
-    };
-    ask().map_err(|error| error.while_doing(&format!("introspecting a token at {}", url.origin)))
-}
-
-fn headers(settings: &GrantSettings, request: &TokenRequest) -> Result<HeaderMap> {
+fn common_headers(settings: &GrantSettings) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     headers.insert("accept", HeaderValue::from_static("application/json"));
     headers.insert("cache-control", HeaderValue::from_static("no-cache"));
+    headers.insert("user-agent", header_value("user_agent", &settings.user_agent)?);
+    Ok(headers)
+}
+
+fn header_value(option: &str, text: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(text).map_err(|_| Error::configuration(format!("{option} cannot stand in a header")))
+}
+
+fn headers(settings: &GrantSettings, request: &TokenRequest) -> Result<HeaderMap> {
+    let mut headers = common_headers(settings)?;
     headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-    let text = |option: &str, text: &str| {
-        HeaderValue::from_str(text).map_err(|_| Error::configuration(format!("{option} cannot stand in a header")))
-    };
-    headers.insert("user-agent", text("user_agent", &settings.user_agent)?);
     if let Some(authorization) = &request.authorization {
-        let mut value = text("client_secret", authorization.reveal())?;
+        let mut value = header_value("client_secret", authorization.reveal())?;
         value.set_sensitive(true);
         headers.insert("authorization", value);
     }

@@ -17,6 +17,7 @@ use crate::grant::{Failure, FailureClass};
 use crate::http::HttpClient;
 use crate::log::{Log, Reason};
 use crate::token::account::Account;
+use crate::token::discovery::Directory;
 use crate::token::governor::{Hold, NotYet, Remembered};
 use crate::token::mint::Minted;
 use crate::token::shared::{InHand, Shared};
@@ -27,6 +28,7 @@ use crate::wait::{Event, Stop, Wait};
 #[derive(Clone)]
 pub(crate) struct Minting {
     pub(crate) settings: Arc<GrantSettings>,
+    pub(crate) directory: Directory,
     pub(crate) http: Arc<Owned<HttpClient>>,
     pub(crate) account: Arc<Account>,
     pub(crate) shared: Option<Arc<Shared>>,

@@ -114,6 +114,11 @@ impl Remembered {
         matches!(self.class, FailureClass::Limit | FailureClass::Transient) && self.error.retry_after().is_some()
     }
 
+    /// Whether it is the credential that the server refused.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.class == FailureClass::Refused
+    }
+
     /// What a caller at `now` is told, who has a living token or not; `None` when it is time to try again.
     pub(crate) fn at(&self, now: BootTime, alive: bool) -> Option<NotYet> {
         let until = if alive { self.until_with_token } else { self.until };

@@ -12,7 +12,8 @@ use crate::grant::{self, Failure, FailureClass, Granted, TokenRequest};
 use crate::http::{HttpClient, date};
 use crate::log::Reason;
 use crate::stats::TokenCounters;
-use crate::token::exchange::{as_read, send, stamp};
+use crate::token::discovery::Resolved;
+use crate::token::exchange::{as_read, failure_of_network, send, stamp};
 use crate::token::governor::{NotYet, Remembered};
 use crate::token::record::Found;
 use crate::token::server_clock::ServerClock;
@@ -41,17 +42,29 @@ pub(crate) fn mint(
     reason: Reason,
     in_hand: InHand,
 ) -> Result<Minted, Failure> {
-    let Minting { settings, http, shared, log, .. } = minting;
+    let Minting { settings, shared, log, .. } = minting;
     // The flight is nobody's call: the client's timeout bounds how long it is tried again, and an attempt once begun
     // has its whole token_timeout. Otherwise a timeout shorter than the server's answer would never see a token.
     let trying = Wait::of("timeout", settings.retry_window);
+    let discovering = || minting.resolve(&Wait::of("token_timeout", settings.token_timeout));
+    let flight_began = clock::now();
     let mut attempts = 0;
     let known_clock = minting.account.server_clock();
     let mut corrected_clock = None;
+    let mut suspected = None;
     let mut failed = None;
     loop {
-        let lock = match turn(minting, &in_hand, &trying) {
-            Turn::Ours(lock) => lock,
+        let (lock, resolved) = match turn(minting, &in_hand, &trying) {
+            Turn::Ours(None) => (None, discovering()),
+            // The lock is never held across discovery.
+            Turn::Ours(Some(lock)) => match minting.resolved() {
+                Some(resolved) => (Some(lock), resolved),
+                None => continue,
+            },
+            Turn::Undiscovered => match discovering() {
+                Ok(_) => continue,
+                Err(failure) => (None, Err(failure)),
+            },
             Turn::Found(found) => {
                 log.token_found((found.begin + found.lifetime).since(clock::now()));
                 return Ok(Minted::Found(found));
@@ -69,20 +82,41 @@ pub(crate) fn mint(
                 }
             },
         };
+        if let (Some(failure), Ok(Resolved { token_url, .. })) = (&failed, &resolved)
+            && failure.class != FailureClass::Transient
+            && suspected.as_ref() == Some(token_url)
+        {
+            // It has not moved, and would answer the same.
+            not_sent(minting);
+            tell_others(minting, failure, None, crypto::random_fraction());
+            return Err(in_context(failure.clone(), settings, attempts));
+        }
         attempts += 1;
         let began = clock::now();
-        log.token_requested(&settings.token_url.origin, reason, attempts);
-        let Failed { failure, other_clock } = match attempt(settings, http, counters, corrected_clock.or(known_clock)) {
+        let attempted = match &resolved {
+            Ok(resolved) => {
+                log.token_requested(&resolved.token_url.origin, reason, attempts);
+                attempt(resolved, &minting.http, counters, corrected_clock.or(known_clock))
+            }
+            Err(failure) => {
+                not_sent(minting);
+                Err(failure.clone().into())
+            }
+        };
+        let resolved = resolved.ok();
+        let Failed { failure, other_clock } = match attempted {
             Ok(granted) => {
                 if let Some(clock) = corrected_clock {
                     minting.account.keep_server_clock(clock);
                 }
                 let took = clock::now().since(began);
+                let noted = resolved.as_ref().and_then(Resolved::noted);
                 let token = shared.as_ref().zip(Found::of(&granted, began));
-                let written = token.map_or(Ok(()), |(shared, token)| shared.granted(&token));
+                let written = token.map_or(Ok(()), |(shared, token)| shared.granted(&token, noted));
                 // The other processes must not wait for what a host does with its log.
                 drop(lock);
-                log.token_received(&settings.token_url.origin, granted.lifetime.kept(), took);
+                let origin = resolved.as_ref().map_or(settings.server.origin(), |resolved| &resolved.token_url.origin);
+                log.token_received(origin, granted.lifetime.kept(), took);
                 if let (Some(shared), Err(why)) = (shared, written) {
                     shared.complain(log, &why);
                 }
@@ -90,17 +124,24 @@ pub(crate) fn mint(
             }
             Err(failed) => failed,
         };
+        let known = resolved.as_ref().and_then(|resolved| resolved.known.as_ref());
+        let stale = known.filter(|known| known.read() < flight_began && may_have_moved(&failure));
+        let look_again = stale.is_some() && suspected.is_none();
+        if let (Some(known), true) = (stale, look_again) {
+            minting.directory.distrust(known);
+            suspected = resolved.as_ref().map(|resolved| resolved.token_url.clone());
+        }
         let fraction = crypto::random_fraction();
         let pause = if other_clock.is_some() && corrected_clock.is_none() {
             corrected_clock = other_clock;
+            Some(Duration::ZERO)
+        } else if look_again && failure.class != FailureClass::Transient {
             Some(Duration::ZERO)
         } else {
             governor::next_attempt(&failure, attempts, settings.max_attempts, trying.remaining(), fraction)
         };
         // Before the lock is free, so that the next process reads it instead of trying the same.
-        if let Some(shared) = shared {
-            shared.attempt_failed(&failure, pause, minting.account.first_end(clock::now()), fraction);
-        }
+        tell_others(minting, &failure, pause, fraction);
         drop(lock);
         log.token_request_failed(&failure.error, pause);
         let again = pause.is_some_and(|pause| trying.sleep(pause).is_ok())
@@ -112,15 +153,38 @@ pub(crate) fn mint(
     }
 }
 
+/// Tells the other processes of a failed attempt, and when it is tried again, if it is.
+fn tell_others(minting: &Minting, failure: &Failure, pause: Option<Duration>, fraction: f64) {
+    if let Some(shared) = &minting.shared {
+        shared.attempt_failed(failure, pause, minting.account.first_end(clock::now()), fraction);
+    }
+}
+
+/// Takes an attempt that did not come to a token request out of the account's ledger; a store's has none yet.
+fn not_sent(minting: &Minting) {
+    if minting.shared.is_none() {
+        minting.account.withdraw(&minting.settings);
+    }
+}
+
+/// Whether it may be that the token endpoint is elsewhere by now.
+fn may_have_moved(failure: &Failure) -> bool {
+    use ErrorCode::{ConnectFailed, ResolveFailed, TlsFailed};
+    matches!(failure.error.status(), Some(404 | 405))
+        || matches!(failure.error.code(), ConnectFailed | ResolveFailed | TlsFailed)
+}
+
 /// Whose turn it is: ours where nobody shares; and where the store does not answer, each process keeps to the budget by
 /// itself.
 fn turn(minting: &Minting, in_hand: &InHand, trying: &Wait) -> Turn {
-    let Minting { settings, account, shared, log, .. } = minting;
+    let Minting { settings, directory, account, shared, log, .. } = minting;
     let Some(shared) = shared else { return Turn::Ours(None) };
-    shared.take_turn(settings, in_hand, trying, log).unwrap_or_else(|| match account.enter(settings, in_hand.alive) {
-        Ok(()) => Turn::Ours(None),
-        Err(NotYet { error, worth_waiting }) => {
-            Turn::NotYet(Remembered::pause(error, worth_waiting.unwrap_or_default(), clock::now()))
+    shared.take_turn(settings, directory, in_hand, trying, log).unwrap_or_else(|| {
+        match account.enter(settings, in_hand.alive) {
+            Ok(()) => Turn::Ours(None),
+            Err(NotYet { error, worth_waiting }) => {
+                Turn::NotYet(Remembered::pause(error, worth_waiting.unwrap_or_default(), clock::now()))
+            }
         }
     })
 }
@@ -145,7 +209,7 @@ fn wait_a_little(worth_waiting: Option<Duration>, trying: &Wait) -> bool {
 }
 
 fn in_context(failure: Failure, settings: &GrantSettings, attempts: u32) -> Failure {
-    let mut doing = format!("requesting a token from {}", settings.token_url.origin);
+    let mut doing = format!("requesting a token from {}", settings.server.origin());
     if attempts > 1 {
         doing.push_str(&format!(", {attempts} times"));
     }
@@ -167,16 +231,17 @@ impl From<Failure> for Failed {
 
 /// Sends one token request; an assertion in it is stamped by `clock`, ours if there is none.
 fn attempt(
-    settings: &GrantSettings,
+    resolved: &Resolved,
     http: &HttpClient,
     counters: &TokenCounters,
     clock: Option<ServerClock>,
 ) -> Result<Granted, Failed> {
+    let Resolved { settings, token_url, .. } = resolved;
     let request = stamp(clock).and_then(|stamp| TokenRequest::build(settings, &stamp));
     let request = request.map_err(|error| Failure { class: FailureClass::Wrong, error })?;
     let wait = Wait::of("token_timeout", settings.token_timeout);
     counters.token_request();
-    let answer = send(&request, &settings.token_url, settings, http, &wait).map_err(failure_of_network)?;
+    let answer = send(&request, token_url, settings, http, &wait).map_err(no_answer)?;
     let read = as_read(&answer, clock);
     grant::read_answer(&read, &request, settings).map_err(|failure| {
         let refused = failure.class == FailureClass::Refused && settings.credential.proof.assertion().is_some();
@@ -186,19 +251,10 @@ fn attempt(
     })
 }
 
-/// What the network did to a token request: nearly all of it may go away by itself.
-fn failure_of_network(error: Error) -> Failure {
-    let class = match error.code() {
-        ErrorCode::AnswerTooLarge => {
-            let error = Error::new(ErrorCode::BadTokenAnswer, Stage::Receiving, error.what());
-            return Failure { class: FailureClass::Wrong, error };
-        }
-        ErrorCode::TlsFailed | ErrorCode::ProxyFailed if error.may_pass() => FailureClass::Transient,
-        ErrorCode::TlsFailed
-        | ErrorCode::ProxyFailed
-        | ErrorCode::InvalidArgument
-        | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
-        _ => FailureClass::Transient,
-    };
-    Failure { class, error }
+fn no_answer(error: Error) -> Failure {
+    if error.code() == ErrorCode::AnswerTooLarge {
+        let error = Error::new(ErrorCode::BadTokenAnswer, Stage::Receiving, error.what());
+        return Failure { class: FailureClass::Wrong, error };
+    }
+    failure_of_network(error)
 }

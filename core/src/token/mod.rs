@@ -1,15 +1,18 @@
 //! One token for each identity of this process: kept, handed out without a lock, replaced in time.
 
 mod account;
+mod discovery;
 mod exchange;
 mod flight;
 pub(crate) mod governor;
+mod introspect;
 mod life;
 mod mint;
 #[cfg(test)]
 mod properties;
 mod record;
 mod revoke;
+mod secrets;
 mod server_clock;
 mod shared;
 
@@ -33,7 +36,7 @@ use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::stats::TokenCounters;
 use crate::token::flight::{Flight, NoToken, Progress};
-use crate::token::governor::NotYet;
+use crate::token::governor::{NotYet, Remembered};
 use crate::token::life::{Life, State};
 use crate::token::record::Found;
 use crate::token::revoke::Dropped;
@@ -41,9 +44,10 @@ use crate::token::shared::InHand;
 use crate::wait::{Stop, Wait};
 
 pub(crate) use account::Account;
-pub(crate) use exchange::{introspect, introspection_url};
+pub(crate) use discovery::Directory;
 pub(crate) use flight::Minting;
 pub(crate) use governor::Hold;
+pub(crate) use secrets::{Secrets, Tools};
 pub(crate) use shared::Shared;
 
 /// How long the caller that starts a refresh waits for it while its token is still good.
@@ -97,6 +101,10 @@ impl Token {
     /// `Bearer` and the text, ready to be sent.
     pub(crate) fn header(&self) -> HeaderValue {
         self.0.header.clone()
+    }
+
+    pub(crate) fn is_condemned(&self) -> bool {
+        self.0.life.is_condemned()
     }
 
     /// Whether it is so new that a replica of the API may not know it yet. A share of a short life, because a token
@@ -233,6 +241,32 @@ impl Slot {
         served.then_some(Token(current))
     }
 
+    /// The token if it lives and nobody has refused it, however near its end is.
+    pub(crate) fn living(&self) -> Option<Token> {
+        let current = self.current.load();
+        let alive = current.life.state(clock::now()) != State::Ended;
+        (alive && !current.life.is_condemned()).then_some(Token(current))
+    }
+
+    /// Whether there is a token, even a condemned one.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.current.load().life.state(clock::now()) != State::Ended
+    }
+
+    /// The refusal of the credential that another process told, while it is remembered.
+    pub(crate) fn refusal(&self) -> Option<Remembered> {
+        let now = clock::now();
+        let progress = self.progress();
+        let progress = lock(&progress);
+        progress.failure.clone().filter(|failure| failure.is_refusal() && failure.at(now, true).is_some())
+    }
+
+    pub(crate) fn forget_refusal(&self) {
+        let progress = self.progress();
+        let mut progress = lock(&progress);
+        progress.failure = progress.failure.take().filter(|failure| !failure.is_refusal());
+    }
+
     /// A slot of its own for a token that was given: it is used until it is refused, and nobody shares it.
     pub(crate) fn ready(token: &Secret) -> Arc<Slot> {
         let granted = Granted {
@@ -263,7 +297,7 @@ impl Slot {
         let mut discarded = false;
         let mut delayed = false;
         loop {
-            let doing = || format!("waiting for a token from {}", minting.settings.token_url.origin);
+            let doing = || format!("waiting for a token from {}", minting.settings.server.origin());
             let progress = self.progress();
             let now = clock::now();
             let current = self.current.load();

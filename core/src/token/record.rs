@@ -13,11 +13,23 @@ use crate::grant::{FailureClass, Granted, Lifetime};
 use crate::secret::Secret;
 use crate::token::governor::{Hold, Remembered};
 
+/// How long what a server says of itself is believed: servers move seldom, and one that has moved is noticed by its
+/// silence.
+pub(crate) const METADATA_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) token: Option<Found>,
     pub(crate) hold: Option<Hold>,
     pub(crate) failure: Option<Remembered>,
+    pub(crate) metadata: Option<Noted>,
+}
+
+/// What a server said of itself: the part of the document that is read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Noted {
+    pub(crate) document: Value,
+    pub(crate) read: BootTime,
 }
 
 /// A token that another process, or this one, has put into the record.
@@ -54,7 +66,8 @@ impl Record {
         let token = self.token.as_ref().map(|token| token.begin + token.lifetime);
         let hold = self.hold.map(|hold| hold.until);
         let failure = self.failure.as_ref().map(|failure| max(failure.until, failure.until_with_token));
-        [token, hold, failure].into_iter().flatten().map(|end| end.since(now)).max().unwrap_or_default()
+        let metadata = self.metadata.as_ref().map(|noted| noted.read + METADATA_KEPT_FOR);
+        [token, hold, failure, metadata].into_iter().flatten().map(|end| end.since(now)).max().unwrap_or_default()
     }
 
     /// With times as of `epoch`. Whoever reads it is told for how long it was to be kept.
@@ -71,8 +84,11 @@ impl Record {
         });
         let hold = self.hold.map(|hold| json!({ "until": time(hold.until), "length": nanoseconds(hold.length) }));
         let failure = self.failure.as_ref().map(|failure| failure_to_json(failure, time));
+        let metadata =
+            self.metadata.as_ref().map(|noted| json!({ "document": noted.document, "read": time(noted.read) }));
         let kept_for = nanoseconds(kept_for);
-        let record = json!({ "kept_for": kept_for, "token": token, "hold": hold, "failure": failure });
+        let record =
+            json!({ "kept_for": kept_for, "token": token, "hold": hold, "failure": failure, "metadata": metadata });
         Zeroizing::new(record.to_string().into_bytes())
     }
 
@@ -86,6 +102,9 @@ impl Record {
             token: part("token").and_then(|part| token_of(&part)),
             hold: part("hold").and_then(|part| hold_of(&part)),
             failure: part("failure").and_then(|part| failure_of(&part)),
+            metadata: part("metadata").and_then(|part| {
+                Some(Noted { document: part.fields.get("document")?.clone(), read: part.time("read")? })
+            }),
         })
     }
 }
@@ -211,10 +230,12 @@ mod tests {
                 until_with_token: at(9),
                 times: 3,
             }),
+            metadata: Some(Noted { document: json!({"issuer": "https://a.example"}), read: at(4) }),
         };
         let written = record.to_bytes(BootTime::ZERO, Duration::ZERO);
         let back = Record::from_bytes(&written, |_| BootTime::ZERO).expect("a record");
         assert_eq!(back.to_bytes(BootTime::ZERO, Duration::ZERO), written);
+        assert_eq!(back.metadata, record.metadata);
         let failure = back.failure.expect("there");
         assert_eq!(format!("{:?}", failure.error), format!("{:?}", record.failure.expect("there").error));
         let token = back.token.expect("there");
@@ -243,7 +264,7 @@ mod tests {
             begin: at(10_000),
             lifetime,
         };
-        let record = Record { token: Some(token), hold: None, failure: None };
+        let record = Record { token: Some(token), ..Record::default() };
         let written = at(10_060);
         assert_eq!(record.lasts(written), Duration::from_secs(3540));
         let bytes = record.to_bytes(written, record.lasts(written));

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::clock::{self, BootTime};
+use crate::config::settings::GrantSettings;
 use crate::config::url::Url;
 use crate::error::{Error, Result, Stage};
 use crate::grant::revocation::{self, Kind, NotRevoked};
@@ -31,18 +32,23 @@ impl Slot {
     /// Nothing is dropped if the server says that it did not revoke it, or was never asked. Where it may have, the token
     /// is dropped as well.
     pub(crate) fn revoke(&self, minting: &Minting, wait: &Wait) -> Result<bool> {
-        let Minting { settings, shared, log, .. } = minting;
-        let Some(url) = &settings.revocation_url else {
+        let Minting { settings, directory, shared, log, .. } = minting;
+        if settings.revocation_url.is_none() && !directory.is_discovered() {
             return Err(Error::configuration("there is no revocation_url, so no token can be revoked")
                 .with_next_step("Give revocation_url, or use a preset that knows it: atlas or keycloak."));
-        };
-        let doing = format!("revoking a token at {}", url.origin);
+        }
+        let origin = settings.revocation_url.as_ref().map_or(settings.server.origin(), |url| &url.origin);
+        let doing = format!("revoking a token at {origin}");
         if let (None, Some(shared)) = (self.to_revoke(), shared) {
             self.look(shared, log, wait);
         }
         wait.check().map_err(|stop| stop.into_error(Stage::Waiting, &doing))?;
         let Some(token) = self.to_revoke() else { return Ok(false) };
-        let revoked = token.revoke(minting, url, wait);
+        let resolved = minting.resolve(wait).map_err(|failure| failure.error.while_doing(&doing))?;
+        let Some(url) = &resolved.settings.revocation_url else {
+            return Err(resolved.has_no("revocation_endpoint", "revocation_url"));
+        };
+        let revoked = token.revoke(minting, &resolved.settings, url, wait);
         if let Err(NotRevoked { error, in_doubt: false }) = revoked {
             return Err(error.while_doing(&doing));
         }
@@ -101,27 +107,33 @@ struct Revocable {
 }
 
 impl Revocable {
-    fn revoke(&self, minting: &Minting, url: &Url, wait: &Wait) -> std::result::Result<(), NotRevoked> {
-        request(minting, url, &self.text, Kind::AccessToken, wait)?;
+    fn revoke(
+        &self,
+        minting: &Minting,
+        settings: &GrantSettings,
+        url: &Url,
+        wait: &Wait,
+    ) -> std::result::Result<(), NotRevoked> {
+        request(minting, settings, url, &self.text, Kind::AccessToken, wait)?;
         let Some(session) = &self.refresh_token else { return Ok(()) };
         // The access token is gone, whatever becomes of the session: the next call is about both again.
-        request(minting, url, session, Kind::RefreshToken, wait)
+        request(minting, settings, url, session, Kind::RefreshToken, wait)
             .map_err(|failed| NotRevoked { in_doubt: true, ..failed })
     }
 }
 
 fn request(
     minting: &Minting,
+    settings: &GrantSettings,
     url: &Url,
     token: &Secret,
     kind: Kind,
     wait: &Wait,
 ) -> std::result::Result<(), NotRevoked> {
-    let Minting { settings, http, .. } = minting;
     let clock = minting.account.server_clock();
     let request = stamp(clock).and_then(|stamp| revocation::request(settings, token.reveal(), kind, &stamp));
     let request = request.map_err(|error| NotRevoked { error, in_doubt: false })?;
-    let answer = send(&request, url, settings, http, wait).map_err(|error| {
+    let answer = send(&request, url, settings, &minting.http, wait).map_err(|error| {
         // What has begun to leave may have arrived.
         let in_doubt = matches!(error.stage(), Stage::Sending | Stage::Receiving);
         NotRevoked { error, in_doubt }

@@ -5,6 +5,7 @@
 //! lost the lock, and one that sleeps is passed by on a second lock. A store that does not answer fails nobody.
 
 use std::cmp::min;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,9 @@ use crate::store::seal::Sealer;
 use crate::store::{Content, Kept, LONGEST, Lock, SHORTEST, Store, Tried, Which};
 use crate::token::LOOK_AGAIN;
 use crate::token::account::budget_used_up;
+use crate::token::discovery::Directory;
 use crate::token::governor::{BUDGET_WINDOW, Hold, Ledger, NotYet, Remembered};
-use crate::token::record::{Found, Record};
+use crate::token::record::{Found, Noted, Record};
 use crate::wait::Wait;
 
 /// What a holder of the lock is given beyond the time it said.
@@ -30,7 +32,8 @@ const ASIDE: Duration = Duration::from_secs(2);
 
 /// An identity's part in a store.
 pub(crate) struct Shared {
-    store: Store,
+    /// The same for all secrets of a client.
+    store: Arc<Store>,
     sealer: Sealer,
     /// Of the account: other identities of it enter their token requests there too.
     ledger: String,
@@ -66,12 +69,14 @@ pub(crate) enum Turn {
     Elsewhere,
     /// Another process has failed, or the budget of all is used up.
     NotYet(Remembered),
+    /// It is not known yet where to mint, and the lock is free again.
+    Undiscovered,
 }
 
 impl Shared {
-    pub(crate) fn new(store: Store, settings: &GrantSettings, identity: Identity) -> Shared {
+    pub(crate) fn new(store: Arc<Store>, settings: &GrantSettings, identity: Identity) -> Shared {
         let sealer = Sealer::new(&settings.credential.stable_bytes(), identity.as_bytes());
-        let account = format!("{}\n{}", settings.token_url, settings.credential.client_id);
+        let account = format!("{}\n{}", settings.server.name(), settings.credential.client_id);
         let ledger = format!("{}.ledger", hex(&sha256(account.as_bytes())[..16]));
         Shared { store, sealer, ledger, complained: AtomicBool::new(false) }
     }
@@ -104,11 +109,12 @@ impl Shared {
     pub(crate) fn take_turn(
         &self,
         settings: &GrantSettings,
+        directory: &Directory,
         in_hand: &InHand,
         trying: &Wait,
         log: &Log,
     ) -> Option<Turn> {
-        match self.wait_for_turn(settings, in_hand, trying) {
+        match self.wait_for_turn(settings, directory, in_hand, trying) {
             Ok(turn) => Some(turn),
             Err(why) => {
                 self.complain(log, &why);
@@ -118,12 +124,19 @@ impl Shared {
         }
     }
 
-    fn wait_for_turn(&self, settings: &GrantSettings, in_hand: &InHand, trying: &Wait) -> Result<Turn, String> {
+    fn wait_for_turn(
+        &self,
+        settings: &GrantSettings,
+        directory: &Directory,
+        in_hand: &InHand,
+        trying: &Wait,
+    ) -> Result<Turn, String> {
+        let under_lock = || self.under_lock(settings, directory, in_hand, trying);
         let [mut poll, longest_poll] = self.store.polling();
         let mut holders = Holders::default();
         loop {
             match self.try_lock(settings, &mut holders, trying)? {
-                Tried::Locked(lock) => match self.under_lock(settings, in_hand, trying)? {
+                Tried::Locked(lock) => match under_lock()? {
                     None => return Ok(Turn::Ours(Some(lock))),
                     Some(Turn::NotYet(failure)) => {
                         drop(lock);
@@ -145,7 +158,7 @@ impl Shared {
                 Tried::Busy(_) => {}
                 // Without locks the record is shared all the same.
                 Tried::Unsupported => {
-                    return Ok(self.under_lock(settings, in_hand, trying)?.unwrap_or(Turn::Ours(None)));
+                    return Ok(under_lock()?.unwrap_or(Turn::Ours(None)));
                 }
             }
             if let Some(found) = self.find(&self.read(trying)?, in_hand) {
@@ -186,14 +199,25 @@ impl Shared {
     }
 
     /// What the record and the ledger say to a holder of the lock; `None`: mint.
-    fn under_lock(&self, settings: &GrantSettings, in_hand: &InHand, wait: &Wait) -> Result<Option<Turn>, String> {
+    fn under_lock(
+        &self,
+        settings: &GrantSettings,
+        directory: &Directory,
+        in_hand: &InHand,
+        wait: &Wait,
+    ) -> Result<Option<Turn>, String> {
         let record = self.read(wait)?;
         if let Some(found) = self.find(&record, in_hand) {
             return Ok(Some(Turn::Found(found)));
         }
         let now = clock::now();
-        if let Some(failure) = record.failure.filter(|failure| failure.at(now, in_hand.alive).is_some()) {
-            return Ok(Some(Turn::NotYet(failure)));
+        let failure = record.failure.as_ref().filter(|failure| failure.at(now, in_hand.alive).is_some());
+        if let Some(failure) = failure {
+            return Ok(Some(Turn::NotYet(failure.clone())));
+        }
+        // Asked without the lock; in a herd, most find in the record what the first of them was told.
+        if !directory.is_known_with(&record) {
+            return Ok(Some(Turn::Undiscovered));
         }
         let Some(budget) = settings.mint_budget else { return Ok(None) };
         let delay = self.enter_ledger(budget, now, wait)?;
@@ -203,7 +227,7 @@ impl Shared {
     /// Enters a token request that is about to leave, or tells how long it has to wait for the budget; a ledger that
     /// cannot be had in a folder delays nobody.
     fn enter_ledger(&self, budget: u32, now: BootTime, wait: &Wait) -> Result<Option<Duration>, String> {
-        let store = match &self.store {
+        let store = match &*self.store {
             Store::File(store) => store,
             Store::Redis(store) => return store.enter(&self.ledger, budget, BUDGET_WINDOW, wait),
         };
@@ -217,11 +241,11 @@ impl Shared {
         Ok(entered.and_then(Result::err))
     }
 
-    /// Puts a token into the record, unless a later one is there; the failure before it is forgotten. The error says
-    /// why the others will not find it.
-    pub(crate) fn granted(&self, token: &Found) -> Result<(), String> {
+    /// Puts a token into the record, and what is known of the server, unless a later one is there; the failure before it
+    /// is forgotten. The error says why the others will not find it.
+    pub(crate) fn granted(&self, token: &Found, noted: Option<&Noted>) -> Result<(), String> {
         let written = self.update(|present| {
-            let Record { token: before, hold, .. } = present;
+            let Record { token: before, hold, failure: _, metadata } = present;
             let now = clock::now();
             let before = before.filter(|before| before.begin <= now);
             // Whoever was stopped in between: the later mint wins.
@@ -231,7 +255,7 @@ impl Shared {
             // A server that hands out the same token again is believed its first end.
             let same = |before: &Found| before.text.reveal() == token.text.reveal() && before.is_alive(now);
             let token = before.filter(same).unwrap_or_else(|| token.clone());
-            Some(Record { token: Some(token), hold, failure: None })
+            Some(Record { token: Some(token), hold, failure: None, metadata: later(metadata, noted) })
         });
         self.store.sweep();
         self.complained.fetch_and(written.is_err(), Ordering::Relaxed);
@@ -258,9 +282,32 @@ impl Shared {
         });
     }
 
+    /// Tells the others what the server says of itself.
+    pub(crate) fn discovered(&self, noted: &Noted) {
+        // Where that fails, they ask too.
+        let _ = self.update(|record| {
+            let metadata = later(record.metadata, Some(noted));
+            Some(Record { metadata, ..record })
+        });
+    }
+
     /// Tells the others of a hold, or of its end.
     pub(crate) fn held(&self, hold: Option<Hold>) {
         let _ = self.update(|record| Some(Record { hold, ..record }));
+    }
+
+    /// Tells the others that the server refuses this secret, and `until` when to believe that.
+    pub(crate) fn refused(&self, refusal: &Remembered, until: BootTime) {
+        let failure = Remembered { until, until_with_token: until, ..refusal.clone() };
+        let _ = self.update(|record| Some(Record { failure: Some(failure.clone()), ..record }));
+    }
+
+    /// Drops from the record that the server refuses this secret.
+    pub(crate) fn forget_refusal(&self) {
+        let _ = self.update(|record| {
+            let is_refused = record.failure.as_ref().is_some_and(Remembered::is_refusal);
+            is_refused.then(|| Record { failure: None, ..record })
+        });
     }
 
     /// Drops this token from the record, if it is the one there. The error says why others may still find it.
@@ -274,8 +321,8 @@ impl Shared {
 
     /// Drops all that the record holds but what the server asked for. The error says why others may still find it.
     pub(crate) fn clear(&self) -> Result<(), String> {
-        self.update(|Record { token, hold, failure }| {
-            let is_empty = token.is_none() && hold.is_none() && failure.is_none();
+        self.update(|Record { token, hold, failure, metadata }| {
+            let is_empty = token.is_none() && hold.is_none() && failure.is_none() && metadata.is_none();
             let failure = failure.filter(Remembered::is_the_servers_wish);
             (!is_empty).then(|| Record { failure, ..Record::default() })
         })
@@ -300,6 +347,13 @@ impl Shared {
 
     fn name(&self) -> &str {
         self.sealer.name().as_str()
+    }
+}
+
+fn later(present: Option<Noted>, noted: Option<&Noted>) -> Option<Noted> {
+    match (present, noted) {
+        (Some(present), Some(noted)) if present.read < noted.read => Some(noted.clone()),
+        (present, noted) => present.or_else(|| noted.cloned()),
     }
 }
 
@@ -342,14 +396,13 @@ fn is_about(one: Option<BootTime>, other: Option<BootTime>) -> bool {
 }
 
 fn lock_held_too_long(settings: &GrantSettings) -> crate::Error {
-    let what = format!("another process holds the lock of the token of {} for too long", settings.token_url.origin);
+    let what = format!("another process holds the lock of the token of {} for too long", settings.server.origin());
     crate::Error::new(crate::ErrorCode::Timeout, crate::Stage::Waiting, what)
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
-    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     use super::*;
@@ -378,7 +431,7 @@ mod tests {
             let unique: [u8; 8] = random_bytes().expect("randomness");
             let folder = std::env::temp_dir().join(format!("svctoken-shared-{}", hex(&unique)));
             let identity = Identity::of(grant);
-            let store = Store::File(FileStore::open(&folder).expect("usable"));
+            let store = Arc::new(Store::File(FileStore::open(&folder).expect("usable")));
             Place { shared: Shared::new(store, grant, identity), folder, identity }
         }
     }
@@ -406,17 +459,17 @@ mod tests {
         let later = begin + Duration::from_nanos(1);
         let wait = Wait::of("cache", ASIDE);
         let begin_of_record = || place.shared.read(&wait).expect("usable").token.map(|token| token.begin);
-        place.shared.granted(&found("first", begin)).expect("writable");
-        place.shared.granted(&found("first", later)).expect("writable");
+        place.shared.granted(&found("first", begin), None).expect("writable");
+        place.shared.granted(&found("first", later), None).expect("writable");
         assert_eq!(begin_of_record(), Some(begin));
-        place.shared.granted(&found("second", later)).expect("writable");
+        place.shared.granted(&found("second", later), None).expect("writable");
         assert_eq!(begin_of_record(), Some(later));
     }
 
     #[test]
     fn a_log_hook_may_call_the_client_whose_token_was_found() {
         let place = Place::new("hook");
-        place.shared.granted(&found("elsewhere", clock::now())).expect("writable");
+        place.shared.granted(&found("elsewhere", clock::now()), None).expect("writable");
         let slot = Slot::of(place.identity);
         let (called, ended) = channel();
         let slot_of_hook = slot.clone();

@@ -2,6 +2,7 @@
 //! refused or finds the store spoilt, and when many are killed at any moment.
 
 mod child;
+mod discovery;
 mod kills;
 mod machine;
 mod preset;

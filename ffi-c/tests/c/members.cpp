@@ -32,7 +32,7 @@ svctoken::Error error_of(Call call) {
 static void configurations() {
     const std::string base = std::getenv("MONGODB_ATLAS_BASE_URL");
     svctoken::Config all;
-    all.client_id("id").client_secret("secret").token_url(base + "/token").revocation_url(base + "/revoke").introspection_url(base + "/i").base_url(base).allowed_origin(base);
+    all.client_id("id").client_secret("secret").token_url(base + "/token").issuer(base).revocation_url(base + "/revoke").introspection_url(base + "/i").base_url(base).allowed_origin(base);
     all.auth_method("client_secret_basic").auth_encoding("form").scope("a b").audience("c").resource("https://d.example");
     all.extra_param("name", "value").timeout(1s).connect_timeout(1s).token_timeout(1s).cache("memory");
     all.accept("application/json").user_agent("test/1").header("X-Test", "1").max_attempts(2).mint_budget(5);
@@ -45,6 +45,27 @@ static void configurations() {
     svctoken::Config files;
     files.client_secret_file("/nowhere/secret").client_id("id").token_url(base);
     CHECK(error_of([&] { svctoken::Client client(files); }).code() == SVCTOKEN_CREDENTIAL_UNAVAILABLE);
+    svctoken::Config command;
+    command.client_secret_command("svctoken-no-such-program").client_secret_command("read").client_id("id").token_url(base);
+    CHECK(error_of([&] { svctoken::Client(command).get_token(); }).code() == SVCTOKEN_CREDENTIAL_UNAVAILABLE);
+    svctoken::Config callback;
+    callback.client_id("app").client_secret_callback([] { return std::string("app-secret-app-secret-app-secret"); });
+    CHECK(svctoken::Client::keycloak(base, "demo", callback).get_token().size() > 30);
+    for (const bool has_words : {true, false}) {
+        callback.client_secret_callback([has_words]() -> std::string {
+            if (has_words) throw std::runtime_error("the vault is sealed");
+            throw 42;
+        });
+        const svctoken::Error thrown = error_of([&] { svctoken::Client::keycloak(base, "demo", callback).get_token(); });
+        CHECK(thrown.code() == SVCTOKEN_CREDENTIAL_UNAVAILABLE);
+        const char *why = has_words ? "the vault is sealed" : "no std::exception";
+        CHECK(std::string(thrown.what()).find(why) != std::string::npos);
+    }
+    callback.client_secret_callback([] { return std::string("se\0cret", 7); }).client_secret_2("another secret");
+    const svctoken::Error both = error_of([&] { svctoken::Client::keycloak(base, "demo", callback).get_token(); });
+    CHECK(both.code() == SVCTOKEN_CREDENTIAL_UNAVAILABLE && std::string(both.what()).find("NUL") != std::string::npos);
+    callback.client_secret_callback(nullptr);
+    CHECK(error_of([&] { svctoken::Client client(callback); }).code() == SVCTOKEN_INVALID_CONFIGURATION);
     svctoken::Config ca;
     ca.ca_file("/nowhere/ca.pem").client_id("id").client_secret("secret").token_url(base);
     CHECK(error_of([&] { svctoken::Client client(ca); }).code() == SVCTOKEN_INVALID_CONFIGURATION);
@@ -68,6 +89,8 @@ static void configurations() {
     CHECK(demo.introspect().find("\"active\":true") != std::string::npos);
     CHECK(demo.introspect(svctoken::Options().timeout(30s)) == demo.introspect(demo.get_token()));
     CHECK(demo.introspect("another", svctoken::Options()) == "{\"active\":false}");
+    const svctoken::Client discovered = svctoken::Client::issuer(base + "/realms/demo", app);
+    CHECK(discovered.get_token().size() > 100);
     const svctoken::Client from_env = svctoken::Client::from_env();
     CHECK(from_env.get_token().size() > 100);
 }
@@ -145,6 +168,16 @@ static void requests(const svctoken::Client &client) {
     response = client.request("GET", "/api/atlas/v2/limited", svctoken::Options().max_attempts(1));
     const svctoken::Error error = error_of([&] { response.raise_for_status(); });
     CHECK(error.code() == SVCTOKEN_HTTP_STATUS && error.status() == 429u && error.retry_after());
+
+    std::string page_texts;
+    for (const svctoken::Response &page : client.pages("/api/atlas/v2/groups", svctoken::Options().query("itemsPerPage", "2"))) {
+        page_texts += page.text() + '\n';
+    }
+    CHECK(page_texts.find("project-1") < page_texts.find('\n') && page_texts.find("project-3") > page_texts.find('\n'));
+    svctoken::Pages pages = client.pages("/api/atlas/v2/groups");
+    svctoken::Pages::iterator page = pages.begin();
+    CHECK(page != pages.end() && page->status() == 200 && ++page == pages.end());
+    CHECK(error_of([&] { client.pages("/echo", svctoken::Options().max_pages(0)); }).code() == SVCTOKEN_INVALID_ARGUMENT);
 
     const svctoken::CancelToken cancel;
     std::thread other([cancel] { cancel.cancel(); });

@@ -24,11 +24,14 @@ static const set_text texts[] = {
     svctoken_config_set_client_id,
     svctoken_config_set_client_secret,
     svctoken_config_set_client_secret_file,
+    svctoken_config_add_client_secret_command,
+    svctoken_config_set_client_secret_2,
     svctoken_config_set_private_key,
     svctoken_config_set_private_key_file,
     svctoken_config_set_key_id,
     svctoken_config_set_access_token,
     svctoken_config_set_token_url,
+    svctoken_config_set_issuer,
     svctoken_config_set_revocation_url,
     svctoken_config_set_introspection_url,
     svctoken_config_set_base_url,
@@ -101,7 +104,7 @@ static size_t configs(void) {
         svctoken_config_free(config);
     }
     REFUSED(svctoken_config_set_allow_http(NULL, true));
-    return LENGTH(texts) + LENGTH(times) + LENGTH(counts) + LENGTH(pairs) + 1;
+    return LENGTH(texts) + LENGTH(times) + LENGTH(counts) + LENGTH(pairs) + 2;
 }
 
 static void call_options(const svctoken_client *client) {
@@ -113,6 +116,7 @@ static void call_options(const svctoken_client *client) {
     REFUSED(svctoken_options_set_max_response_bytes(NULL, 1));
     REFUSED(svctoken_options_set_max_attempts(NULL, 1));
     REFUSED(svctoken_options_set_idempotent(NULL, true));
+    REFUSED(svctoken_options_set_max_pages(NULL, 1));
     REFUSED(svctoken_options_add_query(NULL, "name", "value"));
     REFUSED(svctoken_options_add_form(NULL, "name", "value"));
     REFUSED(svctoken_options_add_header(NULL, "name", "value"));
@@ -167,11 +171,15 @@ static svctoken_client *clients(void) {
                 svctoken_client_new_keycloak("https://localhost", NULL, config, &client, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "realm",
                 svctoken_client_new_keycloak("https://localhost", "\xff", config, &client, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "issuer", svctoken_client_new_issuer(NULL, config, &client, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_CONFIGURATION, "issuer", svctoken_client_new_issuer("", config, &client, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "client", svctoken_client_new(config, NULL, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "client", svctoken_client_new_atlas(config, NULL, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "client", svctoken_client_new_from_env(config, NULL, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "client",
                 svctoken_client_new_keycloak("https://localhost", "realm", config, NULL, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "client",
+                svctoken_client_new_issuer("https://localhost", config, NULL, &error));
     CHECK(client == NULL);
     CHECK(svctoken_client_new(NULL, &client, NULL) == SVCTOKEN_INVALID_CONFIGURATION);
     CHECK_OK(svctoken_client_new(config, &client, &error));
@@ -208,6 +216,20 @@ static void calls(const svctoken_client *client) {
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_client_request(client, "GET", NULL, NULL, &response, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_client_request(client, "GET", "/\xff", NULL, &response, &error));
     REFUSED(svctoken_client_request(client, "GET", "/", NULL, NULL, NULL));
+    svctoken_pages *pages = NULL;
+    REFUSED(svctoken_pages_new(NULL, "/", NULL, &pages, NULL));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_pages_new(client, NULL, NULL, &pages, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_pages_new(client, "/\xff", NULL, &pages, &error));
+    REFUSED(svctoken_pages_new(client, "/", NULL, NULL, NULL));
+    CHECK(pages == NULL);
+    REFUSED(svctoken_pages_next(NULL, &response, NULL));
+    CHECK_OK(svctoken_pages_new(client, "no slash", NULL, &pages, &error));
+    REFUSED(svctoken_pages_next(pages, NULL, NULL));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "slash", svctoken_pages_next(pages, &response, &error));
+    CHECK_OK(svctoken_pages_next(pages, &response, &error));
+    CHECK(response == NULL);
+    svctoken_pages_free(pages);
+    pages = NULL;
     REFUSED(svctoken_client_get_stats(NULL, &stats, NULL));
     REFUSED(svctoken_client_get_stats(client, NULL, NULL));
     /* Nothing was written. */
@@ -251,6 +273,8 @@ static void getters(void) {
     CHECK(svctoken_log_event_name(NULL) == NULL && svctoken_log_event_message(NULL) == NULL);
     CHECK(svctoken_log_event_field_count(NULL) == 0);
     CHECK(!svctoken_log_event_field_at(NULL, 0, &name, &value));
+    REFUSED(svctoken_secret_answer_set(NULL, "secret"));
+    REFUSED(svctoken_secret_answer_fail(NULL, "why"));
     CHECK(svctoken_testing_advance_clock(-1) == SVCTOKEN_INVALID_ARGUMENT);
 }
 
@@ -285,10 +309,42 @@ static void log_callbacks(void) {
     svctoken_config_free(config);
 }
 
+static void answer_nothing(svctoken_secret_answer *answer, void *user_data) {
+    ++*(int *)user_data;
+    REFUSED(svctoken_secret_answer_set(answer, NULL));
+    REFUSED(svctoken_secret_answer_fail(answer, NULL));
+}
+
+/* As with the log; and a callback that gives NULL gives no secret. */
+static void secret_callbacks(void) {
+    /* The library's thread may let go of it a moment later. */
+    static int first = 0, second = 0, never = 0;
+    svctoken_config *config = svctoken_config_new();
+    REFUSED(svctoken_config_set_client_secret_callback(NULL, answer_nothing, &never, count));
+    CHECK(svctoken_config_set_client_secret_callback(config, answer_nothing, &first, count) == SVCTOKEN_OK);
+    CHECK(svctoken_config_set_client_secret_callback(config, answer_nothing, &second, count) == SVCTOKEN_OK);
+    CHECK(first == 1 && second == 0);
+    CHECK(svctoken_config_set_client_id(config, "id") == SVCTOKEN_OK);
+    CHECK(svctoken_config_set_token_url(config, "http://127.0.0.1:9/token") == SVCTOKEN_OK);
+    svctoken_client *client = NULL;
+    char *token = NULL;
+    CHECK_OK(svctoken_client_new(config, &client, &error));
+    CHECK(second == 0);
+    svctoken_error *error = NULL;
+    CHECK(svctoken_client_get_token(client, NULL, &token, &error) == SVCTOKEN_CREDENTIAL_UNAVAILABLE);
+    CHECK(strstr(svctoken_error_message(error), "it gave NULL") != NULL && token == NULL && second == 1);
+    svctoken_error_free(error);
+    svctoken_client_free(client);
+    CHECK(svctoken_config_set_client_secret_callback(config, NULL, &never, count) == SVCTOKEN_INVALID_CONFIGURATION);
+    svctoken_config_free(config);
+    CHECK(first == 1 && never == 0);
+}
+
 int main(void) {
     errors();
     size_t setters = configs();
     log_callbacks();
+    secret_callbacks();
     svctoken_client *client = clients();
     calls(client);
     call_options(client);
@@ -303,6 +359,7 @@ int main(void) {
     svctoken_error_free(NULL);
     svctoken_token_info_free(NULL);
     svctoken_response_free(NULL);
+    svctoken_pages_free(NULL);
     svctoken_stats_free(NULL);
     svctoken_string_free(NULL);
     printf("setters=%zu\n", setters);

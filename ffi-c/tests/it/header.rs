@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use svctoken_core::{ErrorCode, OPTIONS, OptionKind};
 
 /// In the order of use: cbindgen keeps it.
-const SOURCES: [&str; 11] =
-    ["error", "log", "config", "cancel", "options", "client", "token", "response", "stats", "version", "testing"];
+const SOURCES: [&str; 13] = [
+    "error", "log", "secret", "config", "cancel", "options", "client", "token", "response", "pages", "stats",
+    "version", "testing",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member of the workspace").into()
@@ -102,6 +104,12 @@ fn p11_every_option_has_its_setter_documented_as_in_the_table() {
             OptionKind::Flag => format!("set_{}(svctoken_config *config, bool flag)", row.name),
             OptionKind::List => format!("add_{one}(svctoken_config *config, const char *text)"),
             OptionKind::Pairs => format!("add_{one}(svctoken_config *config, const char *name, const char *text)"),
+            OptionKind::Callback => {
+                let indent = " ".repeat(format!("svctoken_code svctoken_config_set_{}(", row.name).len());
+                let rest = ["svctoken_secret_callback callback", "void *user_data", "void (*release)(void *user_data)"];
+                let rest: String = rest.iter().map(|parameter| format!(",\n{indent}{parameter}")).collect();
+                format!("set_{}(svctoken_config *config{rest})", row.name)
+            }
             other => panic!("C has no setter for {other:?}"),
         };
         let declaration = format!("svctoken_code svctoken_config_{declaration};");

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from . import _native
 from ._response import Response
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Client(_native.Client):
     """Gets tokens and makes requests with them.
 
-    ``Client(**options)`` reads nothing from the environment; :meth:`atlas`, :meth:`keycloak` and :meth:`from_env` do.
+    ``Client(**options)`` reads nothing from the environment; :meth:`atlas`, :meth:`keycloak`, :meth:`issuer` and
+    :meth:`from_env` do.
     A wrong or missing option raises :class:`InvalidConfigurationError`, naming it, before any network.
 
     A client may be used from any number of threads at once, and in a forked child. Clients with the same options share
@@ -32,15 +33,15 @@ class Client(_native.Client):
     """
 
     before_send: Callable[[str, str], Pairs | None] | None = None
-    """Called once for each :meth:`request`, however often it is sent, before anything else is done: with its method and
+    """Called once for each :meth:`request` and each of the :meth:`pages`, however often it is sent, before anything else is done: with its method and
     URL as they were given. The headers it returns (such as traceparent) are sent unless the call gives one of that name;
     what a caller may not set, it may not either. What it raises ends the call."""
     after_receive: Callable[[Response], object] | None = None
-    """Called once with the answer of each :meth:`request` that has one, of any status, before the caller gets it. What
+    """Called once with the answer of each :meth:`request`, and each page, that has one, of any status, before the caller gets it. What
     it raises ends the call."""
 
     def __new__(cls, **options: Unpack[Options]) -> Self:
-        return super().__new__(cls, "plain", options, {}, None, None)
+        return super().__new__(cls, "plain", options, os.environ, None, None)
 
     @classmethod
     def atlas(cls, **options: Unpack[Options]) -> Self:
@@ -54,6 +55,13 @@ class Client(_native.Client):
         """A client of a Keycloak realm. ``/auth`` belongs to ``server_url`` on servers that have it; ``base_url`` is
         the API, and the Keycloak server itself unless given. Other options not given come from ``SVCTOKEN_*``."""
         return super().__new__(cls, "keycloak", options, os.environ, server_url, realm)
+
+    @classmethod
+    def issuer(cls, url: str, **options: Unpack[Options]) -> Self:
+        """A client of the server with that issuer identifier, written as the server writes it: its metadata (RFC 8414,
+        OpenID Connect Discovery 1.0) names its endpoints, and is asked for when the first token is. Other options not
+        given come from ``SVCTOKEN_*``."""
+        return super().__new__(cls, "issuer", options, os.environ, url, None)
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
@@ -135,10 +143,7 @@ class Client(_native.Client):
             body, form = None, data
         else:
             body = _data_body(data)
-        before_send = self.before_send
-        default_headers = None if before_send is None else before_send(method, url)
-        arguments = {
-            "default_headers": default_headers,
+        arguments: dict[str, object] = {
             "params": params,
             "headers": headers,
             "form": form,
@@ -150,7 +155,104 @@ class Client(_native.Client):
             "idempotent": idempotent,
             "cancel": cancel,
         }
-        response = Response(self._send(method, url, body, arguments))
+        return self._exchange(method, url, body, arguments, None)
+
+    def pages(
+        self,
+        url: str,
+        *,
+        params: Pairs | None = None,
+        headers: Pairs | None = None,
+        accept: str | None = None,
+        timeout: Seconds | None = None,
+        max_response_bytes: int | None = None,
+        max_attempts: int | None = None,
+        max_pages: int | None = None,
+        cancel: _native.CancelToken | None = None,
+    ) -> Iterator[Response]:
+        """The pages of a list: the answer to a GET request, and then those that each page names as its next, by a ``Link``
+        header (RFC 8288) or by ``links`` in its JSON body, as Atlas does. Every page is an answer of any status; there is
+        none after one that is not 200 to 299.
+
+        A page is asked for when the iterator is, as by :meth:`request`; ``timeout`` is each page's, and ``params`` are the
+        first's only, as a link brings its own query. At most ``max_pages`` are read, None is 1000: if there are more, that
+        is an :class:`AnswerTooLargeError` after the last of them. To stop before the end, leave the loop.
+
+        Raises beside what :meth:`request` does :class:`OriginRefusedError` for a link to another origin than the first
+        page's, and :class:`BadAnswerError` for one that is no URL or leads to a page that was read.
+        """
+        arguments: dict[str, object] = {
+            "params": params,
+            "headers": headers,
+            "accept": accept,
+            "timeout": timeout,
+            "max_response_bytes": max_response_bytes,
+            "max_attempts": max_attempts,
+            "cancel": cancel,
+        }
+        return self._pages(url, arguments, _native.PageCursor(max_pages, None))
+
+    def items(
+        self,
+        url: str,
+        *,
+        member: str | None = None,
+        params: Pairs | None = None,
+        headers: Pairs | None = None,
+        accept: str | None = None,
+        timeout: Seconds | None = None,
+        max_response_bytes: int | None = None,
+        max_attempts: int | None = None,
+        max_pages: int | None = None,
+        cancel: _native.CancelToken | None = None,
+    ) -> Iterator[Any]:
+        """The items on the :meth:`pages` of a list, one after the other, read by :func:`json.loads`: the elements of a page
+        that is a JSON array, or of the member ``member`` of its JSON object, which is ``results`` for None.
+
+        Raises as :meth:`pages` does, :class:`HTTPStatusError` on a page whose status is 400 or above, and
+        :class:`BadAnswerError` on one that has no such array.
+        """
+        arguments: dict[str, object] = {
+            "params": params,
+            "headers": headers,
+            "accept": accept,
+            "timeout": timeout,
+            "max_response_bytes": max_response_bytes,
+            "max_attempts": max_attempts,
+            "cancel": cancel,
+        }
+        return self._items(url, arguments, _native.PageCursor(max_pages, member))
+
+    def _pages(self, url: str, arguments: dict[str, object], cursor: _native.PageCursor) -> Iterator[Response]:
+        headers = arguments["headers"]
+        if isinstance(headers, Iterator):
+            arguments["headers"] = list(headers)
+        next_url: str | None = url
+        while next_url is not None:
+            yield self._exchange("GET", next_url, None, arguments, cursor)
+            next_url = cursor.next_url()
+
+    def _items(self, url: str, arguments: dict[str, object], cursor: _native.PageCursor) -> Iterator[Any]:
+        for page in self._pages(url, arguments, cursor):
+            page.raise_for_status()
+            body = page.json()
+            items = body.get(cursor.member) if isinstance(body, dict) else body
+            if not isinstance(items, list):
+                raise cursor.no_items(page.status_code)
+            yield from items
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        arguments: dict[str, object],
+        cursor: _native.PageCursor | None,
+    ) -> Response:
+        before_send = self.before_send
+        if before_send is not None:
+            arguments = {**arguments, "default_headers": before_send(method, url)}
+        response = Response(self._send(method, url, body, arguments, cursor))
         after_receive = self.after_receive
         if after_receive is not None:
             after_receive(response)

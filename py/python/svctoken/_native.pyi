@@ -9,6 +9,7 @@ from .exceptions import Error
 __all__ = [
     "CancelToken",
     "Client",
+    "PageCursor",
     "Response",
     "advance_clock",
     "invalid_argument",
@@ -36,7 +37,7 @@ class Client:
         preset: str,
         options: Mapping[str, object],
         environ: Mapping[str, str],
-        server_url: str | None,
+        server: str | None,
         realm: str | None,
     ) -> Self: ...
     def get_token(self, *, timeout: Seconds | None = None, cancel: CancelToken | None = None) -> str: ...
@@ -49,7 +50,22 @@ class Client:
         self, timeout: Seconds | None, cancel: CancelToken | None
     ) -> tuple[str, str, str | None, float, float]: ...
     def _introspect(self, token: str | None, timeout: Seconds | None, cancel: CancelToken | None) -> str: ...
-    def _send(self, method: str, url: str, body: bytes | None, arguments: Mapping[str, object]) -> Response: ...
+    def _send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        arguments: Mapping[str, object],
+        pages: PageCursor | None,
+    ) -> Response: ...
+
+@final
+class PageCursor:
+    def __new__(cls, max_pages: int | None, member: str | None) -> Self: ...
+    def next_url(self) -> str | None: ...
+    @property
+    def member(self) -> str: ...
+    def no_items(self, status: int) -> Error: ...
 
 @final
 class Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TypedDict, Union
 
@@ -22,11 +22,15 @@ class Options(TypedDict, total=False):
     client_id: str | None
     client_secret: str | None
     client_secret_file: Path | None
+    client_secret_command: Iterable[str] | None
+    client_secret_callback: Callable[[], str] | None
+    client_secret_2: str | None
     private_key: str | None
     private_key_file: Path | None
     key_id: str | None
     access_token: str | None
     token_url: str | None
+    issuer: str | None
     revocation_url: str | None
     introspection_url: str | None
     base_url: str | None

@@ -58,11 +58,14 @@ static const struct {
     {"client_id", svctoken_config_set_client_id},
     {"client_secret", svctoken_config_set_client_secret},
     {"client_secret_file", svctoken_config_set_client_secret_file},
+    {"client_secret_command", svctoken_config_add_client_secret_command},
+    {"client_secret_2", svctoken_config_set_client_secret_2},
     {"private_key", svctoken_config_set_private_key},
     {"private_key_file", svctoken_config_set_private_key_file},
     {"key_id", svctoken_config_set_key_id},
     {"access_token", svctoken_config_set_access_token},
     {"token_url", svctoken_config_set_token_url},
+    {"issuer", svctoken_config_set_issuer},
     {"revocation_url", svctoken_config_set_revocation_url},
     {"introspection_url", svctoken_config_set_introspection_url},
     {"base_url", svctoken_config_set_base_url},
@@ -111,6 +114,18 @@ static const struct {
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
+static void give_secret(svctoken_secret_answer *answer, void *path) {
+    char secret[256];
+    FILE *file = fopen(path, "r");
+    if (file != NULL && fgets(secret, sizeof secret, file) != NULL) {
+        secret[strcspn(secret, "\n")] = '\0';
+        svctoken_secret_answer_set(answer, secret);
+    } else {
+        svctoken_secret_answer_fail(answer, "there is no secret today");
+    }
+    if (file != NULL) fclose(file);
+}
+
 /* Returns NULL, or why the driver cannot. The setters' codes are the constructor's business. */
 static const char *set_option(svctoken_config *config, const pair *option) {
     int64_t number;
@@ -144,6 +159,10 @@ static const char *set_option(svctoken_config *config, const pair *option) {
             pairs[i].add(config, name, option->value);
             return NULL;
         }
+    }
+    if (strcmp(option->key, "client_secret_callback") == 0) {
+        svctoken_config_set_client_secret_callback(config, give_secret, strdup(option->value), free);
+        return NULL;
     }
     if (strcmp(option->key, "allow_http") == 0) {
         svctoken_config_set_allow_http(config, strcmp(option->value, "true") == 0);
@@ -250,7 +269,7 @@ static svctoken_client *find_client(const char *id) {
 
 /* Each returns NULL, or why the command is broken. */
 static const char *make_client(char *line, buffer *answer) {
-    const char *broken = NULL, *constructor = "plain", *server_url = NULL, *realm = NULL;
+    const char *broken = NULL, *constructor = "plain", *server_url = NULL, *realm = NULL, *issuer = NULL;
     char *id = next_word(&line);
     if (id == NULL) return "a client needs an id";
     svctoken_config *config = svctoken_config_new();
@@ -262,6 +281,7 @@ static const char *make_client(char *line, buffer *answer) {
         else if (strcmp(p.key, "constructor") == 0) constructor = p.value;
         else if (strcmp(p.key, "server_url") == 0) server_url = p.value;
         else if (strcmp(p.key, "realm") == 0) realm = p.value;
+        else if (strcmp(constructor, "issuer") == 0 && strcmp(p.key, "issuer") == 0) issuer = p.value;
         else broken = set_option(config, &p);
     }
     svctoken_client *made = NULL;
@@ -275,6 +295,8 @@ static const char *make_client(char *line, buffer *answer) {
     else if (strcmp(constructor, "from_env") == 0) svctoken_client_new_from_env(config, &made, &error);
     else if (strcmp(constructor, "keycloak") == 0) {
         svctoken_client_new_keycloak(server_url, realm, config, &made, &error);
+    } else if (strcmp(constructor, "issuer") == 0) {
+        svctoken_client_new_issuer(issuer, config, &made, &error);
     } else {
         broken = "unknown constructor";
     }
@@ -349,6 +371,7 @@ typedef struct call {
     struct call *next;
     char *id, *method, *url, *token;
     char then;
+    int64_t take;
     void (*make)(struct call *);
     const svctoken_client *client;
     svctoken_options *options;
@@ -451,6 +474,37 @@ static void request(call *c) {
     svctoken_response_free(response);
 }
 
+static void pages(call *c) {
+    svctoken_pages *pages = NULL;
+    svctoken_response *page = NULL, *last = NULL;
+    svctoken_error *error = NULL;
+    buffer urls = {0};
+    int64_t count = 0;
+    svctoken_code code = svctoken_pages_new(c->client, c->url, c->options, &pages, &error);
+    while (code == SVCTOKEN_OK && (c->take == 0 || count < c->take)) {
+        code = svctoken_pages_next(pages, &page, &error);
+        if (code != SVCTOKEN_OK || page == NULL) break;
+        svctoken_response_free(last);
+        last = page;
+        if (count++ > 0) append(&urls, " ", 1);
+        append(&urls, svctoken_response_url(page), strlen(svctoken_response_url(page)));
+    }
+    if (code != SVCTOKEN_OK) {
+        add_error(&c->answer, error);
+    } else {
+        append(&c->answer, "ok", 2);
+        add_bytes(&c->answer, "urls", urls.bytes, urls.length);
+    }
+    add_number(&c->answer, "count", count);
+    if (code == SVCTOKEN_OK && last != NULL) {
+        add_number(&c->answer, "status", svctoken_response_status(last));
+        add_bytes(&c->answer, "body", svctoken_response_body(last), svctoken_response_body_len(last));
+    }
+    svctoken_response_free(last);
+    svctoken_pages_free(pages);
+    free(urls.bytes);
+}
+
 static int64_t now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -470,6 +524,8 @@ typedef struct {
     const char *bytes, *content_type;
     /* What is done with the answer: 'c'heck its status, read its 't'ext, or nothing. */
     char then;
+    /* How many pages are read; 0: all. */
+    int64_t take;
     size_t length;
 } body;
 
@@ -494,6 +550,10 @@ static const char *set_call_option(svctoken_options *options, body *sent, const 
     }
     else if (!read_number(p->value, &number)) return NOT_EXPRESSIBLE;
     else if (strcmp(p->key, "timeout") == 0) svctoken_options_set_timeout(options, number);
+    else if (strcmp(p->key, "take") == 0) sent->take = number;
+    else if (strcmp(p->key, "max_pages") == 0 && number >= 0) {
+        svctoken_options_set_max_pages(options, (uint64_t)number);
+    }
     else if (strcmp(p->key, "max_attempts") == 0 && number >= 0) {
         svctoken_options_set_max_attempts(options, (uint64_t)number);
     }
@@ -533,6 +593,10 @@ static const char *start_call(void (*make)(call *), char *line, buffer *answer) 
         if (method == NULL || url == NULL) broken = "a request needs a method and a URL";
         c->method = strdup(method == NULL ? "" : method);
         c->url = strdup(url == NULL ? "" : url);
+    } else if (make == pages) {
+        const char *url = next_word(&line);
+        if (url == NULL) broken = "a list needs a URL";
+        c->url = strdup(url == NULL ? "" : url);
     }
     body sent = {0};
     for (pair p; broken == NULL && next_pair(&line, &p);) {
@@ -540,6 +604,7 @@ static const char *start_call(void (*make)(call *), char *line, buffer *answer) 
         else broken = set_call_option(c->options, &sent, &p);
     }
     c->then = sent.then;
+    c->take = sent.take;
     if (sent.bytes != NULL || sent.content_type != NULL) {
         svctoken_options_set_body(c->options, sent.bytes, sent.length, sent.content_type);
     }
@@ -600,6 +665,7 @@ static const char *obey(char *line, buffer *answer) {
     if (strcmp(command, "introspect") == 0) return start_call(introspect, line, answer);
     if (strcmp(command, "revoke") == 0) return start_call(revoke, line, answer);
     if (strcmp(command, "request") == 0) return start_call(request, line, answer);
+    if (strcmp(command, "pages") == 0) return start_call(pages, line, answer);
     if (strcmp(command, "wait") == 0) return wait_for_call(line, answer);
     if (strcmp(command, "cancel") == 0) return cancel_call(line, answer);
     if (strcmp(command, "invalidate_token") == 0) return invalidate_token(line, answer);
@@ -608,7 +674,7 @@ static const char *obey(char *line, buffer *answer) {
     if (strcmp(command, "stats") == 0) return tell_stats(line, answer);
     if (strcmp(command, "events") == 0) return take_events(line, answer);
     if (strcmp(command, "close") == 0) return close_client(line, answer);
-    if (strcmp(command, "describe") == 0) return NOT_EXPRESSIBLE;
+    if (strcmp(command, "describe") == 0 || strcmp(command, "items") == 0) return NOT_EXPRESSIBLE;
     if (strcmp(command, "quit") == 0) {
         append(answer, "ok", 2);
         return NULL;

@@ -5,6 +5,7 @@
 //     -LLIBRARIES -Wl,-rpath,LIBRARIES -lsvctoken
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <iostream>
@@ -176,11 +177,22 @@ void set_option(Config &config, const string &key, const string &value) {
         {"client_id", text(&Config::client_id)},
         {"client_secret", text(&Config::client_secret)},
         {"client_secret_file", text(&Config::client_secret_file)},
+        {"client_secret_command", text(&Config::client_secret_command)},
+        {"client_secret_callback", [](Config &c, const string &v) {
+             c.client_secret_callback([v] {
+                 std::ifstream file(v);
+                 string secret;
+                 if (!std::getline(file, secret)) throw std::runtime_error("there is no secret today");
+                 return secret;
+             });
+         }},
+        {"client_secret_2", text(&Config::client_secret_2)},
         {"private_key", text(&Config::private_key)},
         {"private_key_file", text(&Config::private_key_file)},
         {"key_id", text(&Config::key_id)},
         {"access_token", text(&Config::access_token)},
         {"token_url", text(&Config::token_url)},
+        {"issuer", text(&Config::issuer)},
         {"revocation_url", text(&Config::revocation_url)},
         {"introspection_url", text(&Config::introspection_url)},
         {"base_url", text(&Config::base_url)},
@@ -260,7 +272,7 @@ private:
 svctoken::Client make_client(Fields &fields, const std::shared_ptr<Journal> &journal) {
     Config config;
     config.on_log([journal](const svctoken::LogEvent &event) { journal->keep(event); });
-    string constructor = "plain", server_url, realm;
+    string constructor = "plain", server_url, realm, issuer;
     clear_environment();
     while (const auto field = fields.pair()) {
         const auto &[key, value] = *field;
@@ -268,11 +280,13 @@ svctoken::Client make_client(Fields &fields, const std::shared_ptr<Journal> &jou
         else if (key == "constructor") constructor = value;
         else if (key == "server_url") server_url = value;
         else if (key == "realm") realm = value;
+        else if (constructor == "issuer" && key == "issuer") issuer = value;
         else set_option(config, key, value);
     }
     if (constructor == "plain") return svctoken::Client(config);
     if (constructor == "atlas") return svctoken::Client::atlas(config);
     if (constructor == "keycloak") return svctoken::Client::keycloak(server_url, realm, config);
+    if (constructor == "issuer") return svctoken::Client::issuer(issuer, config);
     if (constructor == "from_env") return svctoken::Client::from_env(config);
     throw Broken{"unknown constructor " + constructor};
 }
@@ -302,6 +316,7 @@ struct Given {
     svctoken::Options options;
     std::optional<string> token;
     string then;
+    std::optional<std::uint64_t> take;
 };
 
 Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
@@ -309,6 +324,7 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
     options.cancel(cancel);
     std::optional<string> body, content_type, token;
     string then;
+    std::optional<std::uint64_t> take;
     while (const auto field = fields.pair()) {
         const auto &[key, value] = *field;
         if (const auto parameter = after(key, "query.")) options.query(*parameter, value);
@@ -318,6 +334,8 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
         else if (key == "timeout") options.timeout(milliseconds(number(value)));
         else if (key == "token") token = value;
         else if (key == "accept") options.accept(value);
+        else if (key == "take") take = count(value);
+        else if (key == "max_pages") options.max_pages(count(value));
         else if (key == "max_attempts") options.max_attempts(count(value));
         else if (key == "idempotent") options.idempotent(value == "true");
         else if (key == "max_response_bytes") options.max_response_bytes(count(value));
@@ -328,7 +346,7 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
     }
     if (content_type) options.body(body.value_or(""), *content_type);
     else if (body) options.body(*body);
-    return {options, token, then};
+    return {options, token, then, take};
 }
 
 Answer get_token(const svctoken::Client &client, const svctoken::Options &options) {
@@ -368,6 +386,26 @@ Answer request(const svctoken::Client &client, const string &method, const strin
     return answer;
 }
 
+Answer pages(const svctoken::Client &client, const string &url, const Given &given) {
+    Answer answer;
+    std::uint64_t count = 0;
+    string urls, body;
+    unsigned status = 0;
+    try {
+        for (const svctoken::Response &page : client.pages(url, given.options)) {
+            urls += (count++ == 0 ? "" : " ") + page.url();
+            status = page.status();
+            body = page.body();
+            if (given.take == count) break;
+        }
+    } catch (const svctoken::Error &error) {
+        return answer_of(error).add_number("count", count);
+    }
+    answer.add_number("count", count).add("urls", urls);
+    if (count > 0) answer.add_number("status", status).add("body", body);
+    return answer;
+}
+
 // Commands ------------------------------------------------------------------------------------------------------
 
 class Driver {
@@ -382,7 +420,8 @@ public:
             journals_[id] = journal;
             return Answer().line();
         }
-        static const std::set<string> calls = {"get_token", "get_token_info", "introspect", "revoke", "request"};
+        static const std::set<string> calls = {"get_token", "get_token_info", "introspect", "revoke", "request",
+                                           "pages"};
         if (calls.count(command) != 0) return start(command, fields);
         if (command == "wait") {
             const auto call = find(calls_, fields.word(), "call");
@@ -418,7 +457,7 @@ public:
             clients_.erase(find(clients_, fields.word(), "client"));
             return Answer().line();
         }
-        if (command == "describe") throw NOT_EXPRESSIBLE;
+        if (command == "describe" || command == "items") throw NOT_EXPRESSIBLE;
         if (command == "quit") return Answer().line();
         throw Broken{"unknown command " + command};
     }
@@ -435,7 +474,7 @@ private:
         const string id = fields.word();
         const svctoken::Client &client = find(clients_, fields.word(), "client")->second;
         const bool is_request = command == "request";
-        const string method = is_request ? fields.word() : "", url = is_request ? fields.word() : "";
+        const string method = is_request ? fields.word() : "", url = is_request || command == "pages" ? fields.word() : "";
         Call call;
         const Given given = call_options(fields, call.cancel);
         const auto run = [&client, command, method, url, given] {
@@ -445,6 +484,7 @@ private:
                 if (command == "get_token_info") return get_token_info(client, options);
                 if (command == "introspect") return introspect(client, given);
                 if (command == "revoke") return revoke(client, options);
+                if (command == "pages") return pages(client, url, given);
                 return request(client, method, url, options, given.then);
             });
         };

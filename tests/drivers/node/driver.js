@@ -1,6 +1,7 @@
 'use strict'
 // The Node.js driver: one command a line in, one answer a line out, as tests/drivers/README.md says. It judges nothing.
 
+const { readFile } = require('node:fs/promises')
 const { inspect } = require('node:util')
 const { serialize } = require('node:v8')
 const readline = require('node:readline')
@@ -10,8 +11,10 @@ const { advanceClock } = require('../../../node/testing.js')
 /** The test is wrong, not the library. */
 class Broken extends Error {}
 
-const NUMBERS = ['timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'mint_budget', 'max_response_bytes']
-const LISTS = ['allowed_origins', 'resource']
+const NUMBERS = [
+  'timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'max_pages', 'mint_budget', 'max_response_bytes', 'take',
+]
+const LISTS = ['allowed_origins', 'resource', 'client_secret_command']
 
 const LOUD = process.env.SVCTOKEN_DRIVER_LOUD !== undefined
 
@@ -83,6 +86,20 @@ const commands = {
     const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
     return [...answer, ...headers]
   }),
+  pages: (fields) => startCall(fields, async (client, signal, [url, ...given]) => {
+    const { take, ...options } = requestOptions(given)
+    const pages = await taken(client.pages(text(url), { ...options, signal }), take)
+    const urls = pages.map((page) => page.url).join(' ')
+    const answer = [['count', pages.length], ['urls', urls]]
+    if (pages.length > 0) answer.push(['status', pages.at(-1).status], ['body', await pages.at(-1).bytes()])
+    if (received.length > 0) answer.push(['received', received.length])
+    return answer
+  }),
+  items: (fields) => startCall(fields, async (client, signal, [url, ...given]) => {
+    const { take, ...options } = requestOptions(given)
+    const items = await taken(client.items(text(url), { ...options, signal }), take)
+    return [['count', items.length], ['body', JSON.stringify(items)]]
+  }),
   async wait([id]) {
     const { answer } = known(calls, id)
     calls.delete(text(id))
@@ -123,6 +140,7 @@ function makeClient(given) {
   const environment = {}
   for (const [key, value] of given) {
     if (['constructor', 'server_url', 'realm'].includes(key)) arguments_[key] = text(value)
+    else if (key === 'issuer' && arguments_.constructor === 'issuer') arguments_.issuer = text(value)
     else if (key.startsWith('env.')) environment[key.slice(4)] = text(value)
     else addOption(options, key, value)
   }
@@ -144,6 +162,7 @@ function madeClient(arguments_, options) {
     case 'plain': return new Client(options)
     case 'atlas': return Client.atlas(options)
     case 'keycloak': return Client.keycloak(arguments_.server_url, arguments_.realm, options)
+    case 'issuer': return Client.issuer(arguments_.issuer, options)
     case 'from_env': return Client.fromEnv(options)
     default: throw new Broken(`unknown constructor ${arguments_.constructor}`)
   }
@@ -154,11 +173,18 @@ function addOption(options, key, value) {
   const [option, ...rest] = name.split('.')
   const camel = camelCase(option)
   if (type) options[camel] = ofType(type, value)
+  else if (option === 'client_secret_callback') options[camel] = () => secretOf(text(value))
   else if (rest.length > 0) (options[camel] ??= []).push([rest.join('.'), text(value)])
   else if (LISTS.includes(option)) (options[camel] ??= []).push(text(value))
   else if (NUMBERS.includes(option)) options[camel] = Number(text(value))
   else if (option === 'allow_http') options[camel] = text(value) === 'true'
   else options[camel] = text(value)
+}
+
+async function secretOf(path) {
+  const [line] = await readFile(path, 'utf8').then((content) => content.split('\n'), () => [''])
+  if (!line) throw new Error('there is no secret today')
+  return line
 }
 
 function ofType(type, value) {
@@ -203,12 +229,38 @@ async function startCall([id, clientId, ...fields], work) {
   return line('ok')
 }
 
+/** A list that ended with an error after so many pages or items. */
+class Failed extends Error {
+  constructor(cause, count) {
+    super('', { cause })
+    this.count = count
+  }
+}
+
+async function taken(list, most = Infinity) {
+  const found = []
+  try {
+    for await (const one of list) {
+      show(one)
+      if (found.push(one) === most) break
+    }
+  } catch (error) {
+    throw new Failed(error, found.length)
+  }
+  return found
+}
+
 /** The answer of what was called: its fields, or its error. */
 async function settled(work, more = () => [], signal = undefined) {
   try {
     const fields = await work()
     return line('ok', [...fields, ...more()])
-  } catch (error) {
+  } catch (thrown) {
+    if (thrown instanceof Failed) {
+      const { cause, count } = thrown
+      return settled(() => { throw cause }, () => [...more(), ['count', count]], signal)
+    }
+    const error = thrown
     if (error instanceof Broken) return broken(error)
     show(error)
     if (error instanceof SvctokenError) return line('error', [...errorFields(error), ...more()])
@@ -272,7 +324,7 @@ function pair(field) {
 }
 
 const text = (field) => (typeof field === 'string' ? decode(field) : field).toString('utf8')
-const camelCase = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase())
+const camelCase = (name) => name.replace(/_([a-z0-9])/g, (_, letter) => letter.toUpperCase())
 const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 async function answer(command) {

@@ -1,5 +1,6 @@
 """The Python driver: see ../README.md. Converts, calls, converts back, and judges nothing."""
 
+import functools
 import json
 import logging
 import os
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 
@@ -20,8 +21,8 @@ Fields = list[tuple[str, str]]
 SAFE = "~:/?,;@$*()! "
 TIMES = {"timeout", "connect_timeout", "token_timeout"}
 FLAGS = {"allow_http", "idempotent"}
-COUNTS = {"max_attempts", "mint_budget", "max_response_bytes"}
-LISTS = {"allowed_origins", "resource"}
+COUNTS = {"max_attempts", "max_pages", "mint_budget", "max_response_bytes", "take"}
+LISTS = {"allowed_origins", "resource", "client_secret_command"}
 LOUD = "SVCTOKEN_DRIVER_LOUD" in os.environ
 
 
@@ -75,6 +76,14 @@ def convert(name: str, value: str) -> Any:
     return text
 
 
+def secret_of(path: str) -> str:
+    try:
+        with open(path) as file:
+            return next(file).rstrip("\n")
+    except (OSError, StopIteration):
+        raise LookupError("there is no secret today") from None
+
+
 def of_another_type(kind: str, value: str) -> Any:
     text = unquote(value)
     types: dict[str, Callable[[], Any]] = {
@@ -101,6 +110,8 @@ def options_of(fields: Fields) -> tuple[dict[str, Any], dict[str, str]]:
         elif "!" in key:
             name, _, kind = key.partition("!")
             options[name] = of_another_type(kind, value)
+        elif key == "client_secret_callback":
+            options[key] = functools.partial(secret_of, unquote(value))
         elif key in LISTS:
             options.setdefault(key, []).append(unquote(value))
         else:
@@ -130,6 +141,8 @@ def made_client(options: dict[str, Any], environment: dict[str, str]) -> svctoke
     os.environ.update(environment)
     if constructor == "keycloak":
         return svctoken.Client.keycloak(options.pop("server_url"), options.pop("realm"), **options)
+    if constructor == "issuer":
+        return svctoken.Client.issuer(options.pop("issuer"), **options)
     constructors = {"plain": svctoken.Client, "atlas": svctoken.Client.atlas, "from_env": svctoken.Client.from_env}
     return constructors[constructor](**options)
 
@@ -210,10 +223,49 @@ def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[t
     ]
 
 
+class Failed(Exception):
+    """A list that ended with an error after so many pages or items."""
+
+    def __init__(self, error: BaseException, count: int) -> None:
+        self.error, self.count = error, count
+
+
+def taken(list_: Iterator[Any], most: int | None) -> list[Any]:
+    found: list[Any] = []
+    try:
+        while most is None or len(found) < most:
+            found.append(next(list_))
+            show(found[-1])
+    except StopIteration:
+        pass
+    except BaseException as error:
+        raise Failed(error, len(found)) from error
+    return found
+
+
+def pages_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    most = arguments.pop("take", None)
+    pages: list[svctoken.Response] = taken(client.pages(**arguments), most)
+    last = [("status", pages[-1].status_code), ("body", pages[-1].content)] if pages else []
+    urls = " ".join(page.url for page in pages)
+    return [("count", len(pages)), ("urls", urls), *last, *([("received", len(received))] if received else [])]
+
+
+def items_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    most = arguments.pop("take", None)
+    items = taken(client.items(**arguments), most)
+    return [("count", len(items)), ("body", json.dumps(items))]
+
+
+# How many words come before the fields, where that is not 2.
+WORDS = {"request": 4, "pages": 3, "items": 3}
+
 RESULTS = {
     "get_token": token_result,
     "get_token_info": info_result,
     "introspect": introspect_result,
+    "items": items_result,
+    "pages": pages_result,
     "revoke": revoke_result,
     "request": request_result,
 }
@@ -234,6 +286,9 @@ class Call:
         begin = time.monotonic()
         try:
             word, fields = "ok", self._run(self._arguments)
+        except Failed as failed:
+            word, fields = error_fields(failed.error)
+            fields.append(("count", failed.count))
         except BaseException as error:  # noqa: BLE001: whatever comes out is the result
             word, fields = error_fields(error)
         self.result = (word, [*fields, ("elapsed_ms", round((time.monotonic() - begin) * 1000))])
@@ -286,6 +341,8 @@ class Driver:
         arguments = request_arguments(fields)
         if command == "request":
             arguments["method"], arguments["url"] = words[2], words[3]
+        elif command in ("pages", "items"):
+            arguments["url"] = words[2]
         result = RESULTS[command]
         self.calls[words[0]] = Call(lambda arguments: result(client, arguments), arguments)
 
@@ -300,7 +357,7 @@ class Driver:
                     raise
                 return error_fields(error)
         elif command in RESULTS:
-            self.start(command, words, [split(field) for field in raw[4 if command == "request" else 2 :]])
+            self.start(command, words, [split(field) for field in raw[WORDS.get(command, 2) :]])
         elif command == "wait":
             call = self.call(words[0])
             call.thread.join()

@@ -14,7 +14,8 @@ const STDERR_LIMIT: usize = 16 * 1024;
 const LOUD_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Fields of answers that are numbers; everything else is text.
-const NUMBERS: [&str; 7] = ["code", "status", "attempts", "received", "retry_after_ms", "expires_in_ms", "elapsed_ms"];
+const NUMBERS: [&str; 8] =
+    ["code", "status", "attempts", "count", "received", "retry_after_ms", "expires_in_ms", "elapsed_ms"];
 
 /// A running driver, killed on drop if it still runs.
 #[derive(Debug)]

@@ -231,6 +231,7 @@ impl<'a> Run<'a> {
                 let pattern = self.variables.value(report)?;
                 compare("sandbox", &pattern, Some(&self.space.report(self.deadline)?))
             }
+            Action::Write { file, text } => self.write(file, text.as_deref()),
             Action::Repeat { times, steps } => (1..=*times).try_for_each(|round| {
                 self.steps_in_order(steps)
                     .map_err(|((number, text), what)| format!("round {round}, step {number} {text}: {what}"))
@@ -247,11 +248,13 @@ impl<'a> Run<'a> {
         env: &[(String, String)],
     ) -> Result<Vec<String>, String> {
         let base = self.variables.text("${base}")?;
-        let (client_id, client_secret) = if constructor == "keycloak" { KEYCLOAK_CLIENT } else { ATLAS_CLIENT };
+        let of_keycloak = matches!(constructor, "keycloak" | "issuer");
+        let (client_id, client_secret) = if of_keycloak { KEYCLOAK_CLIENT } else { ATLAS_CLIENT };
         let mut options = match constructor {
             "atlas" => json!({"base_url": base}),
             "plain" => json!({"base_url": base, "token_url": format!("{base}/api/oauth/token")}),
             "keycloak" => json!({"server_url": base, "realm": "demo"}),
+            "issuer" => json!({"issuer": format!("{base}/realms/demo"), "base_url": base}),
             "from_env" => json!({}),
             _ => return Err(format!("unknown constructor {constructor}")),
         };
@@ -272,7 +275,7 @@ impl<'a> Run<'a> {
         let mut command = vec!["client".to_owned(), encode(id.as_bytes()), pair("constructor", constructor)];
         for (name, value) in env {
             let value = self.variables.text(value)?;
-            if name.ends_with("_SECRET") || name.ends_with("_ACCESS_TOKEN") {
+            if name.ends_with("_SECRET") || name.ends_with("_SECRET_2") || name.ends_with("_ACCESS_TOKEN") {
                 self.secrets.add(&value);
             } else if name.to_uppercase().ends_with("_PROXY") {
                 self.add_proxy(&value);
@@ -285,7 +288,7 @@ impl<'a> Run<'a> {
         }
         for (name, value) in options.as_object().into_iter().flatten() {
             match (name.split('!').next(), value.as_str()) {
-                (Some("client_secret" | "access_token"), Some(secret)) => self.secrets.add(secret),
+                (Some("client_secret" | "client_secret_2" | "access_token"), Some(secret)) => self.secrets.add(secret),
                 (Some("proxy"), Some(proxy)) => self.add_proxy(proxy),
                 (Some("private_key"), Some(key)) => self.secrets.add_key(key),
                 (Some("private_key_file" | "client_key_file"), Some(path)) => self.add_key_file(path),
@@ -318,9 +321,8 @@ impl<'a> Run<'a> {
         self.started += 1;
         let name = format!("call.{}", self.started);
         let mut command = vec![call.kind.to_owned(), name.clone(), encode(call.client.as_bytes())];
-        if let Some((method, url)) = &call.target {
-            command.push(encode(self.variables.text(method)?.as_bytes()));
-            command.push(encode(self.variables.text(url)?.as_bytes()));
+        for word in &call.target {
+            command.push(encode(self.variables.text(word)?.as_bytes()));
         }
         for (name, value) in &call.options {
             let value = self.variables.value(value)?;
@@ -332,6 +334,17 @@ impl<'a> Run<'a> {
         }
         self.ask_ok(&command)?;
         Ok(name)
+    }
+
+    /// Replaces a secret file, as a careful program does, or removes it.
+    fn write(&mut self, file: &str, text: Option<&str>) -> Result<(), String> {
+        let path = self.variables.text(&format!("${{dir}}/{file}"))?;
+        let failed = |error: std::io::Error| format!("{path}: {error}");
+        let Some(text) = text else { return std::fs::remove_file(&path).map_err(failed) };
+        let text = self.variables.text(text)?;
+        text.lines().for_each(|line| self.secrets.add(line));
+        let next = format!("{path}.next");
+        std::fs::write(&next, text).and_then(|()| std::fs::rename(next, &path)).map_err(failed)
     }
 
     /// Waits for every call of that name; each has to meet the expectation.

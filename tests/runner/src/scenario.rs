@@ -74,6 +74,7 @@ pub enum Action {
     Command { name: &'static str },
     ExpectSandbox { report: Value },
     Repeat { times: u64, steps: Vec<Step> },
+    Write { file: String, text: Option<String> },
 }
 
 /// A call of the library that a driver runs on a thread of its own.
@@ -82,8 +83,8 @@ pub enum Action {
 pub struct Call {
     pub kind: &'static str,
     pub client: String,
-    /// Method and URL of a request.
-    pub target: Option<(String, String)>,
+    /// Method and URL of a request; the URL of a list.
+    pub target: Vec<String>,
     pub options: Map<String, Value>,
     /// Called again and again for this much real time, each time with the same expectation.
     pub for_ms: Option<u64>,
@@ -117,8 +118,19 @@ const REVOKE_FIELDS: &[&str] = &["result", "elapsed_ms"];
 const INTROSPECT_FIELDS: &[&str] = &["body", "json", "elapsed_ms"];
 const REQUEST_FIELDS: &[&str] =
     &["status", "attempts", "url", "body", "text", "received", "json", "headers", "elapsed_ms"];
-const ERROR_FIELDS: &[&str] =
-    &["message", "stage", "status", "oauth_error", "oauth_error_description", "retry_after_ms", "class", "elapsed_ms"];
+const PAGES_FIELDS: &[&str] = &["count", "urls", "status", "body", "received", "json", "elapsed_ms"];
+const ITEMS_FIELDS: &[&str] = &["count", "body", "json", "elapsed_ms"];
+const ERROR_FIELDS: &[&str] = &[
+    "message",
+    "stage",
+    "status",
+    "oauth_error",
+    "oauth_error_description",
+    "retry_after_ms",
+    "class",
+    "count",
+    "elapsed_ms",
+];
 
 /// Reads every scenario of a folder, in the order of their numbers.
 pub fn read_folder(folder: &Path) -> Result<Vec<Scenario>, String> {
@@ -218,10 +230,15 @@ fn action(value: Value) -> Result<Action, String> {
         "revoke" => call(&mut fields, verb, REVOKE_FIELDS)?,
         "introspect" => call(&mut fields, verb, INTROSPECT_FIELDS)?,
         "request" => call(&mut fields, verb, REQUEST_FIELDS)?,
+        "pages" => call(&mut fields, verb, PAGES_FIELDS)?,
+        "items" => call(&mut fields, verb, ITEMS_FIELDS)?,
         "wait" => Action::Wait {
             call: fields.text(verb)?,
             same: fields.optional_texts("same")?,
-            expect: expect(&mut fields, &[TOKEN_FIELDS, TOKEN_INFO_FIELDS, REVOKE_FIELDS, REQUEST_FIELDS].concat())?,
+            expect: expect(
+                &mut fields,
+                &[TOKEN_FIELDS, TOKEN_INFO_FIELDS, REVOKE_FIELDS, REQUEST_FIELDS, PAGES_FIELDS].concat(),
+            )?,
         },
         "cancel" => Action::Cancel { call: fields.text(verb)? },
         "invalidate_token" => Action::InvalidateToken {
@@ -274,6 +291,7 @@ fn action(value: Value) -> Result<Action, String> {
                 _ => return Err("\"repeat\" is a number above 0 and wants \"steps\"".to_owned()),
             }
         }
+        "write" => Action::Write { file: fields.text(verb)?, text: fields.optional_text("text")? },
         _ => return Err(format!("unknown step {verb}")),
     };
     fields.end()?;
@@ -282,10 +300,10 @@ fn action(value: Value) -> Result<Action, String> {
 
 fn call(fields: &mut Fields, kind: &'static str, known: &[&str]) -> Result<Action, String> {
     let client = fields.text(kind)?;
-    let target = if kind == "request" {
-        Some((fields.optional_text("method")?.unwrap_or_else(|| "GET".to_owned()), fields.text("url")?))
-    } else {
-        None
+    let target = match kind {
+        "request" => vec![fields.optional_text("method")?.unwrap_or_else(|| "GET".to_owned()), fields.text("url")?],
+        "pages" | "items" => vec![fields.text("url")?],
+        _ => Vec::new(),
     };
     let options = fields.optional_object("options")?;
     let for_ms = fields.optional_number("for_ms")?;
@@ -392,6 +410,7 @@ fn check_names_after<'a>(
             | Action::Release { .. }
             | Action::Settings { .. }
             | Action::Command { .. }
+            | Action::Write { .. }
             | Action::ExpectSandbox { .. }
             | Action::Repeat { .. } => (None, None),
         };

@@ -6,9 +6,12 @@ use crate::atlas::oauth_error;
 use crate::client_authentication::{Refusal, by_assertion, by_basic, by_certificate, by_post};
 use crate::http::{Body, Response};
 use crate::route::{Exchange, not_found};
-use crate::settings::Client;
+use crate::settings::{Client, Realm};
 use crate::state::State;
 use crate::tokens::Owner;
+
+/// Where a realm's metadata is, by OpenID Connect Discovery; by RFC 8414 the realm follows.
+pub(crate) const METADATA: &str = ".well-known/openid-configuration";
 
 /// `endpoint` is the path within the realm, `prefix` what stands before `/realms` (nothing, or `/auth`).
 pub(crate) fn answer(exchange: &Exchange<'_>, prefix: &str, name: &str, endpoint: &str) -> Response {
@@ -18,14 +21,14 @@ pub(crate) fn answer(exchange: &Exchange<'_>, prefix: &str, name: &str, endpoint
         return Response::json(404, &json!({ "error": "Realm does not exist" }));
     };
     match (endpoint, exchange.request.method.as_str()) {
-        (".well-known/openid-configuration", "GET" | "HEAD") => discovery(&exchange.origin(), prefix, name),
+        (METADATA, "GET" | "HEAD") => metadata(realm, &exchange.origin(), prefix, name),
         ("protocol/openid-connect/certs", "GET" | "HEAD") => Response::json(200, &json!({ "keys": [] })),
         _ if !realm.enabled => oauth_error(403, "access_denied", "Realm not enabled"),
         ("protocol/openid-connect/token", "POST") => token(state, exchange, prefix, name),
         ("protocol/openid-connect/revoke", "POST") => revoke(state, exchange, prefix, name),
         ("protocol/openid-connect/token/introspect", "POST") => introspect(state, exchange, prefix, name),
         ("protocol/openid-connect/logout", "POST") => logout(state, exchange, prefix, name),
-        (".well-known/openid-configuration", _) => method_not_allowed(),
+        (METADATA, _) => method_not_allowed(),
         (path, _) if path.starts_with("protocol/openid-connect/") => method_not_allowed(),
         _ => not_found(),
     }
@@ -131,7 +134,7 @@ fn logout(state: &mut State, exchange: &Exchange<'_>, prefix: &str, name: &str) 
     }
 }
 
-fn discovery(origin: &str, prefix: &str, name: &str) -> Response {
+fn metadata(realm: &Realm, origin: &str, prefix: &str, name: &str) -> Response {
     let issuer = issuer(origin, prefix, name);
     let endpoint = |path: &str| format!("{issuer}/protocol/openid-connect/{path}");
     let methods = json!([
@@ -142,23 +145,26 @@ fn discovery(origin: &str, prefix: &str, name: &str) -> Response {
         "tls_client_auth",
         "self_signed_tls_client_auth",
     ]);
-    Response::json(
-        200,
-        &json!({
-            "issuer": issuer,
-            "authorization_endpoint": endpoint("auth"),
-            "token_endpoint": endpoint("token"),
-            "introspection_endpoint": endpoint("token/introspect"),
-            "revocation_endpoint": endpoint("revoke"),
-            "end_session_endpoint": endpoint("logout"),
-            "jwks_uri": endpoint("certs"),
-            "grant_types_supported": ["client_credentials"],
-            "response_types_supported": ["none"],
-            "token_endpoint_auth_methods_supported": methods,
-            "introspection_endpoint_auth_methods_supported": methods,
-            "revocation_endpoint_auth_methods_supported": methods,
-        }),
-    )
+    let mut document = json!({
+        "issuer": issuer,
+        "authorization_endpoint": endpoint("auth"),
+        "token_endpoint": endpoint("token"),
+        "introspection_endpoint": endpoint("token/introspect"),
+        "revocation_endpoint": endpoint("revoke"),
+        "end_session_endpoint": endpoint("logout"),
+        "jwks_uri": endpoint("certs"),
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": ["none"],
+        "token_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+    });
+    for (name, value) in &realm.metadata {
+        document[name] = value.clone();
+    }
+    let members = document.as_object_mut().expect("made above");
+    members.retain(|_, value| !value.is_null());
+    Response::json(200, &document)
 }
 
 fn issuer(origin: &str, prefix: &str, name: &str) -> String {

@@ -43,6 +43,13 @@ pub(crate) fn answer(exchange: &Exchange<'_>) -> Response {
         Some(rest) => ("/auth", rest),
         None => ("", path),
     };
+    if let Some(realm) = path.strip_prefix("/.well-known/oauth-authorization-server") {
+        let (prefix, realm) = realm.strip_prefix("/auth").map_or(("", realm), |realm| ("/auth", realm));
+        return match realm.strip_prefix("/realms/") {
+            Some(name) => keycloak::answer(exchange, prefix, name, keycloak::METADATA),
+            None => not_found(),
+        };
+    }
     if keycloak_path == "/admin/realms" {
         return keycloak::admin_realms(exchange);
     }

@@ -203,11 +203,13 @@ pub(crate) struct Realm {
     #[serde(deserialize_with = "given")]
     pub(crate) expires_in: Option<Value>,
     pub(crate) enabled: bool,
+    /// Members of its metadata that win over the server's own; null takes one out.
+    pub(crate) metadata: Map<String, Value>,
 }
 
 impl Default for Realm {
     fn default() -> Self {
-        Realm { clients: Vec::new(), expires_in: None, enabled: true }
+        Realm { clients: Vec::new(), expires_in: None, enabled: true, metadata: Map::new() }
     }
 }
 

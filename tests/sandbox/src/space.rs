@@ -378,6 +378,8 @@ impl Admitted<'_> {
     /// To be called just before the first byte of the answer: who has read it must find it in the report.
     pub(crate) fn answering(self, status: u16) {
         self.space.lock().log_status(self.number, status);
+        // What the request did is counted too by now.
+        self.space.changed.notify_all();
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) struct Proxied {
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) token_requests: u64,
+    pub(crate) metadata_requests: u64,
     pub(crate) mints: u64,
     pub(crate) revocations: u64,
     pub(crate) sessions_ended: u64,
@@ -150,6 +151,9 @@ impl State {
             self.counters.token_requests_now += 1;
             self.counters.most_token_requests_at_once =
                 self.counters.most_token_requests_at_once.max(self.counters.token_requests_now);
+        }
+        if request.path.contains("/.well-known/") {
+            self.counters.metadata_requests += 1;
         }
         if self.log.len() == LOG_ENTRIES {
             self.log.pop_front();
@@ -244,6 +248,7 @@ impl State {
     pub(crate) fn counter(&self, name: &str) -> Option<u64> {
         Some(match name {
             "token_requests" => self.counters.token_requests,
+            "metadata_requests" => self.counters.metadata_requests,
             "mints" => self.counters.mints,
             "revocations" => self.counters.revocations,
             "sessions_ended" => self.counters.sessions_ended,
@@ -266,6 +271,7 @@ impl State {
         let proxy_log: Vec<Value> = self.proxied.iter().map(Proxied::to_json).collect();
         json!({
             "token_requests": self.counters.token_requests,
+            "metadata_requests": self.counters.metadata_requests,
             "mints": self.counters.mints,
             "revocations": self.counters.revocations,
             "sessions_ended": self.counters.sessions_ended,

@@ -16,7 +16,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    fn start(cancel: CancelToken, work: impl FnOnce() -> Result<Answer, Error> + Send + 'static) -> Self {
+    pub(crate) fn start(cancel: CancelToken, work: impl FnOnce() -> Result<Answer, Error> + Send + 'static) -> Self {
         let thread = std::thread::spawn(move || {
             let start = Instant::now();
             let answer = work().unwrap_or_else(|error| Answer::error(&error));
@@ -135,7 +135,7 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
 }
 
 /// One thing a caller gives to a request.
-enum Part {
+pub(crate) enum Part {
     Timeout(Duration),
     Accept(String),
     MaxResponseBytes(u64),
@@ -150,7 +150,7 @@ enum Part {
 }
 
 impl Part {
-    fn read(key: &str, value: Vec<u8>) -> Result<Self, Broken> {
+    pub(crate) fn read(key: &str, value: Vec<u8>) -> Result<Self, Broken> {
         if key == "body" {
             return Ok(Self::Body(value));
         }
@@ -170,7 +170,7 @@ impl Part {
         })
     }
 
-    fn add_to(self, request: RequestBuilder<'_>) -> RequestBuilder<'_> {
+    pub(crate) fn add_to(self, request: RequestBuilder<'_>) -> RequestBuilder<'_> {
         match self {
             Self::Timeout(timeout) => request.timeout(timeout),
             Self::Accept(accept) => request.accept(accept),

@@ -4,7 +4,7 @@ use crate::fields::{Fields, milliseconds, not_expressible, number, text};
 use crate::{Broken, Events, loud};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use svctoken::{Client, ClientBuilder, Environment, Error, LogEvent};
+use svctoken::{Client, ClientBuilder, Environment, Error, LogEvent, Preset};
 
 /// How many answers a client's hook was given.
 pub(crate) static RECEIVED: AtomicUsize = AtomicUsize::new(0);
@@ -14,6 +14,7 @@ pub(crate) static RECEIVED: AtomicUsize = AtomicUsize::new(0);
 struct Gathered {
     allowed_origins: Vec<String>,
     resource: Vec<String>,
+    client_secret_command: Vec<String>,
     extra_params: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     hook: Vec<(String, String)>,
@@ -26,7 +27,8 @@ pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client,
         sink.lock().expect("nothing panics while it holds this lock").push(event.clone());
     }));
     let mut gathered = Gathered::default();
-    let (mut constructor, mut server_url, mut realm) = ("plain".to_owned(), String::new(), String::new());
+    let mut constructor = "plain".to_owned();
+    let [mut server_url, mut realm, mut issuer] = [const { String::new() }; 3];
     let mut environment = Vec::new();
     while let Some((key, value)) = fields.pair()? {
         let value = text(value)?;
@@ -34,6 +36,7 @@ pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client,
             "constructor" => constructor = value,
             "server_url" => server_url = value,
             "realm" => realm = value,
+            "issuer" if constructor == "issuer" => issuer = value,
             _ => match key.strip_prefix("env.") {
                 Some(name) => environment.push((name.to_owned(), value)),
                 None => builder = set(builder, &mut gathered, &key, value)?,
@@ -49,9 +52,16 @@ pub(crate) fn make(mut fields: Fields, events: &Events) -> Result<Result<Client,
         "plain" => builder.build(),
         "atlas" => builder.atlas(),
         "keycloak" => builder.keycloak(server_url, realm),
+        "issuer" => builder.preset(&Preset::Issuer { issuer }),
         "from_env" => builder.from_env(),
         _ => return Err(Broken(format!("unknown constructor {constructor}"))),
     })
+}
+
+/// What a driver's function answers.
+fn first_line(path: &str) -> Result<String, &'static str> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().next().map(str::to_owned).ok_or("there is no secret today")
 }
 
 fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String) -> Result<ClientBuilder, Broken> {
@@ -59,11 +69,14 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
         "client_id" => builder.client_id(value),
         "client_secret" => builder.client_secret(value),
         "client_secret_file" => builder.client_secret_file(value),
+        "client_secret_callback" => builder.client_secret_callback(move || first_line(&value)),
+        "client_secret_2" => builder.client_secret_2(value),
         "private_key" => builder.private_key(value),
         "private_key_file" => builder.private_key_file(value),
         "key_id" => builder.key_id(value),
         "access_token" => builder.access_token(value),
         "token_url" => builder.token_url(value),
+        "issuer" => builder.issuer(value),
         "introspection_url" => builder.introspection_url(value),
         "revocation_url" => builder.revocation_url(value),
         "base_url" => builder.base_url(value),
@@ -95,6 +108,10 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
             gathered.resource.push(value);
             builder
         }
+        "client_secret_command" => {
+            gathered.client_secret_command.push(value);
+            builder
+        }
         _ => {
             match key.split_once('.') {
                 Some(("extra_params", name)) => gathered.extra_params.push((name.to_owned(), value)),
@@ -108,7 +125,7 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
 }
 
 fn set_gathered(mut builder: ClientBuilder, gathered: Gathered) -> ClientBuilder {
-    let Gathered { allowed_origins, resource, extra_params, headers, hook } = gathered;
+    let Gathered { allowed_origins, resource, client_secret_command, extra_params, headers, hook } = gathered;
     if !hook.is_empty() {
         builder = builder.before_send(Arc::new(move |_, _| hook.clone()));
         builder = builder.after_receive(Arc::new(|response| {
@@ -121,6 +138,9 @@ fn set_gathered(mut builder: ClientBuilder, gathered: Gathered) -> ClientBuilder
     }
     if !resource.is_empty() {
         builder = builder.resource(resource);
+    }
+    if !client_secret_command.is_empty() {
+        builder = builder.client_secret_command(client_secret_command);
     }
     if !extra_params.is_empty() {
         builder = builder.extra_params(extra_params);

@@ -4,6 +4,7 @@ mod answer;
 mod call;
 mod client;
 mod fields;
+mod list;
 mod loud;
 
 use answer::Answer;
@@ -63,7 +64,7 @@ impl Driver {
                     Err(error) => Answer::error(&error),
                 })
             }
-            "get_token" | "get_token_info" | "introspect" | "revoke" | "request" => {
+            "get_token" | "get_token_info" | "introspect" | "revoke" | "request" | "pages" | "items" => {
                 let id = fields.word()?;
                 let client = self.client(&fields.word()?)?.clone();
                 let call = match command.as_str() {
@@ -71,6 +72,8 @@ impl Driver {
                     "get_token_info" => call::get_token_info(client, fields)?,
                     "introspect" => call::introspect(client, fields)?,
                     "revoke" => call::revoke(client, fields)?,
+                    "pages" => list::pages(client, fields)?,
+                    "items" => list::items(client, fields)?,
                     _ => call::request(client, fields)?,
                 };
                 self.calls.insert(id, call);

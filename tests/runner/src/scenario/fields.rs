@@ -2,13 +2,15 @@
 
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 24] = [
     "client",
     "get_token",
     "get_token_info",
     "revoke",
     "introspect",
     "request",
+    "pages",
+    "items",
     "wait",
     "cancel",
     "invalidate_token",
@@ -24,6 +26,7 @@ const VERBS: [&str; 21] = [
     "sandbox",
     "expect_sandbox",
     "repeat",
+    "write",
 ];
 
 pub(super) struct Fields {

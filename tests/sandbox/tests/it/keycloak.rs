@@ -195,3 +195,24 @@ fn an_assertion_serves_once_and_only_its_own_client_its_realm_and_its_time() {
     let basic = connection.post_form(&format!("{DEMO}/token"), &format!("signer:{SECRET}"), GRANT);
     assert_oauth_error(&basic, 401, "unauthorized_client");
 }
+
+#[test]
+fn a_realm_tells_where_its_endpoints_are_in_two_places_and_as_it_is_told() {
+    let realm = json!({ "metadata": { "token_endpoint": "https://elsewhere.example", "jwks_uri": null } });
+    let setup = setup(json!({ "realms": { "plain": {}, "odd": realm } }));
+    let mut connection = setup.connect();
+    for (prefix, realm, endpoint) in
+        [("", "plain", ""), ("/auth", "plain", ""), ("", "odd", "https://elsewhere.example")]
+    {
+        let issuer = format!("http://sandbox.test{prefix}/realms/{realm}");
+        let document = connection.get(&format!("{prefix}/realms/{realm}/.well-known/openid-configuration"), &[]).json();
+        assert_eq!(document["issuer"], json!(issuer));
+        let own = format!("{issuer}/protocol/openid-connect/token");
+        assert_eq!(document["token_endpoint"], if endpoint.is_empty() { json!(own) } else { json!(endpoint) });
+        assert_eq!(document.get("jwks_uri").is_some(), realm == "plain");
+        let other = format!("/.well-known/oauth-authorization-server{prefix}/realms/{realm}");
+        assert_eq!(connection.get(&other, &[]).json(), document);
+    }
+    assert_eq!(connection.get("/.well-known/oauth-authorization-server", &[]).status, 404);
+    assert_eq!(setup.space.report()["metadata_requests"], 7);
+}

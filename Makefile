@@ -28,7 +28,7 @@ DRIVERS := --driver rust=$(DEBUG)/svctoken-driver \
 # What the runner is told beside the languages.
 RUNS := $(DRIVERS) --variable keys=$(KEYS)
 
-.PHONY: help check-tools build demo test test-rust test-scenarios test-leaks test-python test-node test-keycloak test-oidc-provider test-network test-processes bench lint sizes clean
+.PHONY: help check-tools build demo test test-rust test-scenarios test-streams test-leaks test-python test-node test-keycloak test-oidc-provider test-network test-processes bench lint sizes clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -91,6 +91,11 @@ test-rust: cargo-build ## the unit tests, and the C and C++ programs under ASan 
 test-scenarios: build ## every scenario in all five languages, and once more with tokens in memory only
 	$(DEBUG)/svctoken-runner $(RUNS)
 	$(DEBUG)/svctoken-runner $(RUNS) --language rust --cache memory
+
+STREAM_BYTES ?= 268435456
+
+test-streams: build ## bodies of STREAM_BYTES read as streams in all five languages, with memory that stays flat
+	$(DEBUG)/svctoken-runner $(DRIVERS) --scenarios tests/streams --variable bytes=$(STREAM_BYTES) --jobs 1
 
 test-leaks: build ## the scenarios with everything logged and printed that can be, searched for secrets in every form
 	$(DEBUG)/svctoken-runner $(RUNS) --loud --jobs 16

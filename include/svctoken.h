@@ -86,8 +86,9 @@ typedef struct svctoken_options svctoken_options;
 // options any more.
 typedef struct svctoken_pages svctoken_pages;
 
-// An answer, read whole. Everything it hands out is borrowed: valid until svctoken_response_free. May be read by
-// several threads at once.
+// An answer, read whole, or of svctoken_client_request_stream its head and what is read of its body one piece after
+// the other. Everything it hands out is borrowed: valid until svctoken_response_free. May be used by several threads
+// at once, but by no other while svctoken_response_read runs.
 typedef struct svctoken_response svctoken_response;
 
 // Takes what a svctoken_secret_callback has to say; the last word counts. Borrowed: valid until the callback returns.
@@ -477,8 +478,12 @@ svctoken_code svctoken_options_set_body(svctoken_options *options,
                                         size_t length,
                                         const char *content_type);
 
-// The largest answer body, after decoding, in bytes. Default: the client's.
+// The largest answer body, after decoding, in bytes. Default: the client's; for a stream there is no limit but the one
+// given here.
 svctoken_code svctoken_options_set_max_response_bytes(svctoken_options *options, uint64_t count);
+
+// How long one svctoken_response_read may wait for a byte, in milliseconds, above zero. Default: 30 s.
+svctoken_code svctoken_options_set_idle_timeout(svctoken_options *options, int64_t milliseconds);
 
 // How often the request is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no
 // retry. Default: the client's.
@@ -637,6 +642,21 @@ svctoken_code svctoken_client_request(const svctoken_client *client,
                                       svctoken_response **response,
                                       svctoken_error **error);
 
+// As svctoken_client_request, with the answer's body left to be read by svctoken_response_read, in memory that does
+// not grow.
+//
+// The timeout runs to the answer's head; after it each read waits at most the options' idle_timeout for a byte, and
+// their cancel ends it as well. max_response_bytes counts only if the options give it. What is tried or sent again,
+// and redirects, end with the head too: a body that breaks off is an error of svctoken_response_read. Of an answer of
+// 300 or above up to 64 KiB of the body are read at once, within the timeout, for svctoken_response_check to tell what
+// they say.
+svctoken_code svctoken_client_request_stream(const svctoken_client *client,
+                                             const char *method,
+                                             const char *url,
+                                             const svctoken_options *options,
+                                             svctoken_response **response,
+                                             svctoken_error **error);
+
 // Reads the client's counters. Those of tokens are shared by all clients of the same options in this process.
 // `*stats` is to be freed with svctoken_stats_free.
 svctoken_code svctoken_client_get_stats(const svctoken_client *client, svctoken_stats **stats, svctoken_error **error);
@@ -670,7 +690,8 @@ uint32_t svctoken_response_status(const svctoken_response *response);
 bool svctoken_response_is_ok(const svctoken_response *response);
 
 // The body, with any Content-Encoding of gzip undone: svctoken_response_body_len bytes, not NUL-terminated, of
-// whatever the server sent. NULL for NULL.
+// whatever the server sent; of a stream only what was read ahead, nothing below status 300 and at most 64 KiB above,
+// which svctoken_response_read reads all the same. NULL for NULL.
 const char *svctoken_response_body(const svctoken_response *response);
 
 // The body's length in bytes; 0 for NULL.
@@ -683,6 +704,19 @@ size_t svctoken_response_body_len(const svctoken_response *response);
 // `length` is not NULL, becomes its bytes without that NUL, as the text may hold others.
 svctoken_code svctoken_response_text(const svctoken_response *response,
                                      const char **text,
+                                     size_t *length,
+                                     svctoken_error **error);
+
+// Reads what there is of the body of svctoken_client_request_stream, at most `size` bytes, with any Content-Encoding
+// of gzip undone. Blocks until a byte is there. `*length` becomes the number of bytes written to `buffer`; 0 is the
+// body's end, or the answer to a `size` of 0.
+//
+// Fails with SVCTOKEN_TIMEOUT when no byte came for idle_timeout, with SVCTOKEN_CANCELLED, SVCTOKEN_CONNECTION_LOST or
+// SVCTOKEN_BAD_ANSWER, with SVCTOKEN_ANSWER_TOO_LARGE beyond a max_response_bytes of the options, and with the same at
+// every later read; what came before was handed out. With SVCTOKEN_INVALID_ARGUMENT if the response was read whole.
+svctoken_code svctoken_response_read(svctoken_response *response,
+                                     void *buffer,
+                                     size_t size,
                                      size_t *length,
                                      svctoken_error **error);
 
@@ -708,7 +742,8 @@ const char *svctoken_response_url(const svctoken_response *response);
 // say of it. SVCTOKEN_OK below. The response stays as it is.
 svctoken_code svctoken_response_check(const svctoken_response *response, svctoken_error **error);
 
-// Frees a response; NULL is allowed.
+// Frees a response; NULL is allowed. A stream that was read to its end has given its connection back; of another the
+// connection is closed, unless the rest is there within 10 ms and at most 64 KiB.
 void svctoken_response_free(svctoken_response *response);
 
 // Begins to read the pages of a list; nothing is sent before svctoken_pages_next. `url` and the options, which may be

@@ -336,9 +336,14 @@ public:
     }
     // A body of JSON text, copied, as application/json.
     Options &json(std::string_view text) { return body(text, "application/json"); }
-    // The largest answer body, after decoding, in bytes. Default: the client's.
+    // The largest answer body, after decoding, in bytes. Default: the client's; for a stream none but this.
     Options &max_response_bytes(std::uint64_t count) {
         svctoken_options_set_max_response_bytes(options_.get(), count);
+        return *this;
+    }
+    // How long one StreamingResponse::read may wait for a byte, above zero. Default: 30 s.
+    Options &idle_timeout(std::chrono::milliseconds time) {
+        svctoken_options_set_idle_timeout(options_.get(), time.count());
         return *this;
     }
     // How often the request is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no
@@ -435,11 +440,30 @@ public:
         check(svctoken_response_check(response_.get(), check));
     }
 
-private:
+protected:
     friend class Client;
     friend class Pages;
     explicit Response(svctoken_response *response) : response_(response) {}
     detail::Handle<svctoken_response, svctoken_response_free> response_;
+};
+
+// An answer whose body is read as it comes. body() and text() are only of what was read ahead: nothing below status
+// 300, at most 64 KiB above, which read() reads all the same.
+class StreamingResponse : public Response {
+public:
+    // Reads what there is, at most `size` bytes, waiting for the first; 0 is the end. Throws when no byte came for
+    // idle_timeout, when cancelled or the connection is lost; what came before was handed out. See
+    // svctoken_response_read.
+    std::size_t read(void *buffer, std::size_t size) {
+        detail::Check check;
+        std::size_t length = 0;
+        check(svctoken_response_read(response_.get(), buffer, size, &length, check));
+        return length;
+    }
+
+private:
+    friend class Client;
+    explicit StreamingResponse(svctoken_response *response) : Response(response) {}
 };
 
 // The pages of a list, for a range-based for, once. Each is asked for when the loop comes to it, and is gone with the
@@ -576,6 +600,15 @@ public:
         return send(method, url, options.options_.get());
     }
 
+    // As request, with the body left to be read as it comes: the timeout runs to the answer's head. See
+    // svctoken_client_request_stream.
+    StreamingResponse request_stream(const std::string &method, const std::string &url) const {
+        return send_streaming(method, url, nullptr);
+    }
+    StreamingResponse request_stream(const std::string &method, const std::string &url, const Options &options) const {
+        return send_streaming(method, url, options.options_.get());
+    }
+
     // The pages of a list: for (auto &page : client.pages("/api/atlas/v2/groups")). The answer to a GET request, and then
     // those that each page names as its next, on the same origin. Any HTTP status is a page. See svctoken_pages_next.
     Pages pages(const std::string &url) const { return paged(url, nullptr); }
@@ -642,6 +675,15 @@ private:
         check(svctoken_client_request(client_.get(), detail::c_text(method), detail::c_text(url), options, &response,
                                       check));
         return Response(response);
+    }
+
+    StreamingResponse send_streaming(const std::string &method, const std::string &url,
+                                     const svctoken_options *options) const {
+        detail::Check check;
+        svctoken_response *response = nullptr;
+        check(svctoken_client_request_stream(client_.get(), detail::c_text(method), detail::c_text(url), options,
+                                             &response, check));
+        return StreamingResponse(response);
     }
 
     Pages paged(const std::string &url, const svctoken_options *options) const {

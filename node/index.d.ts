@@ -196,8 +196,18 @@ export interface RequestOptions extends CallOptions {
   contentType?: string | null
   /** The Accept header. Default: the client's. */
   accept?: string | null
-  /** The largest answer body, after decoding, in bytes, 1 or more. Default: the client's. */
+  /**
+   * The largest answer body, after decoding, in bytes, 1 or more. Default: the client's; for a stream there is no limit
+   * but the one given here.
+   */
   maxResponseBytes?: number | null
+  /**
+   * Leaves the answer's body to be read as it comes: see {@link StreamingResponse}. `timeout` then runs to the answer's
+   * head, and what is tried or sent again, and redirects, end with it too. Default: false.
+   */
+  stream?: boolean | null
+  /** How long one read of a stream may wait for a byte, in milliseconds, above zero. Default: 30 s. */
+  idleTimeout?: number | null
   /**
    * How often the request is tried in all when the server or the network fails, the first included: 1 to 10; 1 is no
    * retry. Default: the client's.
@@ -282,7 +292,7 @@ export class Client {
    * Called once with the answer of each `request`, and each page, that has one, of any status, and waited for before the caller gets it.
    * What it throws rejects the call.
    */
-  afterReceive: ((response: Response) => unknown) | null
+  afterReceive: ((response: Response | StreamingResponse) => unknown) | null
 
   /** The access token: from memory while it is fresh, requested where it is not. */
   getToken(options?: CallOptions | null): Promise<string>
@@ -341,7 +351,12 @@ export class Client {
    * every method, at most 5; to another origin for GET and HEAD without a body only, and without the token or any header
    * but Accept, Range and User-Agent. One that leads where it may not rejects with `SVCTOKEN_REDIRECT_REFUSED`.
    */
-  request(method: string, url: string | URL, options?: RequestOptions | null): Promise<Response>
+  request(
+    method: string, url: string | URL, options: RequestOptions & { stream: true },
+  ): Promise<StreamingResponse>
+  request(
+    method: string, url: string | URL, options?: (RequestOptions & { stream?: false | null }) | null,
+  ): Promise<Response>
 
   /**
    * The pages of a list: the answer to a GET request, and then those that each page names as its next, by a `Link` header
@@ -429,6 +444,39 @@ export class Response {
   bytes(): Promise<Uint8Array>
   /** The error that a status of 400 or above stands for, with what the body says of it; else null. */
   error(): Promise<SvctokenError | null>
+}
+
+/**
+ * An answer whose body is read as it comes, once, in memory that does not grow: `for await (const bytes of response)`,
+ * or by {@link StreamingResponse.body}. Nothing is read before it is asked for. Read to its end, its connection serves
+ * the next request; closed or cancelled before, the connection is closed, unless the rest is here within 10 ms and at
+ * most 64 KiB.
+ *
+ * The reader gets what came, and then the error: `SVCTOKEN_TIMEOUT` when no byte came for `idleTimeout`,
+ * `SVCTOKEN_CONNECTION_LOST`, `SVCTOKEN_BAD_ANSWER`, `SVCTOKEN_ANSWER_TOO_LARGE` beyond a `maxResponseBytes` of the
+ * call, and the reason of the call's `signal`, which ends the stream at once.
+ */
+export class StreamingResponse {
+  private constructor()
+  readonly status: number
+  /** Whether the status is 200 to 299. */
+  readonly ok: boolean
+  readonly headers: Headers
+  /** The URL that answered, with its query: where the last redirect led, if any was followed. */
+  readonly url: string
+  /** How many requests were sent for it: the first, those tried again, sent again after a 401, and redirected. */
+  readonly attempts: number
+  /** The body, with any Content-Encoding of gzip undone. */
+  readonly body: ReadableStream<Uint8Array>
+  [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array>
+  /**
+   * The error that a status of 400 or above stands for, by the first 64 KiB of the body, which stay to be read; else
+   * null.
+   */
+  error(): Promise<SvctokenError | null>
+  /** Reads no more: a reader that waits gets `SVCTOKEN_CANCELLED`. */
+  close(): void
+  [Symbol.dispose](): void
 }
 
 /** Something worth a log line. Frozen; holds no secret, no token and no query. */

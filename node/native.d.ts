@@ -38,6 +38,9 @@ export interface ClientFacts {
 /** Refuses further calls of this client. */
 export declare function close(client: ExternalObject<NativeClient>): ErrorFacts | undefined
 
+/** Ends a stream: a read in progress as cancelled where there is one. */
+export declare function closeStream(stream: ExternalObject<NativeStream>, isReading: boolean): ErrorFacts | undefined
+
 /** Which constructor is meant, with its own arguments. */
 export interface Constructor {
   /** `plain`, `atlas`, `keycloak`, `issuer` or `from_env`. */
@@ -58,7 +61,7 @@ export interface CounterFacts {
  * undefined, event)` brings a log event, and `tell(client, undefined, undefined, undefined, question)` asks for its
  * secret. Alone, it keeps no process alive.
  */
-export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts, question?: number) => void): ExternalObject<Calls>
+export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number) => void): ExternalObject<Calls>
 
 /**
  * Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`
@@ -155,6 +158,9 @@ export interface OptionFacts {
 /** Every option, in the order of the documentation. */
 export declare function options(): Array<OptionFacts>
 
+/** Reads what there is of a stream, settled later with the number of bytes, 0 at its end, for `takePiece`. */
+export declare function readStream(calls: ExternalObject<Calls>, stream: ExternalObject<NativeStream>, call: number): ErrorFacts | undefined
+
 /** Starts a request, which is settled later: of the next page of `pages`, if those are given. */
 export declare function request(calls: ExternalObject<Calls>, client: ExternalObject<NativeClient>, call: number, request: RequestFacts, cancellable: boolean, pages?: ExternalObject<Pages> | undefined | null): ErrorFacts | undefined
 
@@ -179,6 +185,9 @@ export interface RequestFacts {
   maxResponseBytes?: number
   maxAttempts?: number
   idempotent?: boolean
+  stream?: boolean
+  /** In milliseconds. */
+  idleTimeout?: number
 }
 
 /** An answer of the API. */
@@ -195,6 +204,8 @@ export interface ResponseFacts {
   text?: string
   /** The error a status of 400 or above stands for. */
   error?: ErrorFacts
+  /** Where the body is to be read as it comes. */
+  stream?: ExternalObject<NativeStream>
 }
 
 /** As the core's `Client::revoke`, settled later. `timeout` is in milliseconds. */
@@ -202,6 +213,9 @@ export declare function revoke(calls: ExternalObject<Calls>, client: ExternalObj
 
 /** What was done so far. */
 export declare function stats(client: ExternalObject<NativeClient>): ErrorFacts | Array<CounterFacts>
+
+/** Copies the beginning of the piece that was read last. */
+export declare function takePiece(stream: ExternalObject<NativeStream>, into: Buffer): ErrorFacts | undefined
 
 /** An access token with its facts. */
 export interface TokenFacts {

@@ -53,6 +53,31 @@ impl<T> PerProcess<T> {
     }
 }
 
+/// A value with a socket that one call holds: a forked child can neither use nor close what is its parent's.
+pub(crate) struct Held<T> {
+    process: u32,
+    value: Option<T>,
+}
+
+impl<T> Held<T> {
+    pub(crate) fn new(value: T) -> Held<T> {
+        Held { process: std::process::id(), value: Some(value) }
+    }
+
+    /// `None` in a child of the process that made it.
+    pub(crate) fn get(&mut self) -> Option<&mut T> {
+        if self.process == std::process::id() { self.value.as_mut() } else { None }
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            mem::forget(self.value.take());
+        }
+    }
+}
+
 fn same<T>(a: &Option<Arc<T>>, b: &Option<Arc<T>>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),

@@ -46,7 +46,7 @@ pub use error::{Error, ErrorCode, Result, Stage};
 pub use log::{LogEvent, LogHook, Severity};
 pub use pages::PageCursor;
 pub use request::{AfterReceive, BeforeSend, Items, Pages, RequestBuilder};
-pub use response::Response;
+pub use response::{Response, ResponseBody, StreamingResponse};
 pub use serde_json;
 pub use stats::Stats;
 pub use token::Token;

@@ -75,7 +75,7 @@ mod tests {
         for location in locations {
             headers.append("location", HeaderValue::from_bytes(location.as_bytes()).expect("sendable"));
         }
-        Answer { status, headers, body: Vec::new() }
+        Answer::whole(status, headers, Vec::new())
     }
 
     fn url(text: &str) -> Url {

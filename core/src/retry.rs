@@ -97,7 +97,7 @@ mod tests {
         if let Some(text) = retry_after {
             headers.insert("retry-after", HeaderValue::from_static(text));
         }
-        Ok(Answer { status, headers, body: Vec::new() })
+        Ok(Answer::whole(status, headers, Vec::new()))
     }
 
     fn broken(code: ErrorCode, stage: Stage, progress: Progress) -> Result<Answer, Broken> {

@@ -187,6 +187,16 @@ impl Wait {
         Wait { deadline, limit: Limit { option, length }, ..self.clone() }
     }
 
+    /// The wait of what is left to do after the call's own end: the cancel stays, the time does not count any more.
+    pub(crate) fn beyond_the_call(&self) -> Wait {
+        Wait { cancel: self.cancel.clone(), ..Wait::of("timeout", Duration::MAX) }
+    }
+
+    /// Has the host asked by this check from now on, or no longer.
+    pub(crate) fn set_interrupt(&mut self, check: Option<InterruptCheck>) {
+        self.interrupt = check.map(Interrupt::new);
+    }
+
     /// What is left of the time.
     pub(crate) fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(clock::instant())

@@ -75,6 +75,17 @@ pub(crate) fn bytes<'a>(pointer: *const c_void, length: usize, name: &str) -> Re
     Ok(unsafe { std::slice::from_raw_parts(pointer.cast(), length) })
 }
 
+/// The caller's buffer of `size` bytes, to be written into.
+pub(crate) fn buffer<'a>(pointer: *mut c_void, size: usize) -> Result<&'a mut [u8]> {
+    if size == 0 {
+        return Ok(&mut []);
+    }
+    let pointer = given((!pointer.is_null()).then_some(pointer), "buffer")?;
+    let size = size.min(isize::MAX as usize);
+    // SAFETY: the header asks the caller for `size` writable bytes that nobody else uses during the call.
+    Ok(unsafe { std::slice::from_raw_parts_mut(pointer.cast(), size) })
+}
+
 /// Copies `text` and a NUL into the caller's buffer; false, and nothing written, if it is too small.
 pub(crate) fn copy(text: &str, buffer: *mut c_char, size: usize) -> bool {
     if buffer.is_null() || size <= text.len() {

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::mem::MaybeUninit;
 
-use svctoken_core::{CallOptions, Client, ClientBuilder, Error, Preset, Result, Token};
+use svctoken_core::{CallOptions, Client, ClientBuilder, Error, Preset, RequestBuilder, Result, Token};
 
 use crate::boundary::{Out, c_string, call, copy, given, text, value};
 use crate::config::svctoken_config;
@@ -293,14 +293,48 @@ pub extern "C" fn svctoken_client_request(
 ) -> svctoken_code {
     call(error, || {
         let (client, slot) = (given(client, "client")?, given(response, "response")?);
-        let request = client.0.request(text(method, "method")?, text(url, "url")?);
-        let request = match options {
-            None => request,
-            Some(options) => options.apply(request)?,
-        };
+        let request = request(client, method, url, options)?;
         slot.write(Some(Box::new(svctoken_response::new(request.send()?))));
         Ok(())
     })
+}
+
+/// As svctoken_client_request, with the answer's body left to be read by svctoken_response_read, in memory that does
+/// not grow.
+///
+/// The timeout runs to the answer's head; after it each read waits at most the options' idle_timeout for a byte, and
+/// their cancel ends it as well. max_response_bytes counts only if the options give it. What is tried or sent again,
+/// and redirects, end with the head too: a body that breaks off is an error of svctoken_response_read. Of an answer of
+/// 300 or above up to 64 KiB of the body are read at once, within the timeout, for svctoken_response_check to tell what
+/// they say.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_client_request_stream(
+    client: Option<&svctoken_client>,
+    method: *const c_char,
+    url: *const c_char,
+    options: Option<&svctoken_options>,
+    response: Option<&mut MaybeUninit<Option<Box<svctoken_response>>>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let (client, slot) = (given(client, "client")?, given(response, "response")?);
+        let request = request(client, method, url, options)?;
+        slot.write(Some(Box::new(svctoken_response::of_stream(request.send_streaming()?))));
+        Ok(())
+    })
+}
+
+fn request<'a>(
+    client: &'a svctoken_client,
+    method: *const c_char,
+    url: *const c_char,
+    options: Option<&'a svctoken_options>,
+) -> Result<RequestBuilder<'a>> {
+    let request = client.0.request(text(method, "method")?, text(url, "url")?);
+    match options {
+        None => Ok(request),
+        Some(options) => options.apply(request),
+    }
 }
 
 /// Reads the client's counters. Those of tokens are shared by all clients of the same options in this process.

@@ -21,6 +21,7 @@ pub struct svctoken_options {
     body: Option<Vec<u8>>,
     content_type: Option<String>,
     max_response_bytes: Option<u64>,
+    idle_timeout: Option<Duration>,
     max_attempts: Option<u64>,
     idempotent: bool,
     max_pages: Option<u64>,
@@ -71,6 +72,9 @@ impl svctoken_options {
         }
         if let Some(limit) = self.max_response_bytes {
             request = request.max_response_bytes(limit);
+        }
+        if let Some(timeout) = self.idle_timeout {
+            request = request.idle_timeout(timeout);
         }
         if let Some(count) = self.max_attempts {
             request = request.max_attempts(count);
@@ -167,7 +171,8 @@ pub extern "C" fn svctoken_options_set_body(
     })
 }
 
-/// The largest answer body, after decoding, in bytes. Default: the client's.
+/// The largest answer body, after decoding, in bytes. Default: the client's; for a stream there is no limit but the one
+/// given here.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_options_set_max_response_bytes(
     options: Option<&mut svctoken_options>,
@@ -176,6 +181,19 @@ pub extern "C" fn svctoken_options_set_max_response_bytes(
     change(options, |options| {
         options.max_response_bytes = Some(count);
         Ok(())
+    })
+}
+
+/// How long one svctoken_response_read may wait for a byte, in milliseconds, above zero. Default: 30 s.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_options_set_idle_timeout(
+    options: Option<&mut svctoken_options>,
+    milliseconds: i64,
+) -> svctoken_code {
+    change(options, |options| {
+        let timeout = duration_of_milliseconds(milliseconds as f64);
+        options.idle_timeout = Some(timeout.unwrap_or(Duration::ZERO));
+        timeout.map(|_| ()).ok_or_else(|| Error::invalid_argument("idle_timeout must be above zero"))
     })
 }
 

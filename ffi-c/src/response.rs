@@ -1,19 +1,22 @@
 //! An answer of the API.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::null;
 use std::sync::OnceLock;
 
-use svctoken_core::Response;
+use svctoken_core::{Error, Response, ResponseBody, StreamingResponse};
 
-use crate::boundary::{c_string, call, given, read_text, value};
+use crate::boundary::{self, c_string, call, given, read_text, value};
 use crate::error::{svctoken_code, svctoken_error};
 
-/// An answer, read whole. Everything it hands out is borrowed: valid until svctoken_response_free. May be read by
-/// several threads at once.
+/// An answer, read whole, or of svctoken_client_request_stream its head and what is read of its body one piece after
+/// the other. Everything it hands out is borrowed: valid until svctoken_response_free. May be used by several threads
+/// at once, but by no other while svctoken_response_read runs.
 pub struct svctoken_response {
     response: Response,
+    /// Of a stream.
+    rest: Option<ResponseBody>,
     url: CString,
     headers: OnceLock<Vec<(CString, CString)>>,
     /// With a NUL behind it.
@@ -22,7 +25,18 @@ pub struct svctoken_response {
 
 impl svctoken_response {
     pub(crate) fn new(response: Response) -> svctoken_response {
-        svctoken_response { url: c_string(response.url()), response, headers: OnceLock::new(), text: OnceLock::new() }
+        svctoken_response {
+            url: c_string(response.url()),
+            response,
+            rest: None,
+            headers: OnceLock::new(),
+            text: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn of_stream(response: StreamingResponse) -> svctoken_response {
+        let (head, rest) = response.into_parts();
+        svctoken_response { rest: Some(rest), ..svctoken_response::new(head) }
     }
 
     fn headers(&self) -> &[(CString, CString)] {
@@ -44,7 +58,8 @@ pub extern "C" fn svctoken_response_is_ok(response: Option<&svctoken_response>) 
 }
 
 /// The body, with any Content-Encoding of gzip undone: svctoken_response_body_len bytes, not NUL-terminated, of
-/// whatever the server sent. NULL for NULL.
+/// whatever the server sent; of a stream only what was read ahead, nothing below status 300 and at most 64 KiB above,
+/// which svctoken_response_read reads all the same. NULL for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_response_body(response: Option<&svctoken_response>) -> *const c_char {
     value(null(), || response.map_or(null(), |response| response.response.body().as_ptr().cast()))
@@ -76,6 +91,30 @@ pub extern "C" fn svctoken_response_text(
         if let Some(length) = length {
             length.write(kept.len() - 1);
         }
+        Ok(())
+    })
+}
+
+/// Reads what there is of the body of svctoken_client_request_stream, at most `size` bytes, with any Content-Encoding
+/// of gzip undone. Blocks until a byte is there. `*length` becomes the number of bytes written to `buffer`; 0 is the
+/// body's end, or the answer to a `size` of 0.
+///
+/// Fails with SVCTOKEN_TIMEOUT when no byte came for idle_timeout, with SVCTOKEN_CANCELLED, SVCTOKEN_CONNECTION_LOST or
+/// SVCTOKEN_BAD_ANSWER, with SVCTOKEN_ANSWER_TOO_LARGE beyond a max_response_bytes of the options, and with the same at
+/// every later read; what came before was handed out. With SVCTOKEN_INVALID_ARGUMENT if the response was read whole.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_response_read(
+    response: Option<&mut svctoken_response>,
+    buffer: *mut c_void,
+    size: usize,
+    length: Option<&mut MaybeUninit<usize>>,
+    error: Option<&mut MaybeUninit<Option<Box<svctoken_error>>>>,
+) -> svctoken_code {
+    call(error, || {
+        let (response, slot) = (given(response, "response")?, given(length, "length")?);
+        let not_a_stream = || Error::invalid_argument("the response was read whole: use svctoken_response_body");
+        let rest = response.rest.as_mut().ok_or_else(not_a_stream)?;
+        slot.write(rest.read_some(boundary::buffer(buffer, size)?)?);
         Ok(())
     })
 }
@@ -139,7 +178,8 @@ pub extern "C" fn svctoken_response_check(
     call(error, || given(response, "response")?.response.error().map_or(Ok(()), Err))
 }
 
-/// Frees a response; NULL is allowed.
+/// Frees a response; NULL is allowed. A stream that was read to its end has given its connection back; of another the
+/// connection is closed, unless the rest is there within 10 ms and at most 64 KiB.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_response_free(response: Option<Box<svctoken_response>>) {
     value((), || drop(response));

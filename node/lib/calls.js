@@ -22,7 +22,10 @@ const calls = native.createCalls((number, failure, result, event, question) => {
   }
   const call = inProgress.get(number)
   // An aborted call was settled by its signal.
-  if (call === undefined) return
+  if (call === undefined) {
+    if (result?.stream) native.closeStream(result.stream, true)
+    return
+  }
   remove(number, call)
   if (failure) call.reject(new SvctokenError(failure))
   else call.resolve(result)

@@ -9,11 +9,12 @@ const { SvctokenError, invalidConfiguration, typeName, valueOf } = require('./er
 const { handOver } = require('./log.js')
 const { Response } = require('./response.js')
 const { refuseFromOwnCallback } = require('./secret.js')
+const { StreamingResponse } = require('./stream.js')
 
 const TOKEN_OPTIONS = ['timeout', 'signal']
 const REQUEST_OPTIONS = [
   'query', 'headers', 'json', 'form', 'body', 'contentType', 'accept', 'timeout', 'maxResponseBytes',
-  'maxAttempts', 'idempotent', 'signal',
+  'maxAttempts', 'idempotent', 'stream', 'idleTimeout', 'signal',
 ]
 const PAGES_OPTIONS = [
   'query', 'headers', 'accept', 'timeout', 'maxResponseBytes', 'maxAttempts', 'maxPages', 'signal',
@@ -144,6 +145,8 @@ class Client {
       body,
       contentType,
       idempotent: optionalFlag('idempotent', given.idempotent),
+      stream: optionalFlag('stream', given.stream),
+      idleTimeout: optionalNumber('idleTimeout', given.idleTimeout),
     }
     return this.#exchange(facts, signalOf(given.signal))
   }
@@ -177,8 +180,9 @@ class Client {
     if (this.beforeSend != null) {
       facts.defaultHeaders = pairs('what beforeSend returns', await this.beforeSend(facts.method, facts.url))
     }
-    const response = new Response(await start(signal, (calls, number, cancellable) =>
-      native.request(calls, this.#native, number, facts, cancellable, cursor)))
+    const answer = await start(signal, (calls, number, cancellable) =>
+      native.request(calls, this.#native, number, facts, cancellable, cursor))
+    const response = facts.stream ? new StreamingResponse(answer, signal) : new Response(answer)
     if (this.afterReceive != null) await this.afterReceive(response)
     return response
   }

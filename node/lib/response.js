@@ -3,8 +3,8 @@
 const { inspect } = require('node:util')
 const { SvctokenError, errorOf } = require('./error.js')
 
-/** As the answer of `fetch`, but read whole: its body may be asked for any number of times. */
-class Response {
+/** What every answer tells of itself. */
+class Head {
   #facts
   #headers
 
@@ -33,6 +33,25 @@ class Response {
     return this.#headers
   }
 
+  async error() {
+    return this.#facts.error ? new SvctokenError(this.#facts.error) : null
+  }
+
+  [inspect.custom](depth, options) {
+    const { status, url, attempts } = this
+    return `${this.constructor.name} ${inspect({ status, url, attempts }, options)}`
+  }
+}
+
+/** As the answer of `fetch`, but read whole: its body may be asked for any number of times. */
+class Response extends Head {
+  #facts
+
+  constructor(facts) {
+    super(facts)
+    this.#facts = facts
+  }
+
   async bytes() {
     return Uint8Array.from(this.#facts.body)
   }
@@ -51,15 +70,6 @@ class Response {
     } catch (error) {
       throw errorOf('bad_answer', 'answer', `the answer's body is not JSON: ${error.message}`, error)
     }
-  }
-
-  async error() {
-    return this.#facts.error ? new SvctokenError(this.#facts.error) : null
-  }
-
-  [inspect.custom](depth, options) {
-    const { status, url, attempts } = this
-    return `Response ${inspect({ status, url, attempts }, options)}`
   }
 }
 
@@ -82,4 +92,4 @@ function headersOf(lines) {
   return headers
 }
 
-module.exports = { Response }
+module.exports = { Head, Response }

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use napi::bindgen_prelude::{Buffer, Either, Either4, External, FnArgs, Function};
+use napi::bindgen_prelude::{Buffer, Either, Either5, External, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use napi_derive::napi;
-use svctoken::{ErrorCode, LogEvent, Response};
+use svctoken::{CancelToken, ErrorCode, LogEvent, Response, StreamingResponse};
 
 use crate::cancel::Cancels;
 use crate::client::TokenFacts;
@@ -17,9 +17,10 @@ use crate::error::{ErrorFacts, Failure, caught, guarded};
 use crate::log::EventFacts;
 use crate::pool::Pool;
 use crate::secret::Questions;
+use crate::stream::NativeStream;
 
 /// More requests at once than this wait for each other.
-static REQUESTS: Pool = Pool::new("svctoken-call", 256);
+pub(crate) static REQUESTS: Pool = Pool::new("svctoken-call", 256);
 /// Apart from the requests, which may be waiting for the very token; one thread at most for each client.
 pub(crate) static TOKEN_WAITS: Pool = Pool::new("svctoken-token", 1024);
 
@@ -38,12 +39,16 @@ pub(crate) struct ResponseFacts {
     pub text: Option<String>,
     /// The error a status of 400 or above stands for.
     pub error: Option<ErrorFacts>,
+    /// Where the body is to be read as it comes.
+    pub stream: Option<External<NativeStream>>,
 }
 
 /// What a call came to.
 pub(crate) enum Outcome {
     Token(TokenFacts),
     Response(Response),
+    Stream(Box<StreamingResponse>, CancelToken),
+    Read(usize),
     Revoked(bool),
     Introspected(String),
     Done,
@@ -59,7 +64,7 @@ enum Message {
     Asked { client: u32, question: u32 },
 }
 
-type Told = Either4<TokenFacts, ResponseFacts, bool, String>;
+type Told = Either5<TokenFacts, ResponseFacts, bool, String, f64>;
 type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>, Option<u32>)>;
 type Tell = ThreadsafeFunction<Message, (), Telling, Status, false, true>;
 
@@ -81,15 +86,16 @@ impl Drop for Calls {
 }
 
 impl Shared {
-    /// Runs `work`, at the latest when it is `due`, and settles the call with what it returns.
+    /// Runs `work` on a thread of the pool, at the latest when it is `due`, and settles the call with what it returns.
     pub(crate) fn run(
         self: &Arc<Shared>,
+        pool: &'static Pool,
         call: u32,
         due: Instant,
         work: impl FnOnce() -> Result<Outcome, Failure> + Send + 'static,
     ) -> Result<(), Failure> {
         let shared = self.clone();
-        start(&REQUESTS, due, move || shared.settle(call, caught(work))).inspect_err(|_| self.cancels.forget(call))
+        start(pool, due, move || shared.settle(call, caught(work))).inspect_err(|_| self.cancels.forget(call))
     }
 
     /// Ends a call; its promise is settled when the environment comes to it.
@@ -130,7 +136,7 @@ pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Sen
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(
-        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string, event?: EventFacts, question?: number) => void"
+        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number) => void"
     )]
     tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
@@ -169,10 +175,12 @@ fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
     };
     let outcome = outcome.and_then(|outcome| {
         caught(|| match outcome {
-            Outcome::Token(token) => Ok(Some(Either4::A(token))),
-            Outcome::Response(response) => Ok(Some(Either4::B(facts(response)))),
-            Outcome::Revoked(revoked) => Ok(Some(Either4::C(revoked))),
-            Outcome::Introspected(json) => Ok(Some(Either4::D(json))),
+            Outcome::Token(token) => Ok(Some(Either5::A(token))),
+            Outcome::Response(response) => Ok(Some(Either5::B(facts(response)))),
+            Outcome::Stream(response, cancel) => Ok(Some(Either5::B(facts_of_stream(*response, cancel)))),
+            Outcome::Read(count) => Ok(Some(Either5::E(count as f64))),
+            Outcome::Revoked(revoked) => Ok(Some(Either5::C(revoked))),
+            Outcome::Introspected(json) => Ok(Some(Either5::D(json))),
             Outcome::Done => Ok(None),
         })
     });
@@ -204,5 +212,11 @@ fn facts(response: Response) -> ResponseFacts {
         text: text(&response),
         charset: response.charset(),
         body: response.into_body().into(),
+        stream: None,
     }
+}
+
+fn facts_of_stream(response: StreamingResponse, cancel: CancelToken) -> ResponseFacts {
+    let (head, body) = response.into_parts();
+    ResponseFacts { stream: Some(External::new(NativeStream::new(body, cancel))), ..facts(head) }
 }

@@ -8,7 +8,7 @@ use napi::bindgen_prelude::{Either, External, Object};
 use napi_derive::napi;
 use svctoken::{CallOptions, Client, ClientBuilder, Environment, Preset, Token, duration_of_milliseconds};
 
-use crate::call::{Calls, Outcome};
+use crate::call::{Calls, Outcome, REQUESTS};
 use crate::convert;
 use crate::error::{ErrorFacts, caught, guarded};
 use crate::log::Listening;
@@ -153,7 +153,7 @@ pub(crate) fn revoke(
     guarded(|| {
         let client = client.client.clone();
         let (options, due) = call_options(calls, &client, call, timeout, cancellable);
-        calls.0.run(call, due, move || Ok(Outcome::Revoked(client.revoke_with(&options)?)))
+        calls.0.run(&REQUESTS, call, due, move || Ok(Outcome::Revoked(client.revoke_with(&options)?)))
     })
 }
 
@@ -171,7 +171,7 @@ pub(crate) fn introspect(
         let client = client.client.clone();
         let (options, due) = call_options(calls, &client, call, timeout, cancellable);
         let introspected = move || client.introspect_text(token.as_deref(), &options);
-        calls.0.run(call, due, move || Ok(Outcome::Introspected(introspected()?)))
+        calls.0.run(&REQUESTS, call, due, move || Ok(Outcome::Introspected(introspected()?)))
     })
 }
 
@@ -200,7 +200,7 @@ pub(crate) fn clear_cache(
     guarded(|| {
         let client = client.client.clone();
         let due = Instant::now() + client.timeout();
-        calls.0.run(call, due, move || client.clear_cache().map(|()| Outcome::Done).map_err(Into::into))
+        calls.0.run(&REQUESTS, call, due, move || client.clear_cache().map(|()| Outcome::Done).map_err(Into::into))
     })
 }
 

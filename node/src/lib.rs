@@ -14,5 +14,6 @@ mod pages;
 mod pool;
 mod request;
 mod secret;
+mod stream;
 mod tables;
 mod token_wait;

@@ -6,7 +6,7 @@ use napi::bindgen_prelude::{Either, External, Uint8Array};
 use napi_derive::napi;
 use svctoken::{CancelToken, Client, duration_of_milliseconds};
 
-use crate::call::{Calls, Outcome};
+use crate::call::{Calls, Outcome, REQUESTS};
 use crate::client::NativeClient;
 use crate::error::{ErrorFacts, Failure, guarded};
 use crate::pages::Pages;
@@ -33,6 +33,9 @@ pub(crate) struct RequestFacts {
     pub max_response_bytes: Option<f64>,
     pub max_attempts: Option<f64>,
     pub idempotent: Option<bool>,
+    pub stream: Option<bool>,
+    /// In milliseconds.
+    pub idle_timeout: Option<f64>,
 }
 
 /// A request that owns what it sends, to be sent on another thread.
@@ -50,6 +53,8 @@ struct Sending {
     max_response_bytes: Option<u64>,
     max_attempts: Option<u64>,
     idempotent: bool,
+    stream: bool,
+    idle_timeout: Option<Duration>,
 }
 
 /// Starts a request, which is settled later: of the next page of `pages`, if those are given.
@@ -66,10 +71,11 @@ pub(crate) fn request(
         let began = Instant::now();
         let sending = Sending::from(request);
         let client = client.client.clone();
-        let cancel = calls.0.cancels.token(call, cancellable);
+        // What ends the reads of one stream ends no other's.
+        let cancel = calls.0.cancels.token(call, cancellable || sending.stream);
         let due = began + sending.timeout.unwrap_or_else(|| client.timeout());
         let pages = pages.map(|pages| Pages::clone(pages));
-        calls.0.run(call, due, move || sending.send(&client, began, &cancel, pages))
+        calls.0.run(&REQUESTS, call, due, move || sending.send(&client, began, &cancel, pages))
     })
 }
 
@@ -88,12 +94,19 @@ impl From<RequestFacts> for Sending {
             }),
             content_type: request.content_type,
             accept: request.accept,
-            timeout: request.timeout.map(|timeout| duration_of_milliseconds(timeout).unwrap_or(Duration::ZERO)),
+            timeout: request.timeout.map(time),
             max_response_bytes: request.max_response_bytes.map(|bytes| bytes as u64),
             max_attempts: request.max_attempts.map(|count| count as u64),
             idempotent: request.idempotent.unwrap_or_default(),
+            stream: request.stream.unwrap_or_default(),
+            idle_timeout: request.idle_timeout.map(time),
         }
     }
+}
+
+/// A zero reaches the core, which has the words for it.
+fn time(milliseconds: f64) -> Duration {
+    duration_of_milliseconds(milliseconds).unwrap_or(Duration::ZERO)
 }
 
 impl Sending {
@@ -136,7 +149,13 @@ impl Sending {
         if let Some(count) = self.max_attempts {
             request = request.max_attempts(count);
         }
+        if let Some(timeout) = self.idle_timeout {
+            request = request.idle_timeout(timeout);
+        }
         let request = request.idempotent(self.idempotent);
+        if self.stream {
+            return Ok(Outcome::Stream(Box::new(request.send_streaming()?), cancel.clone()));
+        }
         let response = match pages {
             None => Some(request.send()?),
             Some(pages) => request.send_page(&mut pages.lock())?,

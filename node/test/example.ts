@@ -34,6 +34,11 @@ export async function example(signal: AbortSignal): Promise<number> {
     signal,
   })
   if (!r.ok) throw await r.error()
+  const stream = await client.request('GET', '/download', { stream: true, idleTimeout: 5000, signal })
+  const body: ReadableStream<Uint8Array> = stream.body
+  let size = body.locked ? 1 : 0
+  for await (const piece of stream) size += piece.length
+  stream.close()
   for await (const page of client.pages('/things', { query: { itemsPerPage: 100 }, maxPages: 10, signal })) {
     const status: number = page.status
     if (status !== 200) break
@@ -45,7 +50,7 @@ export async function example(signal: AbortSignal): Promise<number> {
   const stats: Stats = client.stats()
   const type: string | null = r.headers.get('content-type')
   advanceClock(1000)
-  return r.status + bytes.length + stats.tokenRequests + (type ?? '').length + info.expiresAt.getTime()
+  return size + r.status + bytes.length + stats.tokenRequests + (type ?? '').length + info.expiresAt.getTime()
 }
 
 export function retryIn(error: unknown): number | undefined {

@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use svctoken::{CallOptions, ClientBuilder, Error, Preset, Token};
+use svctoken::{CallOptions, ClientBuilder, Error, InterruptCheck, Preset, RequestBuilder, Token};
 
 use crate::convert;
 use crate::error::{Failure, boundary};
@@ -16,6 +16,7 @@ use crate::log;
 use crate::pages::PageCursor;
 use crate::request;
 use crate::response::Response;
+use crate::stream::Body;
 
 /// What ``svctoken.Client`` is built on.
 #[pyclass(frozen, subclass, module = "svctoken._native")]
@@ -179,11 +180,9 @@ impl Client {
         pages: Option<&PageCursor>,
     ) -> PyResult<Response> {
         boundary(py, || {
-            let target = (convert::text_argument("method", method)?, convert::text_argument("url", url)?);
-            let request = request::with_arguments(self.core.request(target.0, target.1), arguments)?;
-            let request = body.into_iter().fold(request, |request, body| request.body(body));
+            let request = self.request(method, url, body, arguments)?;
             let core = waiting(py, |check| {
-                let request = check.into_iter().fold(request, |request, check| request.interrupt(check));
+                let request = interruptible(request, check);
                 match pages {
                     Some(pages) => request
                         .send_page(&mut pages.lock())?
@@ -192,6 +191,23 @@ impl Client {
                 }
             })?;
             Ok(Response { core })
+        })
+    }
+
+    /// As `_send`, the head and the body apart.
+    fn _send_streaming(
+        &self,
+        py: Python<'_>,
+        method: &Bound<'_, PyAny>,
+        url: &Bound<'_, PyAny>,
+        body: Option<&[u8]>,
+        arguments: &Bound<'_, PyDict>,
+    ) -> PyResult<(Response, Body)> {
+        boundary(py, || {
+            let request = self.request(method, url, body, arguments)?;
+            let sent = waiting(py, |check| interruptible(request, check).send_streaming())?;
+            let (core, body) = sent.into_parts();
+            Ok((Response { core }, Body::new(body)))
         })
     }
 
@@ -232,6 +248,18 @@ impl Client {
 }
 
 impl Client {
+    fn request<'a>(
+        &'a self,
+        method: &Bound<'_, PyAny>,
+        url: &Bound<'_, PyAny>,
+        body: Option<&'a [u8]>,
+        arguments: &Bound<'_, PyDict>,
+    ) -> Result<RequestBuilder<'a>, Failure> {
+        let target = (convert::text_argument("method", method)?, convert::text_argument("url", url)?);
+        let request = request::with_arguments(self.core.request(target.0, target.1), arguments)?;
+        Ok(body.into_iter().fold(request, |request, body| request.body(body)))
+    }
+
     /// A fresh token is handed out as the thread is, attached: to detach would cost more than all else.
     fn token(
         &self,
@@ -259,6 +287,10 @@ impl Client {
         self.handed_out.store(Some(Arc::new(HandedOut { generation, text: text.clone_ref(py) })));
         text
     }
+}
+
+fn interruptible(request: RequestBuilder<'_>, check: Option<InterruptCheck>) -> RequestBuilder<'_> {
+    check.into_iter().fold(request, RequestBuilder::interrupt)
 }
 
 fn call_options(timeout: Option<&Bound<'_, PyAny>>, cancel: Option<&Bound<'_, PyAny>>) -> Result<CallOptions, Failure> {

@@ -11,6 +11,7 @@ mod log;
 mod pages;
 mod request;
 mod response;
+mod stream;
 mod tables;
 
 #[pyo3::pymodule(gil_used = false)]
@@ -25,6 +26,8 @@ mod _native {
     use crate::pages::PageCursor;
     #[pymodule_export]
     use crate::response::Response;
+    #[pymodule_export]
+    use crate::stream::Body;
     #[pymodule_export]
     use crate::tables::advance_clock;
 

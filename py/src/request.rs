@@ -29,6 +29,7 @@ pub(crate) fn with_arguments<'a>(
             "accept" => request.accept(text_argument(&name, &value)?),
             "timeout" => request.timeout(time(&name, &value)?),
             "max_response_bytes" => request.max_response_bytes(size(&name, &value)?),
+            "idle_timeout" => request.idle_timeout(time(&name, &value)?),
             "max_attempts" => request.max_attempts(size(&name, &value)?),
             "idempotent" => request.idempotent(flag(&name, &value)?),
             "cancel" => request.cancel(&cancel(&value)?),

@@ -51,6 +51,7 @@ def interrupted_after(call: str, base_url: str, ca_file: str, waiting: Callable[
         ("request", {"rules": hold("gate", "/echo*")}, False, {"held": {"gate": 1}}),
         ("request", {"rules": hold("gate", "/echo*")}, True, {"held": {"gate": 1}}),
         ("request", {"rules": [{"path": "/echo*", "do": {"stall": {"after_body_bytes": 1}}}]}, False, {"requests": 2}),
+        ("stream", {"rules": [{"path": "/echo*", "do": {"stall": {"after_body_bytes": 1}}}]}, False, {"requests": 2}),
     ],
 )
 def test_p08_ctrl_c_ends_a_wait_within_100_ms(

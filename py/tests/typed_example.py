@@ -34,6 +34,10 @@ def example() -> str | None:
             return None if again is None else error.oauth_error
         except svctoken.TimeoutError:
             client.invalidate_token(token)
+        whole: svctoken.Response = client.request("GET", "/a", stream=False)
+        with client.request("GET", "/b", stream=True, idle_timeout=timedelta(seconds=5)) as stream:
+            pieces: list[bytes] = [stream.read(5), *stream, *stream.iter_content(4096), whole.content]
+            print(pieces, stream.status_code)
         for page in client.pages("/a", params={"n": 1}, max_pages=10, cancel=cancel):
             page.raise_for_status()
         names: list[str] = [item["name"] for item in client.items("/a", member="data", timeout=5)]

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +16,14 @@ use ureq::http::uri::Uri;
 pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, BodyReader};
 
 use crate::clock::{self, BootTime};
 use crate::config::proxy::{Proxies, ProxyAddress};
-use crate::config::url::Url;
+use crate::config::url::{Origin, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::dial::Dialer;
-use crate::http::{Answer, Broken, Network, Outgoing, Progress, is_idempotent};
+use crate::http::{Answer, BodyStream, Broken, Network, Outgoing, Progress, Reading, is_idempotent};
 use crate::net::stream::Stream;
 use crate::net::tunnel;
 use crate::wait::Wait;
@@ -37,6 +38,8 @@ const OUTPUT_BUFFER: usize = 17 * 1024;
 const LARGEST_LINE: usize = OUTPUT_BUFFER - 512;
 /// A promised length is believed up to here; beyond it memory is taken as the bytes come.
 const LARGEST_RESERVE: u64 = 64 * 1024 * 1024;
+/// What is read of an answer that is no success, though its body is wanted as a stream.
+const READ_AHEAD: u64 = 64 * 1024;
 /// As many idle connections as callers are likely to use at once.
 const MOST_IDLE: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(55);
@@ -52,6 +55,8 @@ thread_local! {
 /// What a call hands to our sockets beside ureq, and hears from them.
 struct Exchange {
     wait: Wait,
+    /// How long one read may wait for a byte, where that is no matter of the whole call's time.
+    idle: Option<Duration>,
     /// How long a connection may have been idle that this request goes over.
     longest_idle: Duration,
     /// The origin that a proxy is to be told in the request's first line, which is yet to be written.
@@ -67,7 +72,21 @@ struct InCall {
 
 impl InCall {
     fn with(wait: &Wait, longest_idle: Duration) -> InCall {
-        let exchange = Exchange { wait: wait.clone(), longest_idle, forwarded_to: None, progress: Progress::default() };
+        InCall::of(Exchange {
+            wait: wait.clone(),
+            idle: None,
+            longest_idle,
+            forwarded_to: None,
+            progress: Progress::default(),
+        })
+    }
+
+    fn reading(wait: &Wait, idle: Duration) -> InCall {
+        let (idle, progress) = (Some(idle), Progress::default());
+        InCall::of(Exchange { wait: wait.clone(), idle, longest_idle: IDLE_FOR, forwarded_to: None, progress })
+    }
+
+    fn of(exchange: Exchange) -> InCall {
         InCall { before: CURRENT.replace(Some(exchange)) }
     }
 }
@@ -83,7 +102,10 @@ fn in_current<T>(look: impl FnOnce(&mut Exchange) -> T) -> T {
 }
 
 fn current_wait() -> Wait {
-    in_current(|exchange| exchange.wait.clone())
+    in_current(|Exchange { wait, idle, .. }| match idle {
+        Some(idle) => wait.limited("idle_timeout", *idle),
+        None => wait.clone(),
+    })
 }
 
 /// A pool of connections, and the ways to make more.
@@ -109,8 +131,14 @@ impl HttpClient {
         HttpClient { agent: Agent::with_parts(config, connector, NoLookUp), proxies: network.proxies.clone() }
     }
 
-    /// Sends a request and reads its answer whole, at most `limit` bytes of body after decoding.
-    pub(crate) fn send(&self, outgoing: &Outgoing<'_>, wait: &Wait, limit: u64) -> std::result::Result<Answer, Broken> {
+    /// Sends a request and reads its answer: of one that is to be read as a stream the head, and if that says no
+    /// success the beginning of the body too, which tells why and is all that most such answers have.
+    pub(crate) fn send(
+        &self,
+        outgoing: &Outgoing<'_>,
+        wait: &Wait,
+        reading: Reading,
+    ) -> std::result::Result<Answer, Broken> {
         #[cfg(test)]
         if let Some(played) = crate::simulation::exchange(outgoing, wait) {
             let progress = Progress { left: true, ..Progress::default() };
@@ -118,11 +146,11 @@ impl HttpClient {
         }
         let longest_idle = if is_idempotent(&outgoing.method) { IDLE_FOR } else { IDLE_FOR_ONCE_ONLY };
         let _in_call = InCall::with(wait, longest_idle);
-        self.exchange(outgoing, limit)
+        self.exchange(outgoing, wait, reading)
             .map_err(|error| Broken { error, progress: in_current(|exchange| exchange.progress) })
     }
 
-    fn exchange(&self, outgoing: &Outgoing<'_>, limit: u64) -> Result<Answer> {
+    fn exchange(&self, outgoing: &Outgoing<'_>, wait: &Wait, reading: Reading) -> Result<Answer> {
         check_lines(outgoing)?;
         let mut request = ureq::http::Request::new(());
         *request.method_mut() = outgoing.method.clone();
@@ -140,13 +168,22 @@ impl HttpClient {
             None if needs_body => self.agent.run(request.map(|()| &[] as &[u8])),
             None => self.agent.run(request),
         };
-        let (head, body) = answer.map_err(|error| from_ureq(error, outgoing.url))?.into_parts();
+        let (head, body) = answer.map_err(|error| from_ureq(error, &outgoing.url.origin))?.into_parts();
         if let Some(proxy) = forwarder.filter(|_| head.status == 407) {
             return Err(refused_by(proxy, &head.headers, outgoing.url));
         }
         check_framing(&head.headers, outgoing.url)?;
-        let body = read_body(body, &head.headers, limit, outgoing.url)?;
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        let status = head.status.as_u16();
+        let mut open = OpenBody::new(body, &head.headers, outgoing.url);
+        match reading {
+            Reading::Whole { limit } => Ok(Answer::whole(status, head.headers, open.read_whole(limit)?)),
+            Reading::Stream { limit, idle } => {
+                open.check_length(limit.unwrap_or(u64::MAX))?;
+                let body = open.read_up_to(if head.status.is_success() { 0 } else { READ_AHEAD })?;
+                let rest = Some(Box::new(BodyStream::new(open, wait, limit, idle)));
+                Ok(Answer { status, headers: head.headers, body, rest })
+            }
+        }
     }
 }
 
@@ -202,36 +239,97 @@ fn check_framing(headers: &HeaderMap, url: &Url) -> Result<()> {
     Ok(())
 }
 
-fn read_body(body: Body, headers: &HeaderMap, limit: u64, url: &Url) -> Result<Vec<u8>> {
-    let too_large = || {
-        let what = format!("the answer of {} has more than {limit} bytes", url.origin);
+/// A body that is still to be read, over the connection its answer came by.
+pub(crate) struct OpenBody {
+    decoding: Decoding,
+    /// How many bytes it will have, where that is known.
+    length: Option<u64>,
+    /// Where it comes from, for messages.
+    origin: Origin,
+}
+
+/// A body's Content-Encoding, undone.
+enum Decoding {
+    AsItIs(BodyReader<'static>),
+    /// Encoded, and nothing was read yet: an answer without a body may still say how it would have been encoded.
+    NotBegun(BufReader<BodyReader<'static>>),
+    Gzip(Box<MultiGzDecoder<BufReader<BodyReader<'static>>>>),
+    Ended,
+}
+
+impl Read for Decoding {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Decoding::NotBegun(reader) = self {
+            let is_empty = reader.fill_buf()?.is_empty();
+            *self = match mem::replace(self, Decoding::Ended) {
+                Decoding::NotBegun(reader) if !is_empty => Decoding::Gzip(Box::new(MultiGzDecoder::new(reader))),
+                _ => Decoding::Ended,
+            };
+        }
+        match self {
+            Decoding::AsItIs(reader) => reader.read(buffer),
+            Decoding::Gzip(reader) => reader.read(buffer),
+            Decoding::NotBegun(_) | Decoding::Ended => Ok(0),
+        }
+    }
+}
+
+impl OpenBody {
+    fn new(body: Body, headers: &HeaderMap, url: &Url) -> OpenBody {
+        let encoded = headers.get("content-encoding").is_some_and(|encoding| is_gzip(encoding.as_bytes()));
+        // Of a body that is encoded, the length tells nothing about what it becomes.
+        let length = body.content_length().filter(|_| !encoded);
+        // ureq's limit is inclusive; the byte too many is ours to find.
+        let reader = body.into_with_config().limit(u64::MAX).reader();
+        let decoding = match encoded {
+            true => Decoding::NotBegun(BufReader::with_capacity(BUFFER, reader)),
+            false => Decoding::AsItIs(reader),
+        };
+        OpenBody { decoding, length, origin: url.origin.clone() }
+    }
+
+    /// The error of a body with more than `limit` bytes.
+    pub(crate) fn too_large(&self, limit: u64) -> Error {
+        let what = format!("the answer of {} has more than {limit} bytes", self.origin);
         Error::new(ErrorCode::AnswerTooLarge, Stage::Receiving, what)
-    };
-    let encoded = headers.get("content-encoding").is_some_and(|encoding| is_gzip(encoding.as_bytes()));
-    // Of a body that is encoded, the length tells nothing about what it becomes.
-    let known = body.content_length().filter(|_| !encoded).unwrap_or(0);
-    if known > limit {
-        return Err(too_large());
     }
-    let mut bytes = Vec::with_capacity(known.min(LARGEST_RESERVE) as usize);
-    // ureq's limit is inclusive; the byte too many is ours to find.
-    let mut reader = body.into_with_config().limit(u64::MAX).reader();
-    let mut read = || {
-        if !encoded {
-            return reader.by_ref().take(limit.saturating_add(1)).read_to_end(&mut bytes);
-        }
-        let mut reader = BufReader::with_capacity(BUFFER, &mut reader);
-        // An answer without a body may still say how it would have been encoded (RFC 9110 section 8.4).
-        if reader.fill_buf()?.is_empty() {
-            return Ok(0);
-        }
-        MultiGzDecoder::new(reader).take(limit.saturating_add(1)).read_to_end(&mut bytes)
-    };
-    read().map_err(|error| from_ureq(error.into(), url))?;
-    if bytes.len() as u64 > limit {
-        return Err(too_large());
+
+    fn check_length(&self, limit: u64) -> Result<()> {
+        if self.length.unwrap_or(0) > limit { Err(self.too_large(limit)) } else { Ok(()) }
     }
-    Ok(bytes)
+
+    fn read_whole(&mut self, limit: u64) -> Result<Vec<u8>> {
+        self.check_length(limit)?;
+        let bytes = self.read_up_to(limit.saturating_add(1))?;
+        if bytes.len() as u64 > limit { Err(self.too_large(limit)) } else { Ok(bytes) }
+    }
+
+    fn read_up_to(&mut self, most: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.length.unwrap_or(0).min(most).min(LARGEST_RESERVE) as usize);
+        let read = self.decoding.by_ref().take(most).read_to_end(&mut bytes);
+        read.map_err(|error| from_ureq(error.into(), &self.origin))?;
+        Ok(bytes)
+    }
+
+    /// Reads what there is, waiting for the first byte at most `idle`; 0 is the end, and then the connection is back in
+    /// the pool.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], wait: &Wait, idle: Duration) -> Result<usize> {
+        let _in_call = InCall::reading(wait, idle);
+        self.decoding.read(buffer).map_err(|error| from_ureq(error.into(), &self.origin))
+    }
+
+    /// Reads at most `most` bytes into the void, within the wait, so that the connection may serve again.
+    pub(crate) fn drain(&mut self, most: u64, wait: &Wait) {
+        let _in_call = InCall::with(wait, IDLE_FOR);
+        let reader: &mut dyn Read = match &mut self.decoding {
+            Decoding::AsItIs(reader) => reader,
+            Decoding::NotBegun(reader) => reader.get_mut(),
+            Decoding::Gzip(reader) => reader.get_mut().get_mut(),
+            Decoding::Ended => return,
+        };
+        // Whoever left does not care; a body that does not end in time takes its connection with it.
+        let _ = io::copy(&mut reader.take(most), &mut io::sink());
+    }
 }
 
 /// RFC 9110 section 8.4.1.3.
@@ -241,16 +339,16 @@ fn is_gzip(encoding: &[u8]) -> bool {
 }
 
 /// ureq's errors as ours; those our own sockets made come back as they were.
-fn from_ureq(error: ureq::Error, url: &Url) -> Error {
+fn from_ureq(error: ureq::Error, origin: &Origin) -> Error {
     let bad = |why: String| {
         Error::new(
             ErrorCode::BadAnswer,
             Stage::Receiving,
-            format!("the answer of {} is not HTTP as it should be: {why}", url.origin),
+            format!("the answer of {} is not HTTP as it should be: {why}", origin),
         )
     };
     let lost = || {
-        let what = format!("{} closed the connection before the answer was whole", url.origin);
+        let what = format!("{} closed the connection before the answer was whole", origin);
         Error::new(ErrorCode::ConnectionLost, Stage::Receiving, what)
     };
     match error {

@@ -3,9 +3,11 @@
 mod date;
 mod dial;
 mod edge;
+mod stream;
 
 pub(crate) use date::{date, retry_after};
 pub(crate) use edge::{HeaderMap, HeaderName, HeaderValue, HttpClient, Method};
+pub(crate) use stream::BodyStream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,10 +95,29 @@ impl From<Broken> for Error {
     }
 }
 
-/// An answer, read to its end.
+/// How an answer's body is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reading {
+    /// To its end, at most `limit` bytes after decoding.
+    Whole { limit: u64 },
+    /// As the caller asks for it, at most `limit` bytes after decoding, each read waiting for a byte at most `idle`.
+    Stream { limit: Option<u64>, idle: Duration },
+}
+
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
+    /// The body, or of one that is read as a stream what was read ahead.
     pub(crate) body: Vec<u8>,
+    /// What comes after that.
+    pub(crate) rest: Option<Box<BodyStream>>,
+}
+
+impl Answer {
+    /// One that was read to its end.
+    pub(crate) fn whole(status: u16, headers: HeaderMap, body: Vec<u8>) -> Answer {
+        Answer { status, headers, body, rest: None }
+    }
 }

@@ -21,7 +21,7 @@ fn answer(at: &str, status: u16, headers: &[(&'static str, &str)], body: &str) -
         authorization: HeaderValue::from_static("Bearer x"),
         accept: None,
     };
-    Response::new(Answer { status, headers: map, body: body.as_bytes().to_vec() }, 1, asked)
+    Response::new(Answer::whole(status, map, body.as_bytes().to_vec()), 1, asked)
 }
 
 fn atlas(at: &str, next: &str) -> Response {

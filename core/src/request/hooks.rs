@@ -11,11 +11,19 @@ use crate::response::Response;
 pub type BeforeSend = Arc<dyn Fn(&str, &str) -> Vec<(String, String)> + Send + Sync>;
 
 /// Called once with the answer of each call of [`request`](crate::Client::request) that has one, of any status, before the
-/// caller gets it. Runs on the caller's thread.
+/// caller gets it; of a stream it is the head, with what was read ahead. Runs on the caller's thread.
 pub type AfterReceive = Arc<dyn Fn(&Response) + Send + Sync>;
 
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub(crate) before_send: Option<BeforeSend>,
     pub(crate) after_receive: Option<AfterReceive>,
+}
+
+impl Hooks {
+    pub(super) fn received(&self, response: &Response) {
+        if let Some(after_receive) = &self.after_receive {
+            after_receive(response);
+        }
+    }
 }

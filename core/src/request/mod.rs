@@ -13,17 +13,19 @@ use crate::config::header;
 use crate::config::settings::{Settings, check_attempts};
 use crate::config::url::{self, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::http::{HeaderMap, HeaderName, HeaderValue, Method, is_idempotent};
+use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, Method, Reading, is_idempotent};
 pub(crate) use crate::request::hooks::Hooks;
 pub use crate::request::hooks::{AfterReceive, BeforeSend};
 pub use crate::request::paging::{Items, Pages};
 use crate::request::sending::{Sending, Target};
-use crate::response::Response;
+use crate::response::{Asked, Response, StreamingResponse};
 use crate::retry::Policy;
 use crate::wait::{CallOptions, CancelToken, InterruptCheck, Wait};
 
 /// More than any server takes, and few enough for the map that holds them, which panics when it is full.
 const MOST_HEADERS: usize = 1000;
+/// How long a stream may pause unless its call says otherwise.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request in the making; [`send`](RequestBuilder::send) sends it.
 ///
@@ -41,6 +43,7 @@ pub struct RequestBuilder<'a> {
     body: Option<Cow<'a, [u8]>>,
     content_type: Option<String>,
     max_response_bytes: Option<u64>,
+    idle_timeout: Option<Duration>,
     max_attempts: Option<u64>,
     idempotent: bool,
     options: CallOptions,
@@ -60,6 +63,7 @@ impl<'a> RequestBuilder<'a> {
             body: None,
             content_type: None,
             max_response_bytes: None,
+            idle_timeout: None,
             max_attempts: None,
             idempotent: false,
             options: CallOptions::default(),
@@ -139,9 +143,17 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// The largest answer body, in bytes after decoding. Default: the client's.
+    /// The largest answer body, in bytes after decoding. Default: the client's; for a stream there is no limit but the
+    /// one given here.
     pub fn max_response_bytes(mut self, bytes: u64) -> Self {
         self.max_response_bytes = Some(bytes);
+        self
+    }
+
+    /// How long one read of a stream may wait for a byte, above zero. Default: 30 s. Of no meaning for answers that are
+    /// read whole.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = Some(timeout);
         self
     }
 
@@ -169,7 +181,35 @@ impl<'a> RequestBuilder<'a> {
     ///
     /// Fails with `invalid_argument` or `origin_refused` before any network, with the token's errors if there is no
     /// token, with the network's, and with `redirect_refused` where a redirect leads where it may not.
-    pub fn send(mut self) -> Result<Response> {
+    pub fn send(self) -> Result<Response> {
+        let limit = self.max_response_bytes.unwrap_or(self.client.settings().max_response_bytes);
+        let client = self.client;
+        let (answer, attempts, asked) = self.answer(Reading::Whole { limit })?;
+        let response = Response::new(answer, attempts, asked);
+        client.hooks().received(&response);
+        Ok(response)
+    }
+
+    /// As [`send`](RequestBuilder::send), with the answer's body left to be read as it comes, in memory that does not
+    /// grow.
+    ///
+    /// The call's timeout runs to the answer's head; after it each read waits at most `idle_timeout` for a byte, and
+    /// the call's cancel ends it as well. `max_response_bytes` counts only if this call gives it. What is tried or sent
+    /// again, and redirects, end with the head too: a body that breaks off is an error of its reader's. Of an answer of
+    /// 300 or above up to 64 KiB of the body are read at once, within the timeout, for its error to tell what they say.
+    pub fn send_streaming(self) -> Result<StreamingResponse> {
+        if self.idle_timeout == Some(Duration::ZERO) {
+            return Err(Error::argument("idle_timeout must be above zero"));
+        }
+        let (limit, idle) = (self.max_response_bytes, self.idle_timeout.unwrap_or(IDLE_TIMEOUT));
+        let client = self.client;
+        let (answer, attempts, asked) = self.answer(Reading::Stream { limit, idle })?;
+        let response = StreamingResponse::new(answer, attempts, asked);
+        client.hooks().received(response.head());
+        Ok(response)
+    }
+
+    fn answer(mut self, reading: Reading) -> Result<(Answer, u32, Asked)> {
         let client = self.client;
         client.check_open()?;
         let settings = client.settings();
@@ -193,13 +233,8 @@ impl<'a> RequestBuilder<'a> {
         let repeatable = self.idempotent || is_idempotent(&method) || headers.contains_key("idempotency-key");
         client.counters().request();
         let wait = Wait::for_call(&self.options, settings.timeout);
-        let limit = self.max_response_bytes.unwrap_or(settings.max_response_bytes);
         let target = Target { method, url, headers, body: self.body.as_deref() };
-        let response = Sending::begin(client, target, &wait, limit, Policy { most, repeatable })?.run()?;
-        if let Some(after_receive) = &client.hooks().after_receive {
-            after_receive(&response);
-        }
-        Ok(response)
+        Sending::begin(client, target, &wait, reading, Policy { most, repeatable })?.run()
     }
 
     fn has_body(&self) -> bool {

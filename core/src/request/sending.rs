@@ -9,10 +9,10 @@ use crate::config::url::Url;
 use crate::crypto;
 use crate::error::{ErrorCode, Result, Stage};
 use crate::fork::Owned;
-use crate::http::{Answer, Broken, HeaderMap, HttpClient, Method, Outgoing};
+use crate::http::{Answer, Broken, HeaderMap, HttpClient, Method, Outgoing, Reading};
 use crate::log::Outcome;
 use crate::redirect::{HARMLESS_HEADERS, Redirected};
-use crate::response::{Asked, Response};
+use crate::response::Asked;
 use crate::retry::Policy;
 use crate::token::Token;
 use crate::wait::{Stop, Wait};
@@ -33,7 +33,7 @@ pub(super) struct Sending<'a> {
     http: Arc<Owned<HttpClient>>,
     target: Target<'a>,
     wait: &'a Wait,
-    limit: u64,
+    reading: Reading,
     policy: Policy,
     /// The token sent last, or to be sent.
     token: Token,
@@ -54,7 +54,7 @@ impl<'a> Sending<'a> {
         client: &'a Client,
         target: Target<'a>,
         wait: &'a Wait,
-        limit: u64,
+        reading: Reading,
         policy: Policy,
     ) -> Result<Sending<'a>> {
         Ok(Sending {
@@ -62,7 +62,7 @@ impl<'a> Sending<'a> {
             http: client.http(),
             target,
             wait,
-            limit,
+            reading,
             policy,
             token: client.token(wait)?,
             too_fresh: false,
@@ -73,7 +73,8 @@ impl<'a> Sending<'a> {
         })
     }
 
-    pub(super) fn run(mut self) -> Result<Response> {
+    /// The answer, the number of requests it took, and what it is the answer to.
+    pub(super) fn run(mut self) -> Result<(Answer, u32, Asked)> {
         loop {
             let answer = if self.with_token { self.answer()? } else { self.send()? };
             self.tell_of_deprecation(&answer);
@@ -93,7 +94,7 @@ impl<'a> Sending<'a> {
                         accept: self.target.headers.get("accept").cloned(),
                         method: self.target.method,
                     };
-                    return Ok(Response::new(answer, self.sends, asked));
+                    return Ok((answer, self.sends, asked));
                 }
             }
         }
@@ -212,7 +213,7 @@ impl<'a> Sending<'a> {
         }
         let headers = mem::take(&mut target.headers);
         let outgoing = Outgoing { method: target.method.clone(), url: &target.url, headers, body: target.body };
-        let happened = self.http.send(&outgoing, self.wait, self.limit);
+        let happened = self.http.send(&outgoing, self.wait, self.reading);
         target.headers = outgoing.headers;
         happened
     }

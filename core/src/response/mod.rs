@@ -2,6 +2,7 @@
 
 mod charset;
 mod problem;
+mod streaming;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{Answer, HeaderValue, Method};
+pub use crate::response::streaming::{ResponseBody, StreamingResponse};
 
 /// An answer, read whole. Any HTTP status is an answer; [`error_for_status`](Response::error_for_status) makes an error
 /// of 400 and above.

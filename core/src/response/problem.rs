@@ -109,7 +109,7 @@ mod tests {
     use crate::http::{HeaderMap, HeaderValue, Method};
 
     fn error_to(accept: &'static str, status: u16, body: &str) -> Error {
-        let answer = Answer { status, headers: HeaderMap::new(), body: body.into() };
+        let answer = Answer::whole(status, HeaderMap::new(), body.into());
         let asked = Asked {
             method: Method::GET,
             url: "https://a.example/p?secret=1".into(),

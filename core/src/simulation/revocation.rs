@@ -58,7 +58,7 @@ fn serve(books: &Arc<Mutex<Books>>) -> Server {
             }
         };
         pause(back)?;
-        Ok(Answer { status: 200, headers: HeaderMap::new(), body: body.into_bytes() })
+        Ok(Answer::whole(200, HeaderMap::new(), body.into_bytes()))
     })
 }
 

@@ -251,7 +251,7 @@ fn answer(status: u16, retry_after: Option<u64>, body: String) -> Answer {
     if let Some(seconds) = retry_after {
         headers.insert("retry-after", HeaderValue::from(seconds));
     }
-    Answer { status, headers, body: body.into_bytes() }
+    Answer::whole(status, headers, body.into_bytes())
 }
 
 fn scope_of(outgoing: &Outgoing<'_>) -> String {

@@ -8,7 +8,7 @@ use crate::crypto;
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::grant::assertion::Stamp;
 use crate::grant::{Failure, FailureClass, TokenAnswer, TokenRequest};
-use crate::http::{Answer, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, date, retry_after};
+use crate::http::{Answer, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, Reading, date, retry_after};
 use crate::token::server_clock::{self, ServerClock};
 use crate::wait::Wait;
 
@@ -31,14 +31,22 @@ pub(crate) fn send(
 ) -> Result<Answer> {
     let headers = headers(settings, request)?;
     let body = Some(request.body.reveal().as_bytes());
-    let sent = http.send(&Outgoing { method: Method::POST, url, headers, body }, wait, LARGEST_ANSWER);
+    let sent = http.send(
+        &Outgoing { method: Method::POST, url, headers, body },
+        wait,
+        Reading::Whole { limit: LARGEST_ANSWER },
+    );
     sent.map_err(|broken| broken.error)
 }
 
 /// Asks for a public document of the server's. Redirects are not followed.
 pub(crate) fn get(url: &Url, settings: &GrantSettings, http: &HttpClient, wait: &Wait) -> Result<Answer> {
     let headers = common_headers(settings)?;
-    let sent = http.send(&Outgoing { method: Method::GET, url, headers, body: None }, wait, LARGEST_ANSWER);
+    let sent = http.send(
+        &Outgoing { method: Method::GET, url, headers, body: None },
+        wait,
+        Reading::Whole { limit: LARGEST_ANSWER },
+    );
     sent.map_err(|broken| broken.error)
 }
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod discovery;
+mod errand;
 mod exchange;
 mod flight;
 pub(crate) mod governor;

@@ -12,7 +12,7 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -29,9 +29,10 @@ use crate::log::Log;
 use crate::secret::Secret;
 use crate::stats::TokenCounts;
 use crate::store::Store;
+use crate::token::errand::Errand;
 use crate::token::governor::Remembered;
 use crate::token::{Account, Directory, Minting, Shared, Slot, Token};
-use crate::wait::{Event, Wait};
+use crate::wait::Wait;
 
 /// While the server refuses what a command or a function gave, it is asked again after so long.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -93,6 +94,7 @@ struct Books {
     failure: Option<(Error, BootTime)>,
     /// The refusal of the second secret after which the first was thought of again.
     reconsidered: Option<BootTime>,
+    /// The source is asked, or the next secret's first token is fetched.
     errand: Option<Arc<Errand>>,
     /// Added to the counters of the secret in use: what was counted before.
     carried: TokenCounts,
@@ -100,12 +102,6 @@ struct Books {
     refusal_to_tell: Option<Remembered>,
     /// Whence the secrets came that were put in use, and of which it was not said yet.
     changes: Vec<&'static str>,
-}
-
-/// Something that goes on on a thread of its own: the source is asked, or the next secret's first token is fetched.
-struct Errand {
-    done: Option<Event>,
-    outcome: OnceLock<Result<()>>,
 }
 
 thread_local! {
@@ -600,26 +596,11 @@ impl Secrets {
             let what = "client_secret_callback calls the client that waits for its answer";
             return Err(Error::argument(what).with_next_step("Ask another client, or none."));
         }
-        let outcome = wait.until_set(errand.done.as_ref(), &errand.outcome);
-        let doing = || format!("waiting for {}", self.option());
-        outcome.map_err(|stop| stop.into_error(Stage::Waiting, &doing()))?.clone()
+        errand.wait(wait, &format!("waiting for {}", self.option()))
     }
 
     fn books(&self) -> Arc<Owned<Mutex<Books>>> {
         self.books.get(Mutex::default)
-    }
-}
-
-impl Errand {
-    fn new() -> Arc<Errand> {
-        Arc::new(Errand { done: Event::new(), outcome: OnceLock::new() })
-    }
-
-    fn end(&self, outcome: Result<()>) {
-        let _ = self.outcome.set(outcome);
-        if let Some(done) = &self.done {
-            done.set();
-        }
     }
 }
 

@@ -9,6 +9,7 @@ mod preset;
 mod redis_server;
 mod redis_store;
 mod revoke;
+mod secrets;
 mod shared;
 mod staged;
 mod store;

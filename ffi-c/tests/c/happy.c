@@ -114,6 +114,35 @@ static void requests(const svctoken_client *client) {
                 svctoken_client_request(client, "GET", "https://example.com/", NULL, &response, &error));
 }
 
+static void streams(const svctoken_client *client) {
+    svctoken_options *options = svctoken_options_new();
+    svctoken_response *response = NULL;
+    char buffer[1000];
+    size_t length = 77, total = 0;
+    CHECK(svctoken_options_set_idle_timeout(options, 30000) == SVCTOKEN_OK);
+    CHECK_OK(svctoken_client_request_stream(client, "GET", "/bytes/100000", options, &response, &error));
+    CHECK(svctoken_response_status(response) == 200 && svctoken_response_body_len(response) == 0);
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "buffer", svctoken_response_read(response, NULL, 9, &length, &error));
+    svctoken_response_free(response);
+
+    CHECK_OK(svctoken_client_request_stream(client, "GET", "/bytes/100000", NULL, &response, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "length", svctoken_response_read(response, buffer, 9, NULL, &error));
+    CHECK_OK(svctoken_response_read(response, NULL, 0, &length, &error));
+    CHECK(length == 0);
+    do {
+        CHECK_OK(svctoken_response_read(response, buffer, sizeof buffer, &length, &error));
+        for (size_t i = 0; i < length; i++) CHECK((unsigned char)buffer[i] == (total + i) % 251);
+        total += length;
+    } while (length > 0);
+    CHECK(total == 100000);
+    svctoken_response_free(response);
+    svctoken_options_free(options);
+
+    CHECK_OK(svctoken_client_request(client, "GET", "/echo", NULL, &response, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "read whole", svctoken_response_read(response, buffer, 9, &length, &error));
+    svctoken_response_free(response);
+}
+
 static void *many_requests(void *client) {
     for (int i = 0; i < 20; i++) {
         svctoken_response *response = NULL;
@@ -140,7 +169,7 @@ static void counters(const svctoken_client *client) {
         if (strcmp(name, "token_requests") == 0) token_requests = count;
     }
     CHECK(svctoken_stats_count(stats) >= 6);
-    CHECK(requests == 43 && token_requests == 3);
+    CHECK(requests == 46 && token_requests == 3);
     svctoken_stats_free(stats);
 }
 
@@ -150,6 +179,7 @@ int main(void) {
     CHECK_OK(svctoken_client_new_atlas(NULL, &client, &error));
     tokens(client);
     requests(client);
+    streams(client);
     two_threads(client);
     counters(client);
     svctoken_client_free(client);

@@ -165,6 +165,16 @@ static void requests(const svctoken::Client &client) {
     CHECK(error_of([&] { client.request("POST", "/echo", svctoken::Options().body("", cut)); }).code() ==
           SVCTOKEN_INVALID_ARGUMENT);
 
+    svctoken::StreamingResponse stream = client.request_stream("GET", "/bytes/1000");
+    char piece[600];
+    std::size_t length = 0, total = 0;
+    while ((length = stream.read(piece, sizeof piece)) > 0) total += length;
+    CHECK(stream.status() == 200 && total == 1000);
+    stream = client.request_stream("GET", "/bytes/1000", svctoken::Options().idle_timeout(30s).max_response_bytes(2000));
+    CHECK(stream.read(piece, 1) == 1 && piece[0] == 0);
+    CHECK(error_of([&] { client.request_stream("GET", "/", svctoken::Options().idle_timeout(0s)); }).code() ==
+          SVCTOKEN_INVALID_ARGUMENT);
+
     response = client.request("GET", "/api/atlas/v2/limited", svctoken::Options().max_attempts(1));
     const svctoken::Error error = error_of([&] { response.raise_for_status(); });
     CHECK(error.code() == SVCTOKEN_HTTP_STATUS && error.status() == 429u && error.retry_after());

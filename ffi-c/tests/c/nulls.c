@@ -114,6 +114,7 @@ static void call_options(const svctoken_client *client) {
     REFUSED(svctoken_options_set_accept(NULL, "text"));
     REFUSED(svctoken_options_set_body(NULL, "text", 4, "text/plain"));
     REFUSED(svctoken_options_set_max_response_bytes(NULL, 1));
+    REFUSED(svctoken_options_set_idle_timeout(NULL, 1));
     REFUSED(svctoken_options_set_max_attempts(NULL, 1));
     REFUSED(svctoken_options_set_idempotent(NULL, true));
     REFUSED(svctoken_options_set_max_pages(NULL, 1));
@@ -135,6 +136,7 @@ static void call_options(const svctoken_client *client) {
         CHECK(response == NULL && token == NULL);                                                               \
         svctoken_options_free(options);                                                                         \
     } while (0)
+    SPOILS("idle_timeout", svctoken_options_set_idle_timeout(options, 0));
     SPOILS("timeout", svctoken_options_set_timeout(options, 0));
     SPOILS("timeout", svctoken_options_set_timeout(options, -5));
     SPOILS("cancel", svctoken_options_set_cancel(options, NULL));
@@ -216,6 +218,12 @@ static void calls(const svctoken_client *client) {
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_client_request(client, "GET", NULL, NULL, &response, &error));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_client_request(client, "GET", "/\xff", NULL, &response, &error));
     REFUSED(svctoken_client_request(client, "GET", "/", NULL, NULL, NULL));
+    REFUSED(svctoken_client_request_stream(NULL, "GET", "/", NULL, &response, NULL));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "method",
+                svctoken_client_request_stream(client, NULL, "/", NULL, &response, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url",
+                svctoken_client_request_stream(client, "GET", NULL, NULL, &response, &error));
+    REFUSED(svctoken_client_request_stream(client, "GET", "/", NULL, NULL, NULL));
     svctoken_pages *pages = NULL;
     REFUSED(svctoken_pages_new(NULL, "/", NULL, &pages, NULL));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_pages_new(client, NULL, NULL, &pages, &error));
@@ -267,6 +275,7 @@ static void getters(void) {
     CHECK(svctoken_response_url(NULL) == NULL);
     REFUSED(svctoken_response_check(NULL, NULL));
     REFUSED(svctoken_response_text(NULL, &name, NULL, NULL));
+    REFUSED(svctoken_response_read(NULL, NULL, 0, NULL, NULL));
     CHECK(svctoken_stats_count(NULL) == 0);
     CHECK(!svctoken_stats_at(NULL, 0, &name, &count));
     CHECK(svctoken_log_event_severity(NULL) == 0);

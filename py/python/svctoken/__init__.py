@@ -16,7 +16,7 @@ from . import _log as _log
 from . import exceptions
 from ._client import Client
 from ._native import CancelToken, __version__
-from ._response import Headers, Response
+from ._response import Headers, Response, StreamingResponse
 from .exceptions import (
     AccessDeniedError,
     AnswerTooLargeError,
@@ -95,6 +95,7 @@ __all__ = (
     "ResolveFailedError",
     "Response",
     "ServerUnavailableError",
+    "StreamingResponse",
     "TimeoutError",
     "TlsFailedError",
     "TokenError",

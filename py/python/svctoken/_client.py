@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator, Mapping
 
 from . import _native
-from ._response import Response
+from ._response import Response, StreamingResponse
 
 # As type checkers know it; importing typing, json or dataclasses takes longer than all of svctoken.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Literal, overload
 
     from typing_extensions import Self, Unpack
 
@@ -36,7 +36,7 @@ class Client(_native.Client):
     """Called once for each :meth:`request` and each of the :meth:`pages`, however often it is sent, before anything else is done: with its method and
     URL as they were given. The headers it returns (such as traceparent) are sent unless the call gives one of that name;
     what a caller may not set, it may not either. What it raises ends the call."""
-    after_receive: Callable[[Response], object] | None = None
+    after_receive: Callable[[Response | StreamingResponse], object] | None = None
     """Called once with the answer of each :meth:`request`, and each page, that has one, of any status, before the caller gets it. What
     it raises ends the call."""
 
@@ -99,6 +99,50 @@ class Client(_native.Client):
         answer: dict[str, Any] = json.loads(self._introspect(token, timeout, cancel))
         return answer
 
+    if TYPE_CHECKING:
+
+        @overload
+        def request(
+            self,
+            method: str,
+            url: str,
+            *,
+            params: Pairs | None = None,
+            headers: Pairs | None = None,
+            json: Any = None,
+            data: bytes | bytearray | memoryview | str | Pairs | None = None,
+            content_type: str | None = None,
+            accept: str | None = None,
+            timeout: Seconds | None = None,
+            max_response_bytes: int | None = None,
+            max_attempts: int | None = None,
+            idempotent: bool | None = None,
+            stream: Literal[False] = False,
+            idle_timeout: Seconds | None = None,
+            cancel: _native.CancelToken | None = None,
+        ) -> Response: ...
+
+        @overload
+        def request(
+            self,
+            method: str,
+            url: str,
+            *,
+            params: Pairs | None = None,
+            headers: Pairs | None = None,
+            json: Any = None,
+            data: bytes | bytearray | memoryview | str | Pairs | None = None,
+            content_type: str | None = None,
+            accept: str | None = None,
+            timeout: Seconds | None = None,
+            max_response_bytes: int | None = None,
+            max_attempts: int | None = None,
+            idempotent: bool | None = None,
+            stream: Literal[True],
+            idle_timeout: Seconds | None = None,
+            cancel: _native.CancelToken | None = None,
+        ) -> StreamingResponse: ...
+
     def request(
         self,
         method: str,
@@ -114,9 +158,12 @@ class Client(_native.Client):
         max_response_bytes: int | None = None,
         max_attempts: int | None = None,
         idempotent: bool | None = None,
+        stream: bool = False,
+        idle_timeout: Seconds | None = None,
         cancel: _native.CancelToken | None = None,
-    ) -> Response:
-        """A request with the token, its answer read whole. Any HTTP status is an answer.
+    ) -> Response | StreamingResponse:
+        """A request with the token, its answer read whole, or with ``stream=True`` its body left to be read as it
+        comes. Any HTTP status is an answer.
 
         ``url`` is a path on ``base_url``'s origin, or a URL of it or of one of ``allowed_origins``. ``params`` are
         added to its query. The body is ``json``, written by :func:`json.dumps`, or ``data``: bytes as they are, a str
@@ -129,6 +176,11 @@ class Client(_native.Client):
         the client's, 3 unless set. Redirects are followed: 301, 302 and 303 for GET and HEAD, 307 and 308 for every
         method, at most 5; to another origin for GET and HEAD without a body only, and without the token or any header
         but Accept, Range and User-Agent.
+
+        With ``stream=True`` the ``timeout`` runs to the answer's head; after it each read waits at most
+        ``idle_timeout`` for a byte, 30 s unless given, and ``cancel`` ends it as well. ``max_response_bytes`` counts
+        only if it is given. What is tried or sent again, and redirects, end with the head too. Of an answer of 300 or
+        above up to 64 KiB of the body are read at once, for its error to tell what they say.
 
         Raises :class:`InvalidArgumentError` or :class:`OriginRefusedError` before any network,
         :class:`RedirectRefusedError` where a redirect leads where it may not, and :class:`Error`.
@@ -153,8 +205,11 @@ class Client(_native.Client):
             "max_response_bytes": max_response_bytes,
             "max_attempts": max_attempts,
             "idempotent": idempotent,
+            "idle_timeout": idle_timeout,
             "cancel": cancel,
         }
+        if stream:
+            return self._exchange_streaming(method, url, body, arguments)
         return self._exchange(method, url, body, arguments, None)
 
     def pages(
@@ -249,14 +304,26 @@ class Client(_native.Client):
         arguments: dict[str, object],
         cursor: _native.PageCursor | None,
     ) -> Response:
-        before_send = self.before_send
-        if before_send is not None:
-            arguments = {**arguments, "default_headers": before_send(method, url)}
+        arguments = self._with_default_headers(method, url, arguments)
         response = Response(self._send(method, url, body, arguments, cursor))
         after_receive = self.after_receive
         if after_receive is not None:
             after_receive(response)
         return response
+
+    def _exchange_streaming(
+        self, method: str, url: str, body: bytes | None, arguments: dict[str, object]
+    ) -> StreamingResponse:
+        arguments = self._with_default_headers(method, url, arguments)
+        response = StreamingResponse(*self._send_streaming(method, url, body, arguments))
+        after_receive = self.after_receive
+        if after_receive is not None:
+            after_receive(response)
+        return response
+
+    def _with_default_headers(self, method: str, url: str, arguments: dict[str, object]) -> dict[str, object]:
+        before_send = self.before_send
+        return arguments if before_send is None else {**arguments, "default_headers": before_send(method, url)}
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@ from ._options import Seconds
 from .exceptions import Error
 
 __all__ = [
+    "Body",
     "CancelToken",
     "Client",
     "PageCursor",
@@ -58,6 +59,16 @@ class Client:
         arguments: Mapping[str, object],
         pages: PageCursor | None,
     ) -> Response: ...
+
+    def _send_streaming(
+        self, method: str, url: str, body: bytes | None, arguments: Mapping[str, object]
+    ) -> tuple[Response, Body]: ...
+
+@final
+class Body:
+    def read_some(self, size: int) -> bytes: ...
+    def read(self, size: int | None = None) -> bytes: ...
+    def close(self) -> None: ...
 
 @final
 class PageCursor:

@@ -7,7 +7,10 @@ from functools import cached_property
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import Any
+
+    from typing_extensions import Self
 
     from . import _native
     from .exceptions import Error
@@ -45,8 +48,8 @@ class Headers(Mapping[str, str]):
         return f"Headers({list(self._pairs)!r})"
 
 
-class Response:
-    """An answer, read whole. Any HTTP status is an answer; :meth:`raise_for_status` makes an error of 400 and above."""
+class _Answer:
+    """What every answer tells of itself."""
 
     def __init__(self, native: _native.Response) -> None:
         self._native = native
@@ -75,6 +78,24 @@ class Response:
     def headers(self) -> Headers:
         """The headers, by name without case."""
         return Headers(self._native.header_pairs())
+
+    def error(self) -> Error | None:
+        """The :class:`HTTPStatusError` that a status of 400 or above stands for, with what the body says of it; not
+        raised."""
+        return self._native.error()
+
+    def raise_for_status(self) -> None:
+        """Raises :meth:`error` if the status is 400 or above."""
+        error = self.error()
+        if error is not None:
+            raise error
+
+    def __repr__(self) -> str:
+        return f"<svctoken.{type(self).__name__} [{self.status_code}]>"
+
+
+class Response(_Answer):
+    """An answer, read whole. Any HTTP status is an answer; :meth:`raise_for_status` makes an error of 400 and above."""
 
     @cached_property
     def content(self) -> bytes:
@@ -111,16 +132,48 @@ class Response:
             self._native.check_json()
             raise
 
-    def error(self) -> Error | None:
-        """The :class:`HTTPStatusError` that a status of 400 or above stands for, with what the body says of it; not
-        raised."""
-        return self._native.error()
 
-    def raise_for_status(self) -> None:
-        """Raises :meth:`error` if the status is 400 or above."""
-        error = self.error()
-        if error is not None:
-            raise error
+class StreamingResponse(_Answer):
+    """An answer whose body is read as it comes, in memory that does not grow. Any HTTP status is an answer.
 
-    def __repr__(self) -> str:
-        return f"<svctoken.Response [{self.status_code}]>"
+    Iterate over it, or over :meth:`iter_content`, or :meth:`read` it as a file. Read to its end, its connection serves
+    the next request; closed or dropped before, the connection is closed, unless the rest is here within 10 ms and at
+    most 64 KiB. One thread reads at a time; Ctrl-C and the call's ``cancel`` end a read.
+
+    Reading raises :class:`TimeoutError` when no byte came for the call's ``idle_timeout``, :class:`CancelledError`,
+    :class:`ConnectionLostError`, :class:`BadAnswerError`, and :class:`AnswerTooLargeError` beyond the call's
+    ``max_response_bytes``; and every later read the same. :meth:`error` reads the first 64 KiB of the body, which stay
+    to be read.
+    """
+
+    def __init__(self, native: _native.Response, body: _native.Body) -> None:
+        super().__init__(native)
+        self._body = body
+
+    def iter_content(self, chunk_size: int = 65536) -> Iterator[bytes]:
+        """The body in pieces as they come, of at most ``chunk_size`` bytes, with any Content-Encoding of gzip undone.
+        What came before an error is handed out first."""
+        while piece := self._body.read_some(chunk_size):
+            yield piece
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.iter_content()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """``size`` bytes, fewer only at the end; without one, or if it is negative, all that is left. What came before an
+        error is lost."""
+        if size == 0:
+            return b""
+        return self._body.read(None if isinstance(size, int) and size < 0 else size)
+
+    def close(self) -> None:
+        """Reads no more. Closing again changes nothing."""
+        self._body.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

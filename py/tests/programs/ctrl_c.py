@@ -22,11 +22,16 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-if call == "request":
+if call != "get_token":
     client.get_token()
 threading.Thread(target=interrupt, daemon=True).start()
 print("ready", flush=True)
 try:
-    client.request("GET", "/echo") if call == "request" else client.get_token()
+    if call == "stream":
+        client.request("GET", "/echo", stream=True).read()
+    elif call == "request":
+        client.request("GET", "/echo")
+    else:
+        client.get_token()
 except KeyboardInterrupt:
     print(round((time.monotonic() - sent) * 1000), flush=True)

@@ -371,6 +371,8 @@ typedef struct call {
     struct call *next;
     char *id, *method, *url, *token;
     char then;
+    /* Of a stream: how much is asked for at once, after how many bytes the reader leaves, and after how many it cancels. */
+    size_t stream, stop_after, cancel_after, measure;
     int64_t take;
     void (*make)(struct call *);
     const svctoken_client *client;
@@ -432,7 +434,106 @@ static void introspect(call *c) {
     svctoken_string_free(json);
 }
 
+static void add_headers(buffer *answer, const svctoken_response *response) {
+    const char *name, *value;
+    for (size_t i = 0; svctoken_response_header_at(response, i, &name, &value); i++) {
+        buffer key = {0};
+        append(&key, "header.", 7);
+        append(&key, name, strlen(name));
+        add_text(answer, key.bytes, value);
+        free(key.bytes);
+    }
+}
+
+static void show_error_of_status(const svctoken_response *response) {
+    svctoken_error *error = NULL;
+    if (svctoken_response_check(response, &error) != SVCTOKEN_OK) {
+        show_error(error);
+        svctoken_error_free(error);
+    }
+}
+
+/* A number of /proc/self/status, in KiB; the peak is forgotten when the present is asked. */
+static int64_t memory(const char *name) {
+    char line[256];
+    long long number = 0;
+    FILE *file = strcmp(name, "VmRSS") == 0 ? fopen("/proc/self/clear_refs", "w") : NULL;
+    if (file != NULL) {
+        fputs("5", file);
+        fclose(file);
+    }
+    file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, name, strlen(name)) == 0) sscanf(line + strlen(name), ": %lld", &number);
+    }
+    if (file != NULL) fclose(file);
+    return number;
+}
+
+/* What came of a body: the bytes, or where memory is measured only whether they were what they should be. */
+typedef struct {
+    buffer body;
+    size_t length;
+    bool matches;
+} streamed;
+
+static svctoken_code read_stream(call *c, svctoken_response *response, streamed *got, svctoken_error **error) {
+    char *piece = allocate(c->stream), *pattern = allocate(c->stream + 251);
+    svctoken_code code = SVCTOKEN_OK;
+    for (size_t i = 0; i < c->stream + 251; i++) pattern[i] = (char)(i % 251);
+    while (got->length < c->stop_after) {
+        size_t length = 0;
+        code = svctoken_response_read(response, piece, c->stream, &length, error);
+        if (code != SVCTOKEN_OK || length == 0) break;
+        if (!c->measure) append(&got->body, piece, length);
+        else if (memcmp(piece, pattern + got->length % 251, length) != 0) got->matches = false;
+        got->length += length;
+        if (got->length >= c->cancel_after) svctoken_cancel_trigger(c->cancel);
+    }
+    free(piece);
+    free(pattern);
+    return code;
+}
+
+static void add_measured(call *c, const streamed *got, int64_t begin) {
+    add_number(&c->answer, "streamed", (int64_t)got->length);
+    if (!c->measure) return;
+    add_text(&c->answer, "matches", got->matches ? "true" : "false");
+    add_number(&c->answer, "growth_kib", memory("VmHWM") - begin);
+}
+
+static void request_stream(call *c) {
+    svctoken_response *response = NULL;
+    svctoken_error *error = NULL;
+    if (svctoken_client_request_stream(c->client, c->method, c->url, c->options, &response, &error) != SVCTOKEN_OK) {
+        add_error(&c->answer, error);
+        return;
+    }
+    show_error_of_status(response);
+    streamed got = {.matches = true};
+    int64_t begin = c->measure ? memory("VmRSS") : 0;
+    if (c->then == 'c' && svctoken_response_check(response, &error) != SVCTOKEN_OK) add_error(&c->answer, error);
+    else if (read_stream(c, response, &got, &error) != SVCTOKEN_OK) {
+        add_error(&c->answer, error);
+        add_measured(c, &got, begin);
+    } else {
+        append(&c->answer, "ok", 2);
+        add_number(&c->answer, "status", svctoken_response_status(response));
+        add_number(&c->answer, "attempts", svctoken_response_attempts(response));
+        add_text(&c->answer, "url", svctoken_response_url(response));
+        add_bytes(&c->answer, "body", got.body.bytes, got.body.length);
+        add_measured(c, &got, begin);
+        add_headers(&c->answer, response);
+    }
+    free(got.body.bytes);
+    svctoken_response_free(response);
+}
+
 static void request(call *c) {
+    if (c->stream > 0) {
+        request_stream(c);
+        return;
+    }
     svctoken_response *response = NULL;
     svctoken_error *error = NULL;
     if (svctoken_client_request(c->client, c->method, c->url, c->options, &response, &error) != SVCTOKEN_OK) {
@@ -444,11 +545,7 @@ static void request(call *c) {
     add_number(&c->answer, "attempts", svctoken_response_attempts(response));
     add_text(&c->answer, "url", svctoken_response_url(response));
     add_bytes(&c->answer, "body", svctoken_response_body(response), svctoken_response_body_len(response));
-    svctoken_error *error_of_status = NULL;
-    if (svctoken_response_check(response, &error_of_status) != SVCTOKEN_OK) {
-        show_error(error_of_status);
-        svctoken_error_free(error_of_status);
-    }
+    show_error_of_status(response);
     svctoken_code then = SVCTOKEN_OK;
     if (c->then == 'c') then = svctoken_response_check(response, &error);
     if (c->then == 't') {
@@ -463,14 +560,7 @@ static void request(call *c) {
         svctoken_response_free(response);
         return;
     }
-    const char *name, *value;
-    for (size_t i = 0; svctoken_response_header_at(response, i, &name, &value); i++) {
-        buffer key = {0};
-        append(&key, "header.", 7);
-        append(&key, name, strlen(name));
-        add_text(&c->answer, key.bytes, value);
-        free(key.bytes);
-    }
+    add_headers(&c->answer, response);
     svctoken_response_free(response);
 }
 
@@ -550,6 +640,7 @@ static const char *set_call_option(svctoken_options *options, body *sent, const 
     }
     else if (!read_number(p->value, &number)) return NOT_EXPRESSIBLE;
     else if (strcmp(p->key, "timeout") == 0) svctoken_options_set_timeout(options, number);
+    else if (strcmp(p->key, "idle_timeout") == 0) svctoken_options_set_idle_timeout(options, number);
     else if (strcmp(p->key, "take") == 0) sent->take = number;
     else if (strcmp(p->key, "max_pages") == 0 && number >= 0) {
         svctoken_options_set_max_pages(options, (uint64_t)number);
@@ -563,6 +654,22 @@ static const char *set_call_option(svctoken_options *options, body *sent, const 
         return NOT_EXPRESSIBLE;
     }
     return NULL;
+}
+
+/* Whether the field says how the answer is read as a stream. */
+static bool read_streaming(call *c, const pair *p) {
+    const struct {
+        const char *name;
+        size_t *field;
+    } fields[] = {{"stream", &c->stream}, {"stop_after", &c->stop_after}, {"cancel_after", &c->cancel_after}, {"measure", &c->measure}};
+    int64_t number;
+    for (size_t i = 0; i < LENGTH(fields); i++) {
+        if (strcmp(p->key, fields[i].name) == 0 && read_number(p->value, &number) && number >= 0) {
+            *fields[i].field = (size_t)number;
+            return true;
+        }
+    }
+    return false;
 }
 
 static void free_call(call *c) {
@@ -584,6 +691,7 @@ static const char *start_call(void (*make)(call *), char *line, buffer *answer) 
     c->id = strdup(id);
     c->make = make;
     c->client = with;
+    c->stop_after = c->cancel_after = SIZE_MAX;
     c->options = svctoken_options_new();
     c->cancel = svctoken_cancel_new();
     svctoken_options_set_cancel(c->options, c->cancel);
@@ -601,6 +709,7 @@ static const char *start_call(void (*make)(call *), char *line, buffer *answer) 
     body sent = {0};
     for (pair p; broken == NULL && next_pair(&line, &p);) {
         if (make == introspect && strcmp(p.key, "token") == 0) c->token = strdup(p.value);
+        else if (make == request && read_streaming(c, &p)) continue;
         else broken = set_call_option(c->options, &sent, &p);
     }
     c->then = sent.then;

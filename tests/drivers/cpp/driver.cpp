@@ -316,25 +316,34 @@ struct Given {
     svctoken::Options options;
     std::optional<string> token;
     string then;
+    // Of a stream: how much is asked for at once, after how many bytes the reader leaves, and after how many it
+    // cancels.
+    std::uint64_t stream = 0, stop_after = UINT64_MAX, cancel_after = UINT64_MAX;
+    // The body is compared with what it should be instead of kept, and memory is measured meanwhile.
+    bool measure = false;
     std::optional<std::uint64_t> take;
 };
 
 Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
-    svctoken::Options options;
+    Given given;
+    svctoken::Options &options = given.options;
     options.cancel(cancel);
-    std::optional<string> body, content_type, token;
-    string then;
-    std::optional<std::uint64_t> take;
+    std::optional<string> body, content_type;
     while (const auto field = fields.pair()) {
         const auto &[key, value] = *field;
         if (const auto parameter = after(key, "query.")) options.query(*parameter, value);
         else if (const auto header = after(key, "header.")) options.header(*header, value);
         else if (const auto form = after(key, "form.")) options.form(*form, value);
-        else if (key == "then") then = value;
+        else if (key == "then") given.then = value;
+        else if (key == "stream") given.stream = count(value);
+        else if (key == "stop_after") given.stop_after = count(value);
+        else if (key == "cancel_after") given.cancel_after = count(value);
+        else if (key == "measure") given.measure = true;
+        else if (key == "idle_timeout") options.idle_timeout(milliseconds(number(value)));
         else if (key == "timeout") options.timeout(milliseconds(number(value)));
-        else if (key == "token") token = value;
+        else if (key == "token") given.token = value;
         else if (key == "accept") options.accept(value);
-        else if (key == "take") take = count(value);
+        else if (key == "take") given.take = count(value);
         else if (key == "max_pages") options.max_pages(count(value));
         else if (key == "max_attempts") options.max_attempts(count(value));
         else if (key == "idempotent") options.idempotent(value == "true");
@@ -346,7 +355,7 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
     }
     if (content_type) options.body(body.value_or(""), *content_type);
     else if (body) options.body(*body);
-    return {options, token, then, take};
+    return given;
 }
 
 Answer get_token(const svctoken::Client &client, const svctoken::Options &options) {
@@ -382,6 +391,52 @@ Answer request(const svctoken::Client &client, const string &method, const strin
     answer.add_number("status", response.status()).add_number("attempts", response.attempts());
     answer.add("url", response.url()).add("body", string(response.body()));
     if (then == "text") answer.add("text", response.text());
+    for (const auto &[name, value] : response.headers()) answer.add("header." + name, value);
+    return answer;
+}
+
+// A number of /proc/self/status, in KiB; the peak is forgotten when the present is asked.
+std::int64_t memory(const string &name) {
+    if (name == "VmRSS") std::ofstream("/proc/self/clear_refs") << "5";
+    std::ifstream status("/proc/self/status");
+    for (string line; std::getline(status, line);) {
+        if (const auto rest = after(line, name + ":")) return std::stoll(*rest);
+    }
+    return 0;
+}
+
+Answer request_stream(const svctoken::Client &client, const string &method, const string &url, const Given &given,
+                      const svctoken::CancelToken &cancel) {
+    svctoken::StreamingResponse response = client.request_stream(method, url, given.options);
+    if (given.then == "check") response.raise_for_status();
+    string body, piece(given.stream, '\0'), pattern;
+    for (std::size_t i = 0; i < given.stream + 251; i++) pattern.push_back(static_cast<char>(i % 251));
+    std::uint64_t streamed = 0;
+    bool matches = true;
+    const std::int64_t begin = given.measure ? memory("VmRSS") : 0;
+    const auto add_measured = [&](Answer &answer) {
+        answer.add_number("streamed", streamed);
+        if (!given.measure) return;
+        answer.add("matches", matches ? "true" : "false").add_number("growth_kib", memory("VmHWM") - begin);
+    };
+    try {
+        while (streamed < given.stop_after) {
+            const std::size_t length = response.read(piece.data(), piece.size());
+            if (length == 0) break;
+            if (!given.measure) body.append(piece, 0, length);
+            else matches = matches && pattern.compare(streamed % 251, length, piece, 0, length) == 0;
+            streamed += length;
+            if (streamed >= given.cancel_after) cancel.cancel();
+        }
+    } catch (const svctoken::Error &error) {
+        Answer answer = answer_of(error);
+        add_measured(answer);
+        return answer;
+    }
+    Answer answer;
+    answer.add_number("status", response.status()).add_number("attempts", response.attempts());
+    answer.add("url", response.url()).add("body", body);
+    add_measured(answer);
     for (const auto &[name, value] : response.headers()) answer.add("header." + name, value);
     return answer;
 }
@@ -477,7 +532,7 @@ private:
         const string method = is_request ? fields.word() : "", url = is_request || command == "pages" ? fields.word() : "";
         Call call;
         const Given given = call_options(fields, call.cancel);
-        const auto run = [&client, command, method, url, given] {
+        const auto run = [&client, command, method, url, given, cancel = call.cancel] {
             return timed([&] {
                 const svctoken::Options &options = given.options;
                 if (command == "get_token") return get_token(client, options);
@@ -485,6 +540,7 @@ private:
                 if (command == "introspect") return introspect(client, given);
                 if (command == "revoke") return revoke(client, options);
                 if (command == "pages") return pages(client, url, given);
+                if (given.stream > 0) return request_stream(client, method, url, given, cancel);
                 return request(client, method, url, options, given.then);
             });
         };

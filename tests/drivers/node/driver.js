@@ -4,6 +4,7 @@
 const { readFile } = require('node:fs/promises')
 const { inspect } = require('node:util')
 const { serialize } = require('node:v8')
+const { readFileSync, writeFileSync } = require('node:fs')
 const readline = require('node:readline')
 const { Client, SvctokenError } = require('../../../node')
 const { advanceClock } = require('../../../node/testing.js')
@@ -12,7 +13,8 @@ const { advanceClock } = require('../../../node/testing.js')
 class Broken extends Error {}
 
 const NUMBERS = [
-  'timeout', 'connect_timeout', 'token_timeout', 'max_attempts', 'max_pages', 'mint_budget', 'max_response_bytes', 'take',
+  'timeout', 'connect_timeout', 'idle_timeout', 'token_timeout', 'max_attempts', 'max_pages', 'mint_budget',
+  'max_response_bytes', 'take', 'stop_after', 'cancel_after', 'measure',
 ]
 const LISTS = ['allowed_origins', 'resource', 'client_secret_command']
 
@@ -70,8 +72,9 @@ const commands = {
     show(answer)
     return [['body', JSON.stringify(answer)]]
   }),
-  request: (fields) => startCall(fields, async (client, signal, [method, url, ...given]) => {
+  request: (fields) => startCall(fields, async (client, signal, [method, url, ...given], cancel) => {
     const { then, ...options } = requestOptions(given)
+    if (options.stream) return readStream(client, text(method), text(url), then, { ...options, signal }, cancel)
     const response = await client.request(text(method), text(url), { ...options, signal })
     show(response)
     const error = await response.error()
@@ -213,10 +216,57 @@ function requestOptions(fields) {
     else if (key === 'json') options.json = JSON.parse(text(value))
     else if (key === 'body') options.body = value
     else if (NUMBERS.includes(key)) options[camelCase(key)] = Number(text(value))
+    else if (key === 'stream') options.stream = true
     else if (key === 'idempotent') options.idempotent = text(value) === 'true'
     else options[camelCase(key)] = text(value)
   }
   return options
+}
+
+/** A stream that ended by an error, with these facts. */
+class Streamed extends Error {
+  constructor(facts, cause) {
+    super('', { cause })
+    this.facts = facts
+  }
+}
+
+/** A number of /proc/self/status, in KiB; the peak is forgotten when the present is asked. */
+function memory(name) {
+  if (name === 'VmRSS') writeFileSync('/proc/self/clear_refs', '5')
+  return Number(readFileSync('/proc/self/status', 'utf8').match(new RegExp(`^${name}:\\s+(\\d+)`, 'm'))[1])
+}
+
+/** What the sandbox's bodies are made of. */
+const PATTERN = Buffer.from(Uint8Array.from({ length: 100_000 }, (_, index) => index % 251))
+
+async function readStream(client, method, url, then, { stopAfter, cancelAfter, measure, ...options }, cancel) {
+  const response = await client.request(method, url, options)
+  show(response)
+  const error = await response.error()
+  show(error)
+  if (then === 'check' && error) throw error
+  const pieces = []
+  let length = 0
+  let matches = true
+  const begin = measure ? memory('VmRSS') : 0
+  const measured = () => [
+    ['streamed', length], ...(measure ? [['matches', matches], ['growth_kib', memory('VmHWM') - begin]] : []),
+  ]
+  try {
+    for await (const piece of response) {
+      if (measure) matches &&= PATTERN.subarray(length % 251, length % 251 + piece.length).equals(piece)
+      else pieces.push(piece)
+      length += piece.length
+      if (length >= cancelAfter) cancel()
+      if (length >= stopAfter) break
+    }
+  } catch (cause) {
+    throw new Streamed(measured(), cause)
+  }
+  const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
+  const facts = [['status', response.status], ['attempts', response.attempts], ['url', response.url]]
+  return [...facts, ['body', Buffer.concat(pieces)], ...measured(), ...headers]
 }
 
 async function startCall([id, clientId, ...fields], work) {
@@ -224,7 +274,7 @@ async function startCall([id, clientId, ...fields], work) {
   const controller = new AbortController()
   const start = performance.now()
   const elapsed = () => [['elapsed_ms', performance.now() - start]]
-  const answer = settled(() => work(client, controller.signal, fields), elapsed, controller.signal)
+  const answer = settled(() => work(client, controller.signal, fields, () => controller.abort()), elapsed, controller.signal)
   calls.set(text(id), { controller, answer })
   return line('ok')
 }
@@ -262,6 +312,9 @@ async function settled(work, more = () => [], signal = undefined) {
     }
     const error = thrown
     if (error instanceof Broken) return broken(error)
+    if (error instanceof Streamed) {
+      return settled(async () => { throw error.cause }, () => [...error.facts, ...more()], signal)
+    }
     show(error)
     if (error instanceof SvctokenError) return line('error', [...errorFields(error), ...more()])
     // As everywhere in JavaScript, a cancelled call fails with what its signal says.

@@ -19,9 +19,10 @@ import svctoken.testing
 Fields = list[tuple[str, str]]
 
 SAFE = "~:/?,;@$*()! "
-TIMES = {"timeout", "connect_timeout", "token_timeout"}
+TIMES = {"timeout", "connect_timeout", "idle_timeout", "token_timeout"}
 FLAGS = {"allow_http", "idempotent"}
-COUNTS = {"max_attempts", "max_pages", "mint_budget", "max_response_bytes", "take"}
+COUNTS = {"max_attempts", "max_pages", "mint_budget", "max_response_bytes", "take", "stream", "stop_after", "cancel_after"}
+COUNTS |= {"measure"}
 LISTS = {"allowed_origins", "resource", "client_secret_command"}
 LOUD = "SVCTOKEN_DRIVER_LOUD" in os.environ
 
@@ -166,6 +167,9 @@ def request_arguments(fields: Fields) -> dict[str, Any]:
 
 
 def error_fields(error: BaseException) -> tuple[str, list[tuple[str, object]]]:
+    if isinstance(error, Streamed) and error.__cause__ is not None:
+        word, fields = error_fields(error.__cause__)
+        return word, [*fields, *error.args[0]]
     show(error)
     if not isinstance(error, svctoken.Error):
         return "foreign", [("type", type(error).__name__), ("message", error)]
@@ -204,7 +208,57 @@ def introspect_result(client: svctoken.Client, arguments: dict[str, Any]) -> lis
     return [("body", json.dumps(answer))]
 
 
+class Streamed(Exception):
+    """A stream that ended by the error that is its cause, with these facts."""
+
+
+def memory(name: str) -> int:
+    """A number of /proc/self/status, in KiB; the peak is forgotten when the present is asked."""
+    if name == "VmRSS":
+        with open("/proc/self/clear_refs", "w") as clear:
+            clear.write("5")
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(name))
+
+
+def stream_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    then, size = arguments.pop("then", None), arguments.pop("stream")
+    stop_after, cancel_after = (arguments.pop(name, sys.maxsize) for name in ("stop_after", "cancel_after"))
+    measure = arguments.pop("measure", None)
+    pattern = memoryview(bytes(range(251)) * ((size + 251) // 251 + 1))
+    length, matches, body = 0, True, b""
+
+    def facts() -> list[tuple[str, object]]:
+        measured = [("matches", str(matches).lower()), ("growth_kib", memory("VmHWM") - begin)] if measure else []
+        return [("streamed", length), *measured]
+
+    with client.request(**arguments, stream=True) as response:
+        begin = memory("VmRSS") if measure else 0
+        show(response)
+        show(response.error())
+        if then == "check":
+            response.raise_for_status()
+        try:
+            for piece in response.iter_content(size):
+                if measure:
+                    matches = matches and piece == pattern[length % 251 : length % 251 + len(piece)]
+                else:
+                    body += piece
+                length += len(piece)
+                if length >= cancel_after:
+                    arguments["cancel"].cancel()
+                if length >= stop_after:
+                    break
+        except BaseException as error:
+            raise Streamed(facts()) from error
+    headers = [(f"header.{name}", value) for name, value in response.headers.pairs()]
+    head = [("status", response.status_code), ("attempts", response.attempts), ("url", response.url), ("body", body)]
+    return [*head, *facts(), *headers]
+
+
 def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    if "stream" in arguments:
+        return stream_result(client, arguments)
     then = arguments.pop("then", None)
     response = client.request(**arguments)
     show(response)

@@ -1,6 +1,7 @@
 //! A driver process (tests/drivers/README.md): one command line out, one answer line back, all within a deadline.
 
 use crate::line;
+use ring::digest::{SHA256, digest};
 use serde_json::{Map, Number, Value};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -14,8 +15,18 @@ const STDERR_LIMIT: usize = 16 * 1024;
 const LOUD_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Fields of answers that are numbers; everything else is text.
-const NUMBERS: [&str; 8] =
-    ["code", "status", "attempts", "count", "received", "retry_after_ms", "expires_in_ms", "elapsed_ms"];
+const NUMBERS: [&str; 10] = [
+    "code",
+    "status",
+    "attempts",
+    "count",
+    "received",
+    "retry_after_ms",
+    "expires_in_ms",
+    "elapsed_ms",
+    "streamed",
+    "growth_kib",
+];
 
 /// A running driver, killed on drop if it still runs.
 #[derive(Debug)]
@@ -170,6 +181,12 @@ fn read_answer(bytes: &[u8]) -> Option<Answer> {
     let mut headers = Map::new();
     for part in parts {
         let (key, value) = line::split_pair(part)?;
+        if key == "body" {
+            let hash = digest(&SHA256, &value);
+            let hash = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            fields.insert("body_sha256".to_owned(), hash.into());
+            fields.insert("body_length".to_owned(), value.len().into());
+        }
         let value = String::from_utf8_lossy(&value).into_owned();
         if let Some(name) = key.strip_prefix("header.") {
             let joined = match headers.get(name).and_then(Value::as_str) {

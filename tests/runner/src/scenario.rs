@@ -116,8 +116,22 @@ const TOKEN_FIELDS: &[&str] = &["token", "elapsed_ms"];
 const TOKEN_INFO_FIELDS: &[&str] = &["token", "token_type", "scope", "expires_in_ms", "elapsed_ms"];
 const REVOKE_FIELDS: &[&str] = &["result", "elapsed_ms"];
 const INTROSPECT_FIELDS: &[&str] = &["body", "json", "elapsed_ms"];
-const REQUEST_FIELDS: &[&str] =
-    &["status", "attempts", "url", "body", "text", "received", "json", "headers", "elapsed_ms"];
+const REQUEST_FIELDS: &[&str] = &[
+    "status",
+    "attempts",
+    "url",
+    "body",
+    "body_length",
+    "body_sha256",
+    "text",
+    "received",
+    "json",
+    "headers",
+    "streamed",
+    "matches",
+    "growth_kib",
+    "elapsed_ms",
+];
 const PAGES_FIELDS: &[&str] = &["count", "urls", "status", "body", "received", "json", "elapsed_ms"];
 const ITEMS_FIELDS: &[&str] = &["count", "body", "json", "elapsed_ms"];
 const ERROR_FIELDS: &[&str] = &[
@@ -128,6 +142,9 @@ const ERROR_FIELDS: &[&str] = &[
     "oauth_error_description",
     "retry_after_ms",
     "class",
+    "streamed",
+    "matches",
+    "growth_kib",
     "count",
     "elapsed_ms",
 ];

@@ -244,9 +244,19 @@ impl Body {
         match self {
             Body::Bytes(bytes) => Cow::Borrowed(&bytes[start as usize..end as usize]),
             Body::Fill(_) => Cow::Owned(vec![b'x'; (end - start) as usize]),
-            Body::Counting(_) => Cow::Owned((start..end).map(|index| (index % 251) as u8).collect()),
+            Body::Counting(_) => Cow::Owned(counting(start, (end - start) as usize)),
         }
     }
+}
+
+fn counting(start: u64, length: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (start..).map(|index| (index % 251) as u8).take(length.min(251)).collect();
+    // A whole number of periods each time, and so a copy goes on where it ended.
+    while bytes.len() < length {
+        let more = bytes.len().min(length - bytes.len());
+        bytes.extend_from_within(..more);
+    }
+    bytes
 }
 
 pub(crate) fn reason(status: u16) -> &'static str {

@@ -5,6 +5,7 @@ use crate::answer::Answer;
 use crate::client::RECEIVED;
 use crate::fields::{Fields, milliseconds, number, text};
 use crate::loud;
+use crate::stream::Streaming;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -108,12 +109,16 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
         Some(index) => text(pairs.remove(index).1)?,
         None => String::new(),
     };
+    let streaming = Streaming::take(&mut pairs)?;
     let parts = pairs.into_iter().map(|(key, value)| Part::read(&key, value)).collect::<Result<Vec<_>, _>>()?;
     let cancel = CancelToken::new();
     Ok(Call::start(cancel.clone(), move || {
         let request = client.request(method, url).cancel(&cancel);
         let request = parts.into_iter().fold(request, |request, part| part.add_to(request));
         loud::show(&request);
+        if let Some(streaming) = streaming {
+            return streaming.run(request, &then, &cancel);
+        }
         let response = request.send()?;
         loud::show(&response);
         if let Some(error) = response.error() {
@@ -139,6 +144,7 @@ pub(crate) enum Part {
     Timeout(Duration),
     Accept(String),
     MaxResponseBytes(u64),
+    IdleTimeout(Duration),
     MaxAttempts(u64),
     Idempotent(bool),
     Json(serde_json::Value),
@@ -159,6 +165,7 @@ impl Part {
             ("timeout", _) => Self::Timeout(milliseconds(&value)?),
             ("accept", _) => Self::Accept(value),
             ("max_response_bytes", _) => Self::MaxResponseBytes(number(&value)?),
+            ("idle_timeout", _) => Self::IdleTimeout(milliseconds(&value)?),
             ("max_attempts", _) => Self::MaxAttempts(number(&value)?),
             ("idempotent", _) => Self::Idempotent(value == "true"),
             ("json", _) => Self::Json(serde_json::from_str(&value).map_err(|error| Broken(error.to_string()))?),
@@ -175,6 +182,7 @@ impl Part {
             Self::Timeout(timeout) => request.timeout(timeout),
             Self::Accept(accept) => request.accept(accept),
             Self::MaxResponseBytes(limit) => request.max_response_bytes(limit),
+            Self::IdleTimeout(timeout) => request.idle_timeout(timeout),
             Self::MaxAttempts(count) => request.max_attempts(count),
             Self::Idempotent(idempotent) => request.idempotent(idempotent),
             Self::Json(value) => request.json(&value),

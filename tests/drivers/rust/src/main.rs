@@ -6,6 +6,7 @@ mod client;
 mod fields;
 mod list;
 mod loud;
+mod stream;
 
 use answer::Answer;
 use call::Call;

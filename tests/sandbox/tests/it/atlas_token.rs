@@ -1,5 +1,6 @@
 use std::collections::HashSet;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -178,5 +179,22 @@ fn two_secrets_and_three_encodings_authenticate() {
         ("s:b".to_owned(), 200),
     ] {
         assert_eq!(connection.post_form("/api/oauth/token", &credentials, GRANT).status, status, "{credentials}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_mint_is_woken_by_it() {
+    let setup = setup(json!({}));
+    let mut connection = setup.connect();
+    for mints in 1..20 {
+        let until = json!({ "mints": mints });
+        let space = setup.space.clone();
+        let waiting = thread::spawn(move || {
+            let began = Instant::now();
+            space.wait(until.as_object().unwrap(), Duration::from_secs(5)).unwrap();
+            began.elapsed()
+        });
+        connection.ask_token();
+        assert!(waiting.join().unwrap() < Duration::from_secs(4));
     }
 }

@@ -28,7 +28,7 @@ DRIVERS := --driver rust=$(DEBUG)/svctoken-driver \
 # What the runner is told beside the languages.
 RUNS := $(DRIVERS) --variable keys=$(KEYS)
 
-.PHONY: help check-tools build demo test test-rust test-scenarios test-streams test-leaks test-python test-node test-keycloak test-oidc-provider test-processes bench lint sizes clean
+.PHONY: help check-tools build demo test test-rust test-scenarios test-streams test-leaks test-python test-node test-keycloak test-oidc-provider test-network test-processes bench lint sizes clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -40,7 +40,7 @@ check-tools: ## name what this machine lacks
 	need $(PYTHON3) "Python 3.10 or newer, with venv"; need node "Node.js 20 or newer"; need npm "comes with Node.js"; need openssl "makes the keys of the tests"; \
 	$(PYTHON3) -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' || { echo "missing: Python 3.10 with venv"; missing=1; }; \
 	node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' || { echo "missing: Node.js 20"; missing=1; }; \
-	for optional in valgrind java mvn redis-server; do \
+	for optional in valgrind java mvn redis-server nginx tinyproxy microsocks; do \
 	  command -v $$optional >/dev/null || echo "optional, and missing: $$optional (some tests will say that they were skipped)"; \
 	done; \
 	exit $$missing
@@ -111,6 +111,9 @@ test-keycloak: build ## all five languages against a real Keycloak (wants Java a
 
 test-oidc-provider: build ## all five languages against a real oidc-provider (from npm)
 	tests/oidc_provider/run $(KEYS) $(RUNS)
+
+test-network: build ## all five languages against a real nginx, through a real tinyproxy and microsocks
+	tests/network/run $(KEYS) $(RUNS)
 
 PROCESSES ?= 60
 REPETITIONS ?= 2

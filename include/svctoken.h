@@ -409,6 +409,11 @@ svctoken_code svctoken_config_set_max_response_bytes(svctoken_config *config, ui
 // Permits http to hosts that are not this machine. Default: false.
 svctoken_code svctoken_config_set_allow_http(svctoken_config *config, bool flag);
 
+// The proxy of every request, token requests included: http://, https://, socks5:// or
+// socks5h://[USER:PASSWORD@]HOST[:PORT]; or direct, for none whatever the environment says. Default: the environment's,
+// where that is read.
+svctoken_code svctoken_config_set_proxy(svctoken_config *config, const char *text);
+
 // A PEM file of certificate authorities trusted beside the platform's. Default: none.
 svctoken_code svctoken_config_set_ca_file(svctoken_config *config, const char *text);
 

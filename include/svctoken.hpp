@@ -230,6 +230,7 @@ public:
     Config &mint_budget(std::uint64_t count) { return set(svctoken_config_set_mint_budget, count); }
     Config &max_response_bytes(std::uint64_t count) { return set(svctoken_config_set_max_response_bytes, count); }
     Config &allow_http(bool flag) { return set(svctoken_config_set_allow_http, flag); }
+    Config &proxy(const std::string &text) { return set(svctoken_config_set_proxy, text); }
     Config &ca_file(const std::string &text) { return set(svctoken_config_set_ca_file, text); }
     Config &client_cert_file(const std::string &text) { return set(svctoken_config_set_client_cert_file, text); }
     Config &client_key_file(const std::string &text) { return set(svctoken_config_set_client_key_file, text); }

@@ -150,6 +150,12 @@ export interface ClientOptions {
   maxResponseBytes?: number | null
   /** Permits http to hosts that are not this machine. Default: false. */
   allowHttp?: boolean | null
+  /**
+   * The proxy of every request, token requests included: http://, https://, socks5:// or
+   * socks5h://[USER:PASSWORD@]HOST[:PORT]; or direct, for none whatever the environment says. Default: the environment's,
+   * where that is read.
+   */
+  proxy?: string | null
   /** A PEM file of certificate authorities trusted beside the platform's. Default: none. */
   caFile?: string | null
   /**

@@ -262,6 +262,10 @@ impl Error {
         self.0.may_pass
     }
 
+    pub(crate) fn at_stage(self, stage: Stage) -> Error {
+        self.change(|facts| facts.stage = stage)
+    }
+
     /// Says first what was being done: "requesting a token from …".
     pub(crate) fn while_doing(self, what: &str) -> Error {
         self.change(|facts| facts.what = format!("{what}: {}", facts.what))

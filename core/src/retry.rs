@@ -72,7 +72,8 @@ impl Policy {
             ErrorCode::ResolveFailed | ErrorCode::ConnectFailed => Verdict::Again(None),
             // Of connect_timeout; where it was the call's own, there is no time left.
             ErrorCode::Timeout if connecting => Verdict::Again(None),
-            ErrorCode::TlsFailed if error.may_pass() => Verdict::Again(None),
+            // Before its answer no byte of the request has left.
+            ErrorCode::TlsFailed | ErrorCode::ProxyFailed if error.may_pass() => Verdict::Again(None),
             ErrorCode::ConnectionLost if progress.left && !self.repeatable => Verdict::Final,
             ErrorCode::ConnectionLost if progress.reused && !progress.answered => Verdict::AtOnce,
             ErrorCode::ConnectionLost => Verdict::Again(None),
@@ -143,12 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_handshake_that_was_cut_may_be_tried_again() {
-        let refused = Error::new(ErrorCode::TlsFailed, Stage::Tls, "x");
+    fn only_a_handshake_that_was_cut_and_a_proxy_that_may_recover_are_tried_again() {
         let progress = Progress::default();
-        for (error, again) in [(refused.clone(), false), (refused.that_may_pass(), true)] {
-            let happened = Err(Broken { error, progress });
-            assert_eq!(ONCE.pause(&happened, 1, SECOND * 60, 1.0).is_some(), again);
+        for (code, stage) in [(ErrorCode::TlsFailed, Stage::Tls), (ErrorCode::ProxyFailed, Stage::Connecting)] {
+            let refused = Error::new(code, stage, "x");
+            for (error, again) in [(refused.clone(), false), (refused.that_may_pass(), true)] {
+                let happened = Err(Broken { error, progress });
+                assert_eq!(ONCE.pause(&happened, 1, SECOND * 60, 1.0).is_some(), again, "{code:?}");
+            }
         }
     }
 

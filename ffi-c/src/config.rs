@@ -440,6 +440,17 @@ pub extern "C" fn svctoken_config_set_allow_http(config: Option<&mut svctoken_co
     change(config, |config| config.set("allow_http", Value::Flag(flag)))
 }
 
+/// The proxy of every request, token requests included: http://, https://, socks5:// or
+/// socks5h://[USER:PASSWORD@]HOST[:PORT]; or direct, for none whatever the environment says. Default: the environment's,
+/// where that is read.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_config_set_proxy(
+    config: Option<&mut svctoken_config>,
+    text: *const c_char,
+) -> svctoken_code {
+    change(config, |config| config.set_text("proxy", text))
+}
+
 /// A PEM file of certificate authorities trusted beside the platform's. Default: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_config_set_ca_file(

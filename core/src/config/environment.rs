@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::config::proxy::{Exceptions, Proxies, ProxyAddress};
 use crate::config::{Config, OPTIONS, OptionKind, Value};
 use crate::error::{Error, Result};
 
@@ -74,6 +76,35 @@ impl Environment {
         let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
         let caches = caches.ok_or("neither XDG_CACHE_HOME nor HOME names a folder")?;
         Ok(caches.join("svctoken"))
+    }
+
+    /// The proxies that curl would use, and where it would use none: names in lower case first. HTTP_PROXY is passed over,
+    /// because in CGI programs it is whatever the client's header Proxy says.
+    pub(crate) fn proxies(&self) -> Result<Proxies> {
+        let for_https = self.proxy(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?;
+        let for_http = self.proxy(&["http_proxy", "all_proxy", "ALL_PROXY"])?;
+        let exceptions = self.first(&["no_proxy", "NO_PROXY"])?;
+        let exceptions = exceptions.map(|(_, text)| Exceptions::parse(&text)).unwrap_or_default();
+        Ok(Proxies { for_https, for_http, exceptions, allow_http: false })
+    }
+
+    fn proxy(&self, names: &[&'static str]) -> Result<Option<Arc<ProxyAddress>>> {
+        let Some((name, text)) = self.first(names)? else { return Ok(None) };
+        let proxy = ProxyAddress::parse(&text).map_err(|why| {
+            Error::configuration(format!("the environment variable {name} {why}"))
+                .with_next_step("Correct it, or give the option proxy, which is taken instead.")
+        })?;
+        Ok(Some(Arc::new(proxy)))
+    }
+
+    /// The first of these variables that is set, with its name.
+    fn first(&self, names: &[&'static str]) -> Result<Option<(&'static str, String)>> {
+        for name in names {
+            if let Some(text) = self.get(name)? {
+                return Ok(Some((name, text)));
+            }
+        }
+        Ok(None)
     }
 
     /// Atlas's own names, as its command line tool and Terraform provider read them.
@@ -179,6 +210,37 @@ mod tests {
         assert_eq!(config.extra_params.expect("set"), [("a".into(), "b c".into()), ("d".into(), "&".into())]);
         assert_eq!(config.scope, None);
         assert_eq!(config.client_secret_command.expect("set"), ["vault", "read", "-field=a,b"]);
+    }
+
+    #[test]
+    fn proxies_are_read_as_curl_reads_them() {
+        let places = |pairs: &[(&str, &str)]| {
+            let proxies = Environment::from_pairs(pairs.iter().copied()).proxies().expect("readable");
+            [proxies.for_https, proxies.for_http]
+                .map(|proxy| proxy.map_or("-".into(), |proxy| proxy.origin.host.clone()))
+        };
+        for (pairs, expected) in [
+            (&[("https_proxy", "a"), ("HTTPS_PROXY", "b"), ("all_proxy", "c")] as &[_], ["a", "c"]),
+            (&[("HTTPS_PROXY", "b"), ("ALL_PROXY", "d")], ["b", "d"]),
+            (&[("http_proxy", "e"), ("HTTP_PROXY", "f")], ["-", "e"]),
+            (&[("HTTP_PROXY", "f")], ["-", "-"]),
+            (&[("all_proxy", "c"), ("ALL_PROXY", "d")], ["c", "c"]),
+            (&[("https_proxy", ""), ("HTTPS_PROXY", "b")], ["b", "-"]),
+        ] {
+            assert_eq!(places(pairs), expected, "{pairs:?}");
+        }
+        let except = |pairs: &[(&str, &str)]| {
+            Environment::from_pairs(pairs.iter().copied()).proxies().expect("readable").exceptions
+        };
+        assert_eq!(except(&[("no_proxy", "a"), ("NO_PROXY", "b")]), Exceptions::parse("a"));
+        assert_eq!(except(&[("NO_PROXY", "b")]), Exceptions::parse("b"));
+    }
+
+    #[test]
+    fn p07_a_proxy_that_cannot_be_used_is_named_by_its_variable_only() {
+        let environment = Environment::from_pairs([("ALL_PROXY", "socks4://me:hidden@proxy.example")]);
+        let error = environment.proxies().expect_err("socks4");
+        assert!(error.what().contains("ALL_PROXY") && !error.to_string().contains("hidden"), "{error}");
     }
 
     #[test]

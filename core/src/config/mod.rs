@@ -12,6 +12,7 @@ pub(crate) mod preset;
 pub(crate) mod private_key;
 #[cfg(test)]
 mod properties;
+pub(crate) mod proxy;
 pub(crate) mod redis_address;
 pub(crate) mod secret_command;
 pub(crate) mod secret_source;
@@ -316,6 +317,7 @@ options! {
     mint_budget: Count, "10 for Atlas, else none", "How many token requests a minute this process, or all that share its cache, may send for one client_id at one token endpoint; further ones wait.";
     max_response_bytes: Count, "64 MiB", "The largest answer body, after decoding, in bytes.";
     allow_http: Flag, "false", "Permits http to hosts that are not this machine.";
+    proxy: Secret, "the environment's, where that is read", "The proxy of every request, token requests included: http://, https://, socks5:// or socks5h://[USER:PASSWORD@]HOST[:PORT]; or direct, for none whatever the environment says.";
     ca_file: Text, "none", "A PEM file of certificate authorities trusted beside the platform's.";
     client_cert_file: Text, "none", "A PEM file of the client's certificate, followed by those between it and its authority. Servers that ask for one are shown it (RFC 8705): those of token_url, revocation_url, introspection_url, issuer, base_url and allowed_origins, and the endpoints that the issuer names, no others.";
     client_key_file: Text, "client_cert_file", "A PEM file of the certificate's private key (PKCS #8, PKCS #1 or SEC 1), without a passphrase.";

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::config::environment::Environment;
+use crate::config::proxy::Proxies;
 use crate::config::settings::{Settings, safe_url};
 use crate::config::url::Url;
 use crate::error::{Error, Result};
@@ -68,7 +69,9 @@ impl Preset {
                 ATLAS_ACCEPT
             }
         };
-        Settings::check(config, accept, environment)
+        let reads_proxies = !matches!(self, Preset::Plain) && config.proxy.is_none();
+        let proxies = if reads_proxies { environment.proxies()? } else { Proxies::default() };
+        Settings::check(config, accept, environment, proxies)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::url::{Origin, Scheme, Url};
+use crate::config::url::{Origin, Scheme, percent_decoded};
 use crate::secret::Secret;
 
 const PORT: u16 = 6379;
@@ -37,7 +37,7 @@ impl RedisAddress {
         };
         let (user, password) = match credential.map(|credential| credential.split_once(':').unwrap_or((credential, "")))
         {
-            Some((user, password)) => (decoded(user)?, decoded(password)?),
+            Some((user, password)) => (percent_decoded(user)?, percent_decoded(password)?),
             None => (String::new(), String::new()),
         };
         if password.is_empty() && !user.is_empty() {
@@ -48,12 +48,9 @@ impl RedisAddress {
             "" => 0,
             number => number.parse().map_err(|_| "has a path that is not the number of a database")?,
         };
-        let name = if scheme == Scheme::Https { "https" } else { "http" };
-        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-        let url = if has_port { format!("{name}://{authority}") } else { format!("{name}://{authority}:{PORT}") };
         let given = |text: String| Some(text).filter(|text| !text.is_empty());
         Ok(RedisAddress {
-            origin: Url::parse(&url)?.origin,
+            origin: Origin::parse(scheme, authority, PORT)?,
             user: given(user),
             password: given(password).map(Secret::new),
             database,
@@ -70,24 +67,6 @@ impl fmt::Display for RedisAddress {
         let scheme = if self.is_encrypted() { "rediss" } else { "redis" };
         write!(f, "{scheme}://{}:{}", self.origin.host, self.origin.port)
     }
-}
-
-/// Percent-decoded (RFC 3986 section 2.1), as a password may have any character.
-fn decoded(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.ok_or("has a % that is not followed by two hexadecimal digits: write it as %25")?);
-        rest = &after[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| "has a user name or password that is not UTF-8".into())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::config::credential::Credential;
 use crate::config::environment::Environment;
 use crate::config::header;
 use crate::config::issuer::Issuer;
+use crate::config::proxy::Proxies;
 use crate::config::redis_address::RedisAddress;
 use crate::config::secret_source::SecretSource;
 use crate::config::url::{Origin, Scheme, Url, shown};
@@ -44,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) max_attempts: u32,
     pub(crate) max_response_bytes: u64,
     pub(crate) allow_http: bool,
+    pub(crate) proxies: Arc<Proxies>,
     pub(crate) ca_file: Option<String>,
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
     pub(crate) cache: Cache,
@@ -126,8 +128,13 @@ pub(crate) struct GrantSettings {
 
 impl Settings {
     /// Checks what was given; `preset_accept` is the Accept header if none was. The environment tells where the user's
-    /// caches are, and is a command's.
-    pub(crate) fn check(config: Config, preset_accept: &str, environment: &Environment) -> Result<Settings> {
+    /// caches are, and is a command's. `proxies` are for where none is given.
+    pub(crate) fn check(
+        config: Config,
+        preset_accept: &str,
+        environment: &Environment,
+        proxies: Proxies,
+    ) -> Result<Settings> {
         // Destructured whole, so that a new option cannot be forgotten: what is passed over here is the grant's.
         let Config {
             client_id: _,
@@ -165,6 +172,7 @@ impl Settings {
             mint_budget: _,
             max_response_bytes,
             allow_http,
+            ref proxy,
             ref ca_file,
             client_cert_file: _,
             client_key_file: _,
@@ -192,6 +200,10 @@ impl Settings {
         for (option, value) in [("user_agent", &user_agent), ("accept", &accept)] {
             header::check_value(value).map_err(|why| Error::configuration(format!("{option} {why}")))?;
         }
+        let proxies = match proxy {
+            Some(text) => Proxies::given(text.reveal()).map_err(|why| Error::configuration(format!("proxy {why}")))?,
+            None => proxies,
+        };
         if max_response_bytes == Some(0) {
             return Err(Error::configuration("max_response_bytes must be 1 or more"));
         }
@@ -216,6 +228,7 @@ impl Settings {
             max_attempts,
             max_response_bytes: max_response_bytes.unwrap_or(64 * 1024 * 1024),
             allow_http,
+            proxies: Arc::new(Proxies { allow_http, ..proxies }),
             ca_file: ca_file.clone(),
             certificate,
             cache,

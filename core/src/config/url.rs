@@ -50,7 +50,8 @@ impl Url {
         if path_and_query.starts_with("//") {
             return Err("has a path that begins with two slashes".into());
         }
-        Ok(Url { origin: parse_authority(scheme, authority)?, path_and_query })
+        let default_port = if scheme == Scheme::Https { 443 } else { 80 };
+        Ok(Url { origin: parse_authority(scheme, authority, default_port)?, path_and_query })
     }
 
     /// `path` on `origin`, appended and never joined (RFC 3986's joining lets `//host` change the host).
@@ -116,6 +117,12 @@ impl Url {
 }
 
 impl Origin {
+    /// Parses `HOST[:PORT]`, the port being `default_port` where none is told. The error says what is wrong.
+    pub(crate) fn parse(scheme: Scheme, authority: &str, default_port: u16) -> Result<Origin, String> {
+        check_characters(authority)?;
+        parse_authority(scheme, authority, default_port)
+    }
+
     pub(crate) fn is_loopback(&self) -> bool {
         match self.ip() {
             Some(address) => address.is_loopback(),
@@ -208,7 +215,7 @@ fn check_characters(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn parse_authority(scheme: Scheme, authority: &str) -> Result<Origin, String> {
+fn parse_authority(scheme: Scheme, authority: &str, default_port: u16) -> Result<Origin, String> {
     if authority.contains('@') {
         return Err("has a user name or password: credentials belong into their own options".into());
     }
@@ -217,8 +224,7 @@ fn parse_authority(scheme: Scheme, authority: &str) -> Result<Origin, String> {
         _ => (authority, None),
     };
     let port = match port {
-        None if scheme == Scheme::Https => 443,
-        None => 80,
+        None => default_port,
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
             digits.parse().ok().filter(|port| *port > 0).ok_or("has a port that is no number from 1 to 65535")?
         }
@@ -239,6 +245,24 @@ fn parse_authority(scheme: Scheme, authority: &str) -> Result<Origin, String> {
         return Err("has a host that is no name and no address".into());
     }
     Ok(origin)
+}
+
+/// Percent-decoded (RFC 3986 section 2.1), as a user name or password may have any character.
+pub(crate) fn percent_decoded(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.ok_or("has a % that is not followed by two hexadecimal digits: write it as %25")?);
+        rest = &after[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| "has a user name or password that is not UTF-8".into())
 }
 
 /// Names and values as `application/x-www-form-urlencoded`.

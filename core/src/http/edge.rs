@@ -19,12 +19,13 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBu
 use ureq::{Agent, Body, BodyReader};
 
 use crate::clock::{self, BootTime};
+use crate::config::proxy::{Proxies, ProxyAddress};
 use crate::config::url::{Origin, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::http::dial::Dialer;
 use crate::http::{Answer, BodyStream, Broken, Network, Outgoing, Progress, Reading, is_idempotent};
-use crate::net::resolver::Resolver;
-use crate::net::tcp::Socket;
-use crate::net::tls::{TlsSocket, Trust};
+use crate::net::stream::Stream;
+use crate::net::tunnel;
 use crate::wait::Wait;
 
 /// Enough for the heads and the JSON of an API; ureq's own 128 KiB each way cost 230 KiB more a connection.
@@ -58,6 +59,8 @@ struct Exchange {
     idle: Option<Duration>,
     /// How long a connection may have been idle that this request goes over.
     longest_idle: Duration,
+    /// The origin that a proxy is to be told in the request's first line, which is yet to be written.
+    forwarded_to: Option<String>,
     progress: Progress,
 }
 
@@ -69,12 +72,18 @@ struct InCall {
 
 impl InCall {
     fn with(wait: &Wait, longest_idle: Duration) -> InCall {
-        InCall::of(Exchange { wait: wait.clone(), idle: None, longest_idle, progress: Progress::default() })
+        InCall::of(Exchange {
+            wait: wait.clone(),
+            idle: None,
+            longest_idle,
+            forwarded_to: None,
+            progress: Progress::default(),
+        })
     }
 
     fn reading(wait: &Wait, idle: Duration) -> InCall {
         let (idle, progress) = (Some(idle), Progress::default());
-        InCall::of(Exchange { wait: wait.clone(), idle, longest_idle: IDLE_FOR, progress })
+        InCall::of(Exchange { wait: wait.clone(), idle, longest_idle: IDLE_FOR, forwarded_to: None, progress })
     }
 
     fn of(exchange: Exchange) -> InCall {
@@ -102,6 +111,7 @@ fn current_wait() -> Wait {
 /// A pool of connections, and the ways to make more.
 pub(crate) struct HttpClient {
     agent: Agent,
+    proxies: Arc<Proxies>,
 }
 
 impl HttpClient {
@@ -117,15 +127,8 @@ impl HttpClient {
             .max_idle_connections_per_host(MOST_IDLE)
             .max_idle_age(IDLE_FOR)
             .build();
-        let connector = Connect {
-            connect_timeout: network.connect_timeout,
-            names: Resolver::default(),
-            trust: Trust::new(
-                network.extra_authorities.clone(),
-                network.certificate.as_ref().map(|certificate| certificate.certified().clone()),
-            ),
-        };
-        HttpClient { agent: Agent::with_parts(config, connector, NoLookUp) }
+        let connector = Connect { dialer: Dialer::new(network) };
+        HttpClient { agent: Agent::with_parts(config, connector, NoLookUp), proxies: network.proxies.clone() }
     }
 
     /// Sends a request and reads its answer: of one that is to be read as a stream the head, and if that says no
@@ -154,6 +157,11 @@ impl HttpClient {
         *request.uri_mut() = to_uri(outgoing.url)?;
         *request.headers_mut() = outgoing.headers.clone();
         request.headers_mut().entry("accept-encoding").or_insert(HeaderValue::from_static("gzip"));
+        let forwarder = self.proxies.forwarder(&outgoing.url.origin);
+        if let Some(proxy) = forwarder {
+            request.headers_mut().extend(proxy_authorization(proxy));
+            in_current(|exchange| exchange.forwarded_to = Some(outgoing.url.origin.to_string()));
+        }
         let needs_body = [Method::POST, Method::PUT, Method::PATCH].contains(&outgoing.method);
         let answer = match outgoing.body {
             Some(body) => self.agent.run(request.map(|()| body)),
@@ -161,6 +169,9 @@ impl HttpClient {
             None => self.agent.run(request),
         };
         let (head, body) = answer.map_err(|error| from_ureq(error, &outgoing.url.origin))?.into_parts();
+        if let Some(proxy) = forwarder.filter(|_| head.status == 407) {
+            return Err(refused_by(proxy, &head.headers, outgoing.url));
+        }
         check_framing(&head.headers, outgoing.url)?;
         let status = head.status.as_u16();
         let mut open = OpenBody::new(body, &head.headers, outgoing.url);
@@ -189,6 +200,26 @@ fn check_lines(outgoing: &Outgoing<'_>) -> Result<()> {
         Some((name, value)) => Err(too_long(&format!("the header {:.100}", name.as_str()), value.len())),
         None => Ok(()),
     }
+}
+
+/// A forwarding proxy reads its credential from the request itself.
+fn proxy_authorization(proxy: &ProxyAddress) -> Option<(HeaderName, HeaderValue)> {
+    let mut value = HeaderValue::from_str(proxy.basic()?.reveal()).expect("base64 is visible ASCII");
+    value.set_sensitive(true);
+    Some((HeaderName::from_static("proxy-authorization"), value))
+}
+
+fn refused_by(proxy: &ProxyAddress, headers: &HeaderMap, url: &Url) -> Error {
+    let schemes = headers.get_all("proxy-authenticate").iter().filter_map(|value| value.to_str().ok());
+    let head: String = schemes.map(|scheme| format!("proxy-authenticate: {scheme}\n")).collect();
+    tunnel::forwarding_refused(&proxy.place(), &url.origin.to_string(), 407, &head)
+}
+
+/// A request as a forwarding proxy wants it, with the whole URL in its first line (RFC 9112 section 3.2.2); ureq writes
+/// that line at once, and only its path.
+fn in_absolute_form(output: &[u8], origin: &str) -> Vec<u8> {
+    let method = output.iter().position(|byte| *byte == b' ').map_or(0, |space| space + 1);
+    [&output[..method], origin.as_bytes(), &output[method..]].concat()
 }
 
 fn to_uri(url: &Url) -> Result<Uri> {
@@ -350,9 +381,7 @@ impl UreqResolver for NoLookUp {
 }
 
 struct Connect {
-    connect_timeout: Duration,
-    names: Resolver,
-    trust: Trust,
+    dialer: Dialer,
 }
 
 impl fmt::Debug for Connect {
@@ -376,19 +405,7 @@ impl Connector for Connect {
 impl Connect {
     fn open(&self, uri: &Uri) -> Result<Connection> {
         let url = Url::parse(&uri.to_string()).map_err(|why| Error::argument(format!("the URL {uri} {why}")))?;
-        let (origin, host) = (&url.origin, url.origin.bare_host());
-        let wait = current_wait().limited("connect_timeout", self.connect_timeout);
-        let addresses = self.names.resolve(host, origin.port, &wait)?;
-        let peer = format!("{}:{}", origin.host, origin.port);
-        let socket = Socket::connect(&addresses, &peer, &wait).inspect_err(|error| {
-            if error.code() == ErrorCode::ConnectFailed {
-                self.names.forget(host, origin.port);
-            }
-        })?;
-        let stream = match uri.scheme_str() {
-            Some("https") => Stream::Tls(Box::new(TlsSocket::handshake(socket, host, &self.trust, &wait)?)),
-            _ => Stream::Plain(socket),
-        };
+        let stream = self.dialer.dial(&url.origin, &current_wait())?;
         in_current(|exchange| exchange.progress.reused = false);
         let buffers = LazyBuffers::new(BUFFER, OUTPUT_BUFFER);
         Ok(Connection { stream, buffers, in_use: true, idle_since: clock::now() })
@@ -409,20 +426,6 @@ struct Connection {
     idle_since: BootTime,
 }
 
-enum Stream {
-    Plain(Socket),
-    Tls(Box<TlsSocket>),
-}
-
-impl Stream {
-    fn bytes_written(&self) -> u64 {
-        match self {
-            Stream::Plain(socket) => socket.bytes_written(),
-            Stream::Tls(tls) => tls.bytes_written(),
-        }
-    }
-}
-
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Connection")
@@ -439,9 +442,9 @@ impl Transport for Connection {
         let wait = current_wait();
         let before = self.stream.bytes_written();
         let output = &self.buffers.output()[..amount];
-        let written = match &mut self.stream {
-            Stream::Plain(socket) => socket.write_all(output, &wait),
-            Stream::Tls(tls) => tls.write_all(output, &wait),
+        let written = match in_current(|exchange| exchange.forwarded_to.take()) {
+            Some(origin) => self.stream.write_all(&in_absolute_form(output, &origin), &wait),
+            None => self.stream.write_all(output, &wait),
         };
         if self.stream.bytes_written() > before {
             in_current(|exchange| exchange.progress.left = true);
@@ -453,11 +456,7 @@ impl Transport for Connection {
         self.in_use = true;
         let wait = current_wait();
         let input = self.buffers.input_append_buf();
-        let count = match &mut self.stream {
-            Stream::Plain(socket) => socket.read(input, &wait),
-            Stream::Tls(tls) => tls.read(input, &wait),
-        }
-        .map_err(other)?;
+        let count = self.stream.read(input, &wait).map_err(other)?;
         self.buffers.input_appended(count);
         if count > 0 {
             in_current(|exchange| exchange.progress.answered = true);
@@ -473,11 +472,7 @@ impl Transport for Connection {
             return true;
         }
         let young = clock::now().since(self.idle_since) < in_current(|exchange| exchange.longest_idle);
-        let open = young
-            && match &mut self.stream {
-                Stream::Plain(socket) => socket.is_quiet(),
-                Stream::Tls(tls) => tls.is_quiet(),
-            };
+        let open = young && self.stream.is_quiet();
         in_current(|exchange| exchange.progress.reused = open);
         open
     }

@@ -1,6 +1,7 @@
 //! One request, one answer, over a pool of connections.
 
 mod date;
+mod dial;
 mod edge;
 mod stream;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 
 use crate::config::certificate::ClientCertificate;
+use crate::config::proxy::Proxies;
 use crate::config::settings::Settings;
 use crate::config::url::Url;
 use crate::error::{Error, Result};
@@ -26,6 +28,9 @@ pub(crate) struct Network {
     pub(crate) extra_authorities: Vec<CertificateDer<'static>>,
     /// Shown to servers that ask for it.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
+    pub(crate) proxies: Arc<Proxies>,
+    /// What is said to proxies; requests have their own.
+    pub(crate) user_agent: String,
 }
 
 impl Network {
@@ -35,14 +40,21 @@ impl Network {
             connect_timeout: settings.connect_timeout,
             extra_authorities,
             certificate: settings.certificate.clone(),
+            proxies: settings.proxies.clone(),
+            user_agent: settings.user_agent.clone(),
         }))
     }
 
     /// The same for servers that get nothing of the client's.
     pub(crate) fn for_strangers(&self) -> Arc<Network> {
-        let Network { connect_timeout, extra_authorities, certificate: _ } = self;
-        let (connect_timeout, extra_authorities) = (*connect_timeout, extra_authorities.clone());
-        Arc::new(Network { connect_timeout, extra_authorities, certificate: None })
+        let Network { connect_timeout, extra_authorities, certificate: _, proxies, user_agent } = self;
+        Arc::new(Network {
+            connect_timeout: *connect_timeout,
+            extra_authorities: extra_authorities.clone(),
+            certificate: None,
+            proxies: proxies.clone(),
+            user_agent: user_agent.clone(),
+        })
     }
 }
 

@@ -108,6 +108,10 @@ impl Socket {
         &self.peer
     }
 
+    pub(crate) fn set_peer(&mut self, peer: String) {
+        self.peer = peer;
+    }
+
     fn lost(&self, stage: Stage, error: &io::Error) -> Error {
         Error::new(ErrorCode::ConnectionLost, stage, format!("the connection to {} broke: {error}", self.peer))
     }

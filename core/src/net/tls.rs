@@ -13,7 +13,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection,
 use rustls_platform_verifier::Verifier;
 
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::net::tcp::Socket;
+use crate::net::stream::Stream;
 use crate::wait::{Event, Wait};
 
 /// How a client trusts servers, and what it shows those that ask. The platform's authorities are loaded at the first TLS connection, not before.
@@ -80,13 +80,13 @@ impl Trust {
 #[derive(Debug)]
 pub(crate) struct TlsSocket {
     connection: ClientConnection,
-    socket: Socket,
+    socket: Stream,
     shows_certificate: bool,
 }
 
 impl TlsSocket {
     /// Does the handshake; `host` without brackets.
-    pub(crate) fn handshake(socket: Socket, host: &str, trust: &Trust, wait: &Wait) -> Result<TlsSocket> {
+    pub(crate) fn handshake(socket: Stream, host: &str, trust: &Trust, wait: &Wait) -> Result<TlsSocket> {
         let name = ServerName::try_from(host.to_string())
             .map_err(|_| failed(format!("{host} is not a name a certificate can have")))?;
         let connection = ClientConnection::new(trust.client_config()?, name).map_err(not_set_up)?;
@@ -142,15 +142,23 @@ impl TlsSocket {
         self.receive(wait).err().filter(|error| error.code() == ErrorCode::TlsFailed)
     }
 
-    /// As [`Socket::bytes_written`], encrypted.
+    /// As [`Stream::bytes_written`], encrypted.
     pub(crate) fn bytes_written(&self) -> u64 {
         self.socket.bytes_written()
     }
 
-    /// As [`Socket::is_quiet`], with nothing decrypted and unread either.
+    /// As [`Stream::is_quiet`], with nothing decrypted and unread either.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.connection.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() == 0)
             && self.socket.is_quiet()
+    }
+
+    pub(crate) fn peer(&self) -> &str {
+        self.socket.peer()
+    }
+
+    pub(crate) fn set_peer(&mut self, peer: String) {
+        self.socket.set_peer(peer);
     }
 
     /// Reads once from the socket and decrypts; returns the count of bytes that came.
@@ -254,13 +262,13 @@ fn not_set_up(error: rustls::Error) -> Error {
 fn at_handshake(error: Error) -> Error {
     match error.code() {
         ErrorCode::ConnectionLost => failed(format!("during the TLS handshake {}", error.what())).that_may_pass(),
-        _ => error.while_doing("in the TLS handshake"),
+        _ => error.at_stage(Stage::Tls).while_doing("in the TLS handshake"),
     }
 }
 
 /// Lends rustls the socket; keeps the socket's own error, which `io::Error` would flatten.
 struct SocketIo<'a> {
-    socket: &'a mut Socket,
+    socket: &'a mut Stream,
     wait: &'a Wait,
     error: Option<Error>,
 }

@@ -17,6 +17,7 @@ use crate::crypto::{hex, random_bytes, sha256};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::{Owned, PerProcess};
 use crate::net::resolver::Resolver;
+use crate::net::stream::Stream;
 use crate::net::tcp::Socket;
 use crate::net::tls::{TlsSocket, Trust};
 use crate::registry::Registry;
@@ -240,12 +241,11 @@ impl RedisStore {
         let RedisAddress { origin, user, password, database } = &self.0.address;
         let addresses = connections.names.resolve(origin.bare_host(), origin.port, wait)?;
         let socket = Socket::connect(&addresses, &self.0.address.to_string(), wait)?;
-        let stream = if self.0.address.is_encrypted() {
-            let tls = TlsSocket::handshake(socket, origin.bare_host(), &connections.trust, wait)?;
-            Stream::Encrypted(Box::new(tls))
-        } else {
-            Stream::Plain(socket)
-        };
+        let mut stream = Stream::Plain(socket);
+        if self.0.address.is_encrypted() {
+            let tls = TlsSocket::handshake(stream, origin.bare_host(), &connections.trust, wait)?;
+            stream = Stream::Tls(Box::new(tls));
+        }
         let mut connection = Connection { stream, answers: Parser::new() };
         if let Some(password) = password {
             let mut log_in = redis::cmd("AUTH");
@@ -258,27 +258,6 @@ impl RedisStore {
             connection.must(redis::cmd("SELECT").arg(*database), wait)?;
         }
         Ok(connection)
-    }
-}
-
-enum Stream {
-    Plain(Socket),
-    Encrypted(Box<TlsSocket>),
-}
-
-impl Stream {
-    fn read(&mut self, buffer: &mut [u8], wait: &Wait) -> Result<usize> {
-        match self {
-            Stream::Plain(socket) => socket.read(buffer, wait),
-            Stream::Encrypted(socket) => socket.read(buffer, wait),
-        }
-    }
-
-    fn write_all(&mut self, data: &[u8], wait: &Wait) -> Result<()> {
-        match self {
-            Stream::Plain(socket) => socket.write_all(data, wait),
-            Stream::Encrypted(socket) => socket.write_all(data, wait),
-        }
     }
 }
 
@@ -304,10 +283,7 @@ impl Connection {
     }
 
     fn is_quiet(&mut self) -> bool {
-        match &mut self.stream {
-            Stream::Plain(socket) => socket.is_quiet(),
-            Stream::Encrypted(socket) => socket.is_quiet(),
-        }
+        self.stream.is_quiet()
     }
 }
 

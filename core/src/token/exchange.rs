@@ -53,9 +53,10 @@ pub(crate) fn get(url: &Url, settings: &GrantSettings, http: &HttpClient, wait: 
 /// What the network did to a request: nearly all of it may go away by itself.
 pub(crate) fn failure_of_network(error: Error) -> Failure {
     let class = match error.code() {
-        ErrorCode::TlsFailed if error.may_pass() => FailureClass::Transient,
+        ErrorCode::TlsFailed | ErrorCode::ProxyFailed if error.may_pass() => FailureClass::Transient,
         ErrorCode::AnswerTooLarge
         | ErrorCode::TlsFailed
+        | ErrorCode::ProxyFailed
         | ErrorCode::InvalidArgument
         | ErrorCode::InvalidConfiguration => FailureClass::Wrong,
         _ => FailureClass::Transient,

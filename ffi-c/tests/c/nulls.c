@@ -46,6 +46,7 @@ static const set_text texts[] = {
     svctoken_config_set_cache,
     svctoken_config_set_accept,
     svctoken_config_set_user_agent,
+    svctoken_config_set_proxy,
     svctoken_config_set_ca_file,
     svctoken_config_set_client_cert_file,
     svctoken_config_set_client_key_file,

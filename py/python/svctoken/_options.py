@@ -54,6 +54,7 @@ class Options(TypedDict, total=False):
     mint_budget: int | None
     max_response_bytes: int | None
     allow_http: bool | None
+    proxy: str | None
     ca_file: Path | None
     client_cert_file: Path | None
     client_key_file: Path | None

@@ -80,6 +80,7 @@ static const struct {
     {"cache", svctoken_config_set_cache},
     {"accept", svctoken_config_set_accept},
     {"user_agent", svctoken_config_set_user_agent},
+    {"proxy", svctoken_config_set_proxy},
     {"ca_file", svctoken_config_set_ca_file},
     {"client_cert_file", svctoken_config_set_client_cert_file},
     {"client_key_file", svctoken_config_set_client_key_file},

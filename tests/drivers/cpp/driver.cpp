@@ -214,6 +214,7 @@ void set_option(Config &config, const string &key, const string &value) {
         {"mint_budget", counted(&Config::mint_budget)},
         {"max_response_bytes", counted(&Config::max_response_bytes)},
         {"allow_http", [](Config &c, const string &v) { c.allow_http(v == "true"); }},
+        {"proxy", text(&Config::proxy)},
         {"ca_file", text(&Config::ca_file)},
         {"client_cert_file", text(&Config::client_cert_file)},
         {"client_key_file", text(&Config::client_key_file)},

@@ -127,6 +127,7 @@ impl<'a> Run<'a> {
             let port = origin.rsplit(':').next().unwrap_or_default();
             variables.set(&format!("{name}_port"), port);
         }
+        variables.set("proxy", space.proxy.as_str());
         let mut secrets = Secrets::default();
         for public in [ATLAS_CLIENT.0, &space.http, &space.https, &folder.display().to_string()] {
             secrets.add_public(public);
@@ -276,6 +277,8 @@ impl<'a> Run<'a> {
             let value = self.variables.text(value)?;
             if name.ends_with("_SECRET") || name.ends_with("_SECRET_2") || name.ends_with("_ACCESS_TOKEN") {
                 self.secrets.add(&value);
+            } else if name.to_uppercase().ends_with("_PROXY") {
+                self.add_proxy(&value);
             } else if name.ends_with("_KEY") {
                 self.secrets.add_key(&value);
             } else if name.ends_with("_KEY_FILE") {
@@ -286,6 +289,7 @@ impl<'a> Run<'a> {
         for (name, value) in options.as_object().into_iter().flatten() {
             match (name.split('!').next(), value.as_str()) {
                 (Some("client_secret" | "client_secret_2" | "access_token"), Some(secret)) => self.secrets.add(secret),
+                (Some("proxy"), Some(proxy)) => self.add_proxy(proxy),
                 (Some("private_key"), Some(key)) => self.secrets.add_key(key),
                 (Some("private_key_file" | "client_key_file"), Some(path)) => self.add_key_file(path),
                 (Some("client_id"), Some(public)) => self.secrets.add_public(public),
@@ -294,6 +298,15 @@ impl<'a> Run<'a> {
             push_option(&mut command, name, value)?;
         }
         Ok(command)
+    }
+
+    /// A proxy's URL may hold a password, which is none of the library's to show.
+    fn add_proxy(&mut self, url: &str) {
+        let credential = url.rsplit_once('@').map(|(before, _)| before.rsplit('/').next().unwrap_or(before));
+        if let Some((user, password)) = credential.and_then(|credential| credential.split_once(':')) {
+            self.secrets.add(password);
+            self.secrets.add(&format!("{user}:{password}"));
+        }
     }
 
     /// A key that no client can read is a secret all the same; one that is not there is none.

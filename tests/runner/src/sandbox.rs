@@ -24,6 +24,8 @@ pub struct Space {
     pub http: String,
     /// The origin of its TLS listener.
     pub https: String,
+    /// Host and port of its proxy.
+    pub proxy: String,
 }
 
 impl Sandbox {
@@ -67,8 +69,10 @@ impl Sandbox {
     pub fn space(&self, settings: &Value, deadline: Instant) -> Result<Space, String> {
         let (status, answer) = exchange(self.admin, "POST", "/spaces", settings, deadline)?;
         let text = |key: &str| answer[key].as_str().map(str::to_owned);
-        match (status, text("space"), text("http"), text("https")) {
-            (200, Some(name), Some(http), Some(https)) => Ok(Space { admin: self.admin, name, http, https }),
+        match (status, text("space"), text("http"), text("https"), text("proxy")) {
+            (200, Some(name), Some(http), Some(https), Some(proxy)) => {
+                Ok(Space { admin: self.admin, name, http, https, proxy })
+            }
             _ => Err(format!("the sandbox refuses the space: {status} {answer}")),
         }
     }
@@ -95,17 +99,9 @@ impl Space {
     /// What the space has counted and seen. The headers in its log become objects, repeated values joined by `, `.
     pub fn report(&self, deadline: Instant) -> Result<Value, String> {
         let mut report = self.call("GET", "", &Value::Null, deadline)?;
-        for entry in report["log"].as_array_mut().into_iter().flatten() {
-            let mut headers = serde_json::Map::new();
-            for header in entry["headers"].as_array().into_iter().flatten() {
-                let (name, value) = (header[0].as_str().unwrap_or_default(), header[1].as_str().unwrap_or_default());
-                let joined = match headers.get(name).and_then(Value::as_str) {
-                    Some(earlier) => format!("{earlier}, {value}"),
-                    None => value.to_owned(),
-                };
-                headers.insert(name.to_owned(), joined.into());
-            }
-            entry["headers"] = Value::Object(headers);
+        let logs = ["log", "proxy_log"].map(|log| report[log].as_array().cloned());
+        for (log, entries) in ["log", "proxy_log"].into_iter().zip(logs) {
+            report[log] = entries.into_iter().flatten().map(with_headers_as_object).collect();
         }
         Ok(report)
     }
@@ -146,6 +142,20 @@ impl Drop for Space {
             eprintln!("the space {} was not deleted: {error}", self.name);
         }
     }
+}
+
+fn with_headers_as_object(mut entry: Value) -> Value {
+    let mut headers = serde_json::Map::new();
+    for header in entry["headers"].as_array().into_iter().flatten() {
+        let (name, value) = (header[0].as_str().unwrap_or_default(), header[1].as_str().unwrap_or_default());
+        let joined = match headers.get(name).and_then(Value::as_str) {
+            Some(earlier) => format!("{earlier}, {value}"),
+            None => value.to_owned(),
+        };
+        headers.insert(name.to_owned(), joined.into());
+    }
+    entry["headers"] = Value::Object(headers);
+    entry
 }
 
 /// What is left of a time limit, never zero, because a socket refuses a zero timeout.

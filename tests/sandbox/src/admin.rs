@@ -75,7 +75,8 @@ fn answer(spaces: &Spaces, request: &Request) -> Answer {
     let (name, verb) = match route {
         (Some("spaces"), None, None, None) if request.method == "POST" => {
             let space = spaces.create(&Value::Object(body(request)?))?;
-            return Ok((200, json!({ "space": space.name(), "http": space.http(), "https": space.https() })));
+            let (name, http, https, proxy) = (space.name(), space.http(), space.https(), space.proxy());
+            return Ok((200, json!({ "space": name, "http": http, "https": https, "proxy": proxy })));
         }
         (Some("spaces"), Some(name), verb, None) => (name, verb.unwrap_or_default()),
         _ => return Err(no_such_endpoint(request)),

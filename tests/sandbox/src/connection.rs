@@ -55,6 +55,7 @@ fn serve(space: &Space, wire: &mut Wire, number: u64, tls: bool) -> Ending {
     let mut buffer = Vec::new();
     loop {
         let served = match http::read_request(wire, &mut buffer) {
+            Ok(request) if request.authority.is_some() => refuse(space, wire, 400, "this is no proxy"),
             Ok(request) => respond(space, wire, number, tls, &request),
             Err(NoRequest::Ended(ending)) => Err(ending),
             Err(NoRequest::Bad(status, reason)) => refuse(space, wire, status, reason),
@@ -68,10 +69,13 @@ fn serve(space: &Space, wire: &mut Wire, number: u64, tls: bool) -> Ending {
 fn handshake(space: &Space, wire: &mut Wire, fault: Option<TlsFault>) -> Result<(), Ending> {
     let identities = &space.identities;
     let identity = match fault {
-        None => match client_certificates(space) {
-            Some(clients) => identities.asking(clients),
-            None => Arc::clone(&identities.good),
-        },
+        None => {
+            let version = space.lock().settings.tls_version;
+            match (client_certificates(space), version) {
+                (None, None) => Arc::clone(&identities.good),
+                (clients, version) => identities.good_with(clients, version),
+            }
+        }
         Some(TlsFault::WrongHost) => Arc::clone(&identities.wrong_host),
         Some(TlsFault::Expired) => Arc::clone(&identities.expired),
         Some(TlsFault::UnknownCa) => Arc::clone(&identities.unknown_ca),
@@ -112,7 +116,13 @@ fn refuse(space: &Space, wire: &mut Wire, status: u16, reason: &str) -> Result<(
 }
 
 /// Answers one request. Ok: the connection serves the next one.
-fn respond(space: &Space, wire: &mut Wire, connection: u64, tls: bool, request: &Request) -> Result<(), Ending> {
+pub(crate) fn respond(
+    space: &Space,
+    wire: &mut Wire,
+    connection: u64,
+    tls: bool,
+    request: &Request,
+) -> Result<(), Ending> {
     let certificate = wire.clients_certificate();
     let admitted = space.admit(connection, tls, certificate.is_some(), request);
     let action = Arc::clone(&admitted.action);

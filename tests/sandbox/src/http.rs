@@ -14,6 +14,8 @@ const BODY_LIMIT: usize = 64 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Request {
     pub(crate) method: String,
+    /// Host and port, of a request that is for a proxy.
+    pub(crate) authority: Option<String>,
     pub(crate) path: String,
     pub(crate) query: String,
     /// Names in lower case, values as they came.
@@ -95,9 +97,15 @@ fn parse_head(head: &[u8]) -> Option<Request> {
     let mut lines = head.split("\r\n");
     let mut words = lines.next()?.split(' ');
     let (method, target, version) = (words.next()?, words.next()?, words.next()?);
-    if words.next().is_some() || method.is_empty() || !target.starts_with('/') || !version.starts_with("HTTP/1.") {
+    if words.next().is_some() || method.is_empty() || !version.starts_with("HTTP/1.") {
         return None;
     }
+    let (authority, target) = match target.strip_prefix("http://") {
+        _ if method == "CONNECT" => (Some(target), "/"),
+        Some(rest) => rest.find('/').map(|at| rest.split_at(at)).map(|(authority, path)| (Some(authority), path))?,
+        None if target.starts_with('/') => (None, target),
+        None => return None,
+    };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut headers = Vec::new();
     for line in lines {
@@ -106,6 +114,7 @@ fn parse_head(head: &[u8]) -> Option<Request> {
     }
     let mut request = Request {
         method: method.to_owned(),
+        authority: authority.map(str::to_owned),
         path: path.to_owned(),
         query: query.to_owned(),
         headers,

@@ -27,6 +27,7 @@ mod http;
 mod keycloak;
 mod listener;
 mod peer;
+mod proxy;
 mod route;
 mod rules;
 mod sandbox;

@@ -27,10 +27,13 @@ pub(crate) struct Settings {
     pub(crate) projects: usize,
     pub(crate) rules: RuleBook,
     pub(crate) tls_fault: Option<TlsFault>,
+    pub(crate) tls_version: Option<TlsVersion>,
     pub(crate) client_certificates: Option<ClientCertificates>,
     pub(crate) client_ca_file: Option<String>,
     pub(crate) accept: Accept,
     pub(crate) date_offset_s: i64,
+    pub(crate) proxy_credential: Option<String>,
+    pub(crate) proxy_fault: Option<ProxyFault>,
 }
 
 impl Default for Settings {
@@ -58,10 +61,13 @@ impl Default for Settings {
             projects: 3,
             rules: RuleBook::default(),
             tls_fault: None,
+            tls_version: None,
             client_certificates: None,
             client_ca_file: None,
             accept: Accept::Serve,
             date_offset_s: 0,
+            proxy_credential: None,
+            proxy_fault: None,
         }
     }
 }
@@ -93,6 +99,11 @@ impl Settings {
             return Err(SettingsError("client_ca_file: expected a PEM file of certificates".into()));
         }
         Ok(())
+    }
+
+    /// Whether the proxy serves whoever shows that credential.
+    pub(crate) fn proxy_admits(&self, credential: Option<&str>) -> bool {
+        self.proxy_credential.as_deref().is_none_or(|wanted| credential == Some(wanted))
     }
 
     /// How long a token announced with this `expires_in` really lives, in milliseconds.
@@ -215,6 +226,37 @@ pub(crate) enum TlsFault {
     Expired,
     UnknownCa,
     StallHandshake,
+}
+
+/// The only version of TLS that a server speaks.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub(crate) enum TlsVersion {
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// What the proxy does instead of leading anywhere.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProxyFault {
+    /// Its port is closed.
+    Refuse,
+    /// It is asked and never answers.
+    Stall,
+    /// It is asked and closes.
+    Close,
+    /// Of HTTP: this answer.
+    Answer {
+        status: u16,
+        #[serde(default)]
+        headers: Vec<(String, String)>,
+    },
+    /// Of HTTP: these bytes, and nothing more.
+    Raw(String),
+    /// Of SOCKS: this reply.
+    SocksReply(u8),
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

@@ -11,9 +11,10 @@ use crate::connection;
 use crate::http::Request;
 use crate::listener::Port;
 use crate::peer::{Ending, Peer};
+use crate::proxy;
 use crate::rules::Action;
-use crate::settings::{Accept, SettingsError};
-use crate::state::{State, is_token_endpoint};
+use crate::settings::{Accept, ProxyFault, SettingsError};
+use crate::state::{Proxied, State, is_token_endpoint};
 use crate::tls::Identities;
 
 /// How soon a waiting connection sees that its client has left.
@@ -31,8 +32,9 @@ pub struct Space {
     pub(crate) identities: Arc<Identities>,
     state: Mutex<State>,
     changed: Condvar,
-    /// HTTP, then HTTPS. Apart from the state, which accepting threads lock while a port is being closed.
-    ports: Mutex<[Port; 2]>,
+    proxy: String,
+    /// HTTP, HTTPS, the proxy. Apart from the state, which accepting threads lock while a port is being closed.
+    ports: Mutex<[Port; 3]>,
 }
 
 /// How a wait ended, with the report of that moment.
@@ -72,17 +74,17 @@ impl Space {
         settings: &Map<String, Value>,
     ) -> Result<Arc<Self>, SettingsError> {
         let state = State::new(settings)?;
-        let (http, https) = Port::reserve()
-            .and_then(|http| Ok((http, Port::reserve()?)))
-            .expect("loopback has a free port and this process a free descriptor");
+        let port = || Port::reserve().expect("loopback has a free port and this process a free descriptor");
+        let [http, https, proxy] = [port(), port(), port()];
         let space = Arc::new(Space {
             name,
             http: format!("http://127.0.0.1:{}", http.number()),
             https: format!("https://localhost:{}", https.number()),
+            proxy: format!("127.0.0.1:{}", proxy.number()),
             identities,
             state: Mutex::new(state),
             changed: Condvar::new(),
-            ports: Mutex::new([http, https]),
+            ports: Mutex::new([http, https, proxy]),
         });
         space.set_ports();
         Ok(space)
@@ -101,6 +103,11 @@ impl Space {
     /// The origin served over TLS, like `https://localhost:40002`.
     pub fn https(&self) -> &str {
         &self.https
+    }
+
+    /// Where the proxy is, like `127.0.0.1:40003`: HTTP and SOCKS 5, in the clear and over TLS.
+    pub fn proxy(&self) -> &str {
+        &self.proxy
     }
 
     /// Replaces the named settings (a JSON object) and keeps all others, every counter and every connection.
@@ -167,13 +174,13 @@ impl Space {
 
     /// Closes every open connection with FIN, whatever it is doing.
     pub fn close_connections(&self) {
-        self.lock().open.values().for_each(|peer| peer.order_close());
+        self.lock().all_open().for_each(|peer| peer.order_close());
         self.changed.notify_all();
     }
 
     /// Closes every open connection with RST, whatever it is doing.
     pub fn reset_connections(&self) {
-        self.lock().open.values().for_each(|peer| peer.order_reset());
+        self.lock().all_open().for_each(|peer| peer.order_reset());
         self.changed.notify_all();
     }
 
@@ -191,19 +198,57 @@ impl Space {
     /// Opens or closes the ports as the settings say.
     fn set_ports(self: &Arc<Self>) {
         let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = {
+        let (servers, proxy) = {
             let state = self.lock();
-            !state.deleted && state.settings.accept != Accept::Refuse
+            let settings = &state.settings;
+            let proxy = settings.proxy_fault != Some(ProxyFault::Refuse);
+            (!state.deleted && settings.accept != Accept::Refuse, !state.deleted && proxy)
         };
-        for (port, tls) in ports.iter_mut().zip([false, true]) {
-            if wanted {
-                let space = Arc::clone(self);
-                port.open(move |stream| connection::accept(&space, stream, tls))
-                    .expect("the port is reserved for this space");
-            } else {
+        for (port, (open, what)) in ports.iter_mut().zip([(servers, 0), (servers, 1), (proxy, 2)]) {
+            if !open {
                 port.close();
+                continue;
             }
+            let space = Arc::clone(self);
+            port.open(move |stream| match what {
+                2 => proxy::accept(&space, stream),
+                _ => connection::accept(&space, stream, what == 1),
+            })
+            .expect("the port is reserved for this space");
         }
+    }
+
+    /// Takes a connection to the proxy into the books and gives its number there.
+    pub(crate) fn register_at_proxy(&self, peer: &Arc<Peer>) -> io::Result<u64> {
+        let mut state = self.lock();
+        if state.deleted {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        state.counters.proxy_connections += 1;
+        let number = state.counters.proxy_connections;
+        state.open_at_proxy.insert(number, Arc::clone(peer));
+        drop(state);
+        self.changed.notify_all();
+        Ok(number)
+    }
+
+    pub(crate) fn unregister_at_proxy(&self, number: u64) {
+        self.lock().open_at_proxy.remove(&number);
+    }
+
+    pub(crate) fn log_proxied(&self, proxied: Proxied) {
+        self.lock().log_proxied(proxied);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn count_tunnel(&self) {
+        self.lock().counters.tunnels += 1;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn count_forwarded(&self) {
+        self.lock().counters.forwarded += 1;
+        self.changed.notify_all();
     }
 
     /// Takes an accepted connection into the books and gives its number.

@@ -38,7 +38,21 @@ pub(crate) struct State {
     /// Name and organisation of the projects that were created over the API.
     pub(crate) created_projects: Vec<(String, String)>,
     pub(crate) used_assertions: Used,
+    pub(crate) open_at_proxy: HashMap<u64, Arc<Peer>>,
+    pub(crate) proxied: VecDeque<Proxied>,
     pub(crate) deleted: bool,
+}
+
+/// What the proxy was asked for.
+pub(crate) struct Proxied {
+    pub(crate) kind: &'static str,
+    /// To the proxy itself.
+    pub(crate) tls: bool,
+    pub(crate) certificate: bool,
+    pub(crate) target: String,
+    /// User and password, with a colon between.
+    pub(crate) credential: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 #[derive(Default)]
@@ -52,6 +66,9 @@ pub(crate) struct Counters {
     pub(crate) connections: u64,
     /// What is sent at the end of these has been sent.
     pub(crate) closed_connections: u64,
+    pub(crate) proxy_connections: u64,
+    pub(crate) tunnels: u64,
+    pub(crate) forwarded: u64,
     pub(crate) token_requests_now: u64,
     pub(crate) most_token_requests_at_once: u64,
 }
@@ -87,6 +104,8 @@ impl State {
             token_request_times: HashMap::new(),
             created_projects: Vec::new(),
             used_assertions: Used::default(),
+            open_at_proxy: HashMap::new(),
+            proxied: VecDeque::new(),
             deleted: false,
         })
     }
@@ -155,6 +174,13 @@ impl State {
         (self.counters.requests, self.settings.rules.choose(&request.method, &request.path))
     }
 
+    pub(crate) fn log_proxied(&mut self, proxied: Proxied) {
+        if self.proxied.len() == LOG_ENTRIES {
+            self.proxied.pop_front();
+        }
+        self.proxied.push_back(proxied);
+    }
+
     pub(crate) fn log_status(&mut self, number: u64, status: u16) {
         if let Some(entry) = self.entry(number) {
             entry.status = status;
@@ -213,6 +239,11 @@ impl State {
         self.tokens.find(request.bearer()?).filter(|token| token.lives(self.now_ms()))
     }
 
+    /// Every open connection, those to the proxy too.
+    pub(crate) fn all_open(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.open.values().chain(self.open_at_proxy.values())
+    }
+
     /// A counter of the report by its name there.
     pub(crate) fn counter(&self, name: &str) -> Option<u64> {
         Some(match name {
@@ -225,6 +256,9 @@ impl State {
             "connections" => self.counters.connections,
             "open_connections" => self.open.len() as u64,
             "closed_connections" => self.counters.closed_connections,
+            "proxy_connections" => self.counters.proxy_connections,
+            "tunnels" => self.counters.tunnels,
+            "forwarded" => self.counters.forwarded,
             "living_tokens" => self.tokens.living(self.now_ms()) as u64,
             "max_living_tokens" => self.tokens.most_living() as u64,
             "max_token_requests_at_once" => self.counters.most_token_requests_at_once,
@@ -234,6 +268,7 @@ impl State {
 
     pub(crate) fn report(&self) -> Value {
         let log: Vec<Value> = self.log.iter().map(Entry::to_json).collect();
+        let proxy_log: Vec<Value> = self.proxied.iter().map(Proxied::to_json).collect();
         json!({
             "token_requests": self.counters.token_requests,
             "metadata_requests": self.counters.metadata_requests,
@@ -248,7 +283,24 @@ impl State {
             "max_living_tokens": self.tokens.most_living(),
             "max_token_requests_at_once": self.counters.most_token_requests_at_once,
             "held": self.held,
+            "proxy_connections": self.counters.proxy_connections,
+            "tunnels": self.counters.tunnels,
+            "forwarded": self.counters.forwarded,
+            "proxy_log": proxy_log,
             "log": log,
+        })
+    }
+}
+
+impl Proxied {
+    fn to_json(&self) -> Value {
+        json!({
+            "kind": self.kind,
+            "tls": self.tls,
+            "certificate": self.certificate,
+            "target": self.target,
+            "credential": self.credential,
+            "headers": self.headers,
         })
     }
 }

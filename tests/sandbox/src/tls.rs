@@ -11,6 +11,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 
+use crate::settings::TlsVersion;
+
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 pub(crate) struct Identities {
@@ -32,11 +34,11 @@ impl Identities {
         expired.not_before = date_time_ymd(2020, 1, 1);
         expired.not_after = date_time_ymd(2021, 1, 1);
         let good = Certified::new(leaf(&["localhost", "127.0.0.1", "::1"]), &authority);
-        let server = |params, authority| Certified::new(params, authority).server(None);
+        let server = |params, authority| Certified::new(params, authority).server(None, None);
         Identities {
             ca_pem: authority.pem(),
             other_server_pem: pem(leaf(&["localhost", "127.0.0.1", "::1"]), &authority),
-            good: good.server(None),
+            good: good.server(None, None),
             good_certificate: good,
             wrong_host: server(leaf(&["other.invalid"]), &authority),
             expired: server(expired, &authority),
@@ -44,9 +46,13 @@ impl Identities {
         }
     }
 
-    /// The good one, which asks clients for their certificates.
-    pub(crate) fn asking(&self, clients: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
-        self.good_certificate.server(Some(clients))
+    /// The good one, which asks clients for their certificates, or speaks one version only.
+    pub(crate) fn good_with(
+        &self,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+        version: Option<TlsVersion>,
+    ) -> Arc<ServerConfig> {
+        self.good_certificate.server(clients, version)
     }
 }
 
@@ -83,10 +89,15 @@ impl Certified {
         Certified { certificate: certificate.der().clone(), key }
     }
 
-    fn server(&self, clients: Option<Arc<dyn ClientCertVerifier>>) -> Arc<ServerConfig> {
+    fn server(&self, clients: Option<Arc<dyn ClientCertVerifier>>, version: Option<TlsVersion>) -> Arc<ServerConfig> {
+        let versions = match version {
+            None => rustls::ALL_VERSIONS,
+            Some(TlsVersion::Tls12) => &[&rustls::version::TLS12],
+            Some(TlsVersion::Tls13) => &[&rustls::version::TLS13],
+        };
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring serves the default versions");
+            .with_protocol_versions(versions)
+            .expect("ring serves both versions");
         let builder = match clients {
             Some(clients) => builder.with_client_cert_verifier(clients),
             None => builder.with_no_client_auth(),

@@ -96,6 +96,7 @@ fn set(builder: ClientBuilder, gathered: &mut Gathered, key: &str, value: String
         "mint_budget" => builder.mint_budget(number(&value)?),
         "max_response_bytes" => builder.max_response_bytes(number(&value)?),
         "allow_http" => builder.allow_http(value.parse().map_err(|_| not_expressible())?),
+        "proxy" => builder.proxy(value),
         "ca_file" => builder.ca_file(value),
         "client_cert_file" => builder.client_cert_file(value),
         "client_key_file" => builder.client_key_file(value),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use svctoken::{CallOptions, Client, ClientBuilder, Environment, Error, ErrorCode};
-use svctoken_sandbox::{Sandbox, Space};
+use svctoken_sandbox::{Sandbox, Space, Waited};
 
 const ID: &str = "mdb_sa_id_0123456789abcdef01234567";
 const OLD: &str = "mdb_sa_sk_old-old-old-old-old-old-old";
@@ -250,6 +250,31 @@ fn p10_a_stale_token_is_served_until_the_next_secret_has_brought_one() {
     }
     assert_eq!(world.count("token_requests"), 3);
     assert_eq!(client.stats().token_requests, 3);
+}
+
+#[test]
+fn p10_who_comes_when_the_old_token_has_ended_waits_for_what_the_next_secret_brings() {
+    let world = World::new([OLD, NEW]);
+    world.write(OLD);
+    let client = world.with_file();
+    let first = client.get_token().expect("a token").as_str().to_owned();
+    world.write(NEW);
+    let held = json!({ "rules": [{ "path": "/api/oauth/token", "do": { "hold": "gate" } }] });
+    world.space.patch(&held).expect("known settings");
+    world.advance(3400);
+    assert_eq!(client.get_token().expect("it lives").as_str(), first);
+    world.wait_for("token_requests", 2);
+    world.advance(300);
+    let late = thread::spawn({
+        let client = client.clone();
+        move || client.get_token().map(|token| token.as_str().to_owned())
+    });
+    let third = json!({ "token_requests": 3 });
+    let waited = world.space.wait(third.as_object().expect("an object"), Duration::from_millis(500));
+    assert!(!matches!(waited, Ok(Waited::Reached(_))), "a token was requested beside the one that is on its way");
+    world.space.release("gate");
+    assert_ne!(late.join().expect("no panic").expect("a token"), first);
+    assert_eq!(world.count("token_requests"), 2);
 }
 
 #[test]

@@ -214,10 +214,14 @@ impl Secrets {
             if self.read_file(&in_use, tools) {
                 continue;
             }
-            if self.is_going_over()
-                && let Some(token) = in_use.slot.living()
-            {
-                return Ok(token);
+            if let Some(errand) = self.errand() {
+                if let Some(token) = in_use.slot.living() {
+                    return Ok(token);
+                }
+                // What it brings is there sooner than another token with this secret.
+                if self.wait_for(&errand, wait).is_ok() && !self.is_current(&in_use) {
+                    continue;
+                }
             }
             if self.find_others_token(&in_use, tools, wait) {
                 continue;
@@ -545,8 +549,9 @@ impl Secrets {
         self.template.secret_source.as_ref().ok_or_else(without)?.ask()
     }
 
-    fn is_going_over(&self) -> bool {
-        lock(&self.books()).errand.is_some()
+    /// What is under way to another secret.
+    fn errand(&self) -> Option<Arc<Errand>> {
+        lock(&self.books()).errand.clone()
     }
 
     fn is_current(&self, in_use: &Arc<InUse>) -> bool {

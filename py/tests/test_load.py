@@ -56,7 +56,8 @@ def test_p09_every_call_ends_while_everything_fails(new_space: Callable[..., Spa
             grown, memory = resident_kib() - memory, resident_kib()
     took = time.monotonic() - begin
     report = space.report()
-    assert threading.active_count() == threads
+    # One that an earlier test left may have ended meanwhile.
+    assert threading.active_count() <= threads
     # Those of the requests, by the kernel's count, and connections beyond one for each of them.
     assert len(os.listdir("/proc/self/task")) <= threads + 8
     assert report["open_connections"] <= AT_ONCE + 1

@@ -231,7 +231,15 @@ mod tests {
         let line = b"ok\tstatus=200\telapsed_ms=1.5\tbody=%7B%22a%22:1%7D\theader.a=1\theader.a=2\theader.b=x%3D";
         let answer = read_answer(line).expect("the line is sound");
         assert_eq!(answer.outcome, "ok");
-        let expected = json!({"status": 200, "elapsed_ms": 1.5, "json": {"a": 1}, "body": "{\"a\":1}", "headers": {"a": "1, 2", "b": "x="}});
+        let expected = json!({
+            "status": 200,
+            "elapsed_ms": 1.5,
+            "json": {"a": 1},
+            "body": "{\"a\":1}",
+            "body_length": 7,
+            "body_sha256": "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862",
+            "headers": {"a": "1, 2", "b": "x="},
+        });
         assert_eq!(Value::Object(answer.fields), expected);
         assert!(read_answer(b"okay").is_none());
         assert!(read_answer(b"ok\tx").is_none());

@@ -1,12 +1,16 @@
 //! Answers that are cut at every byte, by an end or a reset: what may be repeated succeeds, what may not is sent once.
 
+#[path = "raw_server/request.rs"]
+mod request;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use request::next_head;
 use rustix::net::sockopt::set_socket_linger;
 use svctoken::{Client, ErrorCode, Response, Result};
 
@@ -55,18 +59,7 @@ impl Server {
 fn serve(stream: TcpStream, seen: &Mutex<HashMap<String, u32>>) {
     // One descriptor only: a reset is what the last one's close becomes.
     let mut reader = BufReader::new(&stream);
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
+    while let Some(head) = next_head(&mut reader) {
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         let times = {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,17 +3,13 @@
 use serde_json::Value;
 
 use crate::config::settings::GrantSettings;
-use crate::config::url::form_encode;
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::grant::assertion::Stamp;
-use crate::grant::{Asked, Endpoint, TokenAnswer, TokenRequest, client_authentication, read_error, refusal};
+use crate::grant::{Asked, Endpoint, TokenAnswer, TokenRequest, read_error, refusal};
 
 /// The request that asks what the server knows of an access token (RFC 7662 section 2.1).
 pub(crate) fn request(settings: &GrantSettings, token: &str, stamp: &Stamp) -> Result<TokenRequest> {
-    let mut form = String::from("token=");
-    form_encode(token, &mut form);
-    form.push_str("&token_type_hint=access_token");
-    client_authentication::add_to(settings, form, stamp)
+    TokenRequest::about(settings, token, "access_token", stamp)
 }
 
 /// Reads the answer (RFC 7662 section 2.2): the JSON object as the server wrote it. A token that is not active is no

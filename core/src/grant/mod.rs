@@ -28,6 +28,15 @@ pub(crate) struct TokenRequest {
 }
 
 impl TokenRequest {
+    /// About one token, of that kind: its revocation (RFC 7009 section 2.1) or introspection (RFC 7662 section 2.1).
+    fn about(settings: &GrantSettings, token: &str, hint: &str, stamp: &Stamp) -> error::Result<TokenRequest> {
+        let mut form = String::from("token=");
+        form_encode(token, &mut form);
+        form.push_str("&token_type_hint=");
+        form.push_str(hint);
+        client_authentication::add_to(settings, form, stamp)
+    }
+
     /// `stamp` is what assertions differ by. Fails only where the machine has no randomness to sign one with.
     pub(crate) fn build(settings: &GrantSettings, stamp: &Stamp) -> error::Result<TokenRequest> {
         let mut form = String::from("grant_type=client_credentials");

@@ -3,10 +3,9 @@
 use serde_json::Value;
 
 use crate::config::settings::GrantSettings;
-use crate::config::url::form_encode;
 use crate::error::{self, Error, ErrorCode};
 use crate::grant::assertion::Stamp;
-use crate::grant::{Asked, Endpoint, TokenAnswer, TokenRequest, client_authentication, read_error, refusal};
+use crate::grant::{Asked, Endpoint, TokenAnswer, TokenRequest, read_error, refusal};
 
 /// Why a token was not revoked, as far as is known.
 #[derive(Debug)]
@@ -26,14 +25,11 @@ pub(crate) enum Kind {
 
 /// The request that revokes a token (RFC 7009 section 2.1).
 pub(crate) fn request(settings: &GrantSettings, token: &str, kind: Kind, stamp: &Stamp) -> error::Result<TokenRequest> {
-    let mut form = String::from("token=");
-    form_encode(token, &mut form);
-    form.push_str("&token_type_hint=");
-    form.push_str(match kind {
+    let hint = match kind {
         Kind::AccessToken => "access_token",
         Kind::RefreshToken => "refresh_token",
-    });
-    client_authentication::add_to(settings, form, stamp)
+    };
+    TokenRequest::about(settings, token, hint, stamp)
 }
 
 /// Reads the answer (RFC 7009 sections 2.2 and 2.2.1). A token that the server does not know, or no longer, is as good as

@@ -1,10 +1,14 @@
 //! A server that answers with any bytes.
 
-use std::io::{BufRead, BufReader, Read};
+mod request;
+
+use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+use request::next_head;
 
 /// A server that hands every request, its body left out, to `answer`, which writes what it likes. Returns its origin
 /// and the count of connections it took.
@@ -25,18 +29,7 @@ pub(crate) fn server(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'stat
 
 fn serve(mut stream: TcpStream, answer: &dyn Fn(&str, &mut TcpStream)) {
     let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
+    while let Some(head) = next_head(&mut reader) {
         answer(&head, &mut stream);
     }
 }

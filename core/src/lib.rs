@@ -43,6 +43,7 @@ pub use config::environment::Environment;
 pub use config::preset::Preset;
 pub use config::{Config, OPTIONS, OptionKind, OptionRow, SecretCallback, Value, duration_of_milliseconds};
 pub use error::{Error, ErrorCode, Result, Stage};
+pub use http::{BodyQuestion, BodySource};
 pub use log::{LogEvent, LogHook, Severity};
 pub use pages::PageCursor;
 pub use request::{AfterReceive, BeforeSend, Items, Pages, RequestBuilder};

@@ -206,7 +206,8 @@ impl Log {
 
     pub(crate) fn request_resent(&self, reason: &'static str, send: u32) {
         self.emit(Severity::Debug, "request_resent", || {
-            let message = format!("sending a request again after a 401 ({reason}), for the {send}. time");
+            let status = if reason == "expectation_failed" { 417 } else { 401 };
+            let message = format!("sending a request again after a {status} ({reason}), for the {send}. time");
             (message, vec![("reason", reason.into()), ("send", send.to_string())])
         });
     }

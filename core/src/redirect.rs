@@ -15,6 +15,8 @@ pub(crate) struct Redirected<'a> {
     pub(crate) method: &'a Method,
     pub(crate) url: &'a Url,
     pub(crate) has_body: bool,
+    /// The request can be sent as it was.
+    pub(crate) repeatable: bool,
     /// How many redirects were followed before.
     pub(crate) followed: u32,
     /// Whether plain http may be spoken with other machines.
@@ -30,7 +32,7 @@ impl Redirected<'_> {
         let reads = [Method::GET, Method::HEAD].contains(self.method);
         let is_for_this_method = match answer.status {
             301..=303 => reads,
-            307 | 308 => true,
+            307 | 308 => self.repeatable,
             _ => false,
         };
         let mut locations = answer.headers.get_all("location").iter();
@@ -84,7 +86,8 @@ mod tests {
 
     /// Where it leads: a URL, `answer`, or `refused`.
     fn led(method: &Method, from: &str, status: u16, location: &str) -> String {
-        let redirected = Redirected { method, url: &url(from), has_body: false, followed: 0, allow_http: false };
+        let redirected =
+            Redirected { method, url: &url(from), has_body: false, repeatable: true, followed: 0, allow_http: false };
         match redirected.target(&answer(status, &[location])) {
             Ok(Some(url)) => url.to_string(),
             Ok(None) => "answer".into(),
@@ -128,8 +131,14 @@ mod tests {
         assert_eq!(led(&Method::GET, local, 302, "http://b.example/"), "refused");
         assert_eq!(led(&Method::GET, local, 302, "https://b.example/"), "https://b.example/");
         let (from, target) = (url(local), answer(302, &["http://b.example/"]));
-        let redirected =
-            Redirected { method: &Method::GET, url: &from, has_body: false, followed: 0, allow_http: true };
+        let redirected = Redirected {
+            method: &Method::GET,
+            url: &from,
+            has_body: false,
+            repeatable: true,
+            followed: 0,
+            allow_http: true,
+        };
         assert!(redirected.target(&target).expect("allowed").is_some());
     }
 
@@ -137,8 +146,14 @@ mod tests {
     fn five_are_followed_and_two_locations_are_none() {
         let from = url(HERE);
         let target = |followed, locations: &[&str]| {
-            let redirected =
-                Redirected { method: &Method::GET, url: &from, has_body: false, followed, allow_http: false };
+            let redirected = Redirected {
+                method: &Method::GET,
+                url: &from,
+                has_body: false,
+                repeatable: true,
+                followed,
+                allow_http: false,
+            };
             redirected.target(&answer(302, locations)).map_err(|error| error.code())
         };
         assert!(target(4, &["/x"]).expect("the fifth").is_some());

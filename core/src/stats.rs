@@ -76,7 +76,7 @@ pub struct Stats {
     pub condemned_tokens: u64,
     /// Calls of `request`.
     pub requests: u64,
-    /// Requests sent again after a 401.
+    /// Requests sent again after a 401, or without `Expect` after a 417.
     pub resends: u64,
     /// Requests tried again after the server or the network failed.
     pub retries: u64,

@@ -159,6 +159,7 @@ impl Interrupt {
 pub(crate) enum Interest {
     Read,
     Write,
+    ReadOrWrite,
 }
 
 impl Wait {
@@ -219,6 +220,7 @@ impl Wait {
         let flags = match interest {
             Interest::Read => PollFlags::IN,
             Interest::Write => PollFlags::OUT,
+            Interest::ReadOrWrite => PollFlags::IN | PollFlags::OUT,
         };
         self.poll(Some((fd, flags)), None).map(|_| ())
     }

@@ -16,14 +16,15 @@ use ureq::http::uri::Uri;
 pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
-use ureq::{Agent, Body, BodyReader};
+use ureq::{Agent, Body, BodyReader, SendBody, Timeout};
 
 use crate::clock::{self, BootTime};
 use crate::config::proxy::{Proxies, ProxyAddress};
 use crate::config::url::{Origin, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::dial::Dialer;
-use crate::http::{Answer, BodyStream, Broken, Network, Outgoing, Progress, Reading, is_idempotent};
+use crate::http::interim::{self, Beginning};
+use crate::http::{Answer, BodyStream, Broken, Network, Outgoing, Progress, Reading, Upload, is_idempotent};
 use crate::net::stream::Stream;
 use crate::net::tunnel;
 use crate::wait::Wait;
@@ -46,6 +47,8 @@ const IDLE_FOR: Duration = Duration::from_secs(55);
 /// The longer a connection was idle, the likelier the server closes it in the very moment of its use; what must not be
 /// sent twice has no remedy then.
 const IDLE_FOR_ONCE_ONLY: Duration = Duration::from_secs(2);
+/// How long a server is given to say that it wants the body (RFC 9110 section 10.1.1); many never do.
+const LONGEST_EXPECTATION: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// The call this thread is in.
@@ -61,7 +64,25 @@ struct Exchange {
     longest_idle: Duration,
     /// The origin that a proxy is to be told in the request's first line, which is yet to be written.
     forwarded_to: Option<String>,
+    /// The request's body is so large that its server may answer, and read no more, before it has left.
+    large_body: bool,
+    /// The server has answered, or taken no more, before the body was whole: what is left of that goes nowhere.
+    body_unwanted: bool,
     progress: Progress,
+}
+
+impl Exchange {
+    fn new(wait: &Wait, longest_idle: Duration) -> Exchange {
+        Exchange {
+            wait: wait.clone(),
+            idle: None,
+            longest_idle,
+            forwarded_to: None,
+            large_body: false,
+            body_unwanted: false,
+            progress: Progress::default(),
+        }
+    }
 }
 
 /// Puts an exchange in place for as long as it lives. The one before comes back afterwards: a host's signal handler may
@@ -72,18 +93,11 @@ struct InCall {
 
 impl InCall {
     fn with(wait: &Wait, longest_idle: Duration) -> InCall {
-        InCall::of(Exchange {
-            wait: wait.clone(),
-            idle: None,
-            longest_idle,
-            forwarded_to: None,
-            progress: Progress::default(),
-        })
+        InCall::of(Exchange::new(wait, longest_idle))
     }
 
     fn reading(wait: &Wait, idle: Duration) -> InCall {
-        let (idle, progress) = (Some(idle), Progress::default());
-        InCall::of(Exchange { wait: wait.clone(), idle, longest_idle: IDLE_FOR, forwarded_to: None, progress })
+        InCall::of(Exchange { idle: Some(idle), ..Exchange::new(wait, IDLE_FOR) })
     }
 
     fn of(exchange: Exchange) -> InCall {
@@ -126,6 +140,7 @@ impl HttpClient {
             .max_idle_connections(MOST_IDLE)
             .max_idle_connections_per_host(MOST_IDLE)
             .max_idle_age(IDLE_FOR)
+            .timeout_await_100(Some(LONGEST_EXPECTATION))
             .build();
         let connector = Connect { dialer: Dialer::new(network) };
         HttpClient { agent: Agent::with_parts(config, connector, NoLookUp), proxies: network.proxies.clone() }
@@ -139,18 +154,37 @@ impl HttpClient {
         wait: &Wait,
         reading: Reading,
     ) -> std::result::Result<Answer, Broken> {
+        self.send_with(outgoing, None, wait, reading)
+    }
+
+    /// As [`send`](HttpClient::send), with a body that is read while it is sent, in place of the request's own. A server
+    /// that answers before it has all of it gets no more.
+    pub(crate) fn send_with(
+        &self,
+        outgoing: &Outgoing<'_>,
+        upload: Option<&mut Upload<'_>>,
+        wait: &Wait,
+        reading: Reading,
+    ) -> std::result::Result<Answer, Broken> {
         #[cfg(test)]
         if let Some(played) = crate::simulation::exchange(outgoing, wait) {
             let progress = Progress { left: true, ..Progress::default() };
             return played.map_err(|error| Broken { error, progress });
         }
         let longest_idle = if is_idempotent(&outgoing.method) { IDLE_FOR } else { IDLE_FOR_ONCE_ONLY };
-        let _in_call = InCall::with(wait, longest_idle);
-        self.exchange(outgoing, wait, reading)
+        let large_body = upload.is_some() || outgoing.body.is_some_and(|body| body.len() > OUTPUT_BUFFER);
+        let _in_call = InCall::of(Exchange { large_body, ..Exchange::new(wait, longest_idle) });
+        self.exchange(outgoing, upload, wait, reading)
             .map_err(|error| Broken { error, progress: in_current(|exchange| exchange.progress) })
     }
 
-    fn exchange(&self, outgoing: &Outgoing<'_>, wait: &Wait, reading: Reading) -> Result<Answer> {
+    fn exchange(
+        &self,
+        outgoing: &Outgoing<'_>,
+        upload: Option<&mut Upload<'_>>,
+        wait: &Wait,
+        reading: Reading,
+    ) -> Result<Answer> {
         check_lines(outgoing)?;
         let mut request = ureq::http::Request::new(());
         *request.method_mut() = outgoing.method.clone();
@@ -163,10 +197,17 @@ impl HttpClient {
             in_current(|exchange| exchange.forwarded_to = Some(outgoing.url.origin.to_string()));
         }
         let needs_body = [Method::POST, Method::PUT, Method::PATCH].contains(&outgoing.method);
-        let answer = match outgoing.body {
-            Some(body) => self.agent.run(request.map(|()| body)),
-            None if needs_body => self.agent.run(request.map(|()| &[] as &[u8])),
-            None => self.agent.run(request),
+        let answer = match (upload, outgoing.body) {
+            (Some(upload), _) => {
+                if let Some(length) = upload.length() {
+                    request.headers_mut().insert("content-length", HeaderValue::from(length));
+                }
+                let mut outflow = Outflow(upload);
+                self.agent.run(request.map(|()| SendBody::from_reader(&mut outflow)))
+            }
+            (None, Some(body)) => self.agent.run(request.map(|()| body)),
+            (None, None) if needs_body => self.agent.run(request.map(|()| &[] as &[u8])),
+            (None, None) => self.agent.run(request),
         };
         let (head, body) = answer.map_err(|error| from_ureq(error, &outgoing.url.origin))?.into_parts();
         if let Some(proxy) = forwarder.filter(|_| head.status == 407) {
@@ -184,6 +225,19 @@ impl HttpClient {
                 Ok(Answer { status, headers: head.headers, body, rest })
             }
         }
+    }
+}
+
+/// A request's body as ureq reads it.
+struct Outflow<'u, 'a>(&'u mut Upload<'a>);
+
+impl Read for Outflow<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // ureq counts every byte of a body whose length was said; these are not sent.
+        if in_current(|exchange| exchange.body_unwanted) {
+            return Ok(self.0.skip(buffer.len()));
+        }
+        self.0.read(buffer, &current_wait()).map_err(|error| io::Error::other(other(error)))
     }
 }
 
@@ -408,7 +462,7 @@ impl Connect {
         let stream = self.dialer.dial(&url.origin, &current_wait())?;
         in_current(|exchange| exchange.progress.reused = false);
         let buffers = LazyBuffers::new(BUFFER, OUTPUT_BUFFER);
-        Ok(Connection { stream, buffers, in_use: true, idle_since: clock::now() })
+        Ok(Connection { stream, buffers, in_use: true, idle_since: clock::now(), cut: None })
     }
 }
 
@@ -424,6 +478,15 @@ struct Connection {
     in_use: bool,
     /// By the boot clock, so that a suspend makes it old.
     idle_since: BootTime,
+    /// A request's body did not go out whole, so no other may follow it.
+    cut: Option<Cut>,
+}
+
+enum Cut {
+    /// The server had something to say before.
+    Answered,
+    /// The server took no more, and may have said why.
+    Refused(Error),
 }
 
 impl fmt::Debug for Connection {
@@ -432,13 +495,100 @@ impl fmt::Debug for Connection {
     }
 }
 
+impl Connection {
+    /// Reads what there is; 0 is the end.
+    fn receive(&mut self, wait: &Wait) -> Result<usize> {
+        let count = self.stream.read(self.buffers.input_append_buf(), wait)?;
+        self.buffers.input_appended(count);
+        if count > 0 {
+            in_current(|exchange| exchange.progress.answered = true);
+        }
+        Ok(count)
+    }
+
+    /// Sends a part of the body, unless the server does not want it any more: then its answer is to be read.
+    fn transmit_body(&mut self, amount: usize) -> Result<()> {
+        if self.cut.is_some() {
+            return Ok(());
+        }
+        let before = self.stream.bytes_written();
+        let sent = self.send_body(amount);
+        if self.stream.bytes_written() > before {
+            in_current(|exchange| exchange.progress.left = true);
+        }
+        self.cut = match sent {
+            Ok(cut) => cut,
+            Err(error) if error.code() == ErrorCode::ConnectionLost => Some(Cut::Refused(error)),
+            Err(error) => return Err(error),
+        };
+        in_current(|exchange| exchange.body_unwanted = self.cut.is_some());
+        Ok(())
+    }
+
+    fn send_body(&mut self, amount: usize) -> Result<Option<Cut>> {
+        let wait = current_wait();
+        let mut left = &self.buffers.output()[..amount];
+        if !in_current(|exchange| exchange.large_body) {
+            return self.stream.write_all(left, &wait).map(|()| None);
+        }
+        while !left.is_empty() {
+            match self.stream.write_unless_answered(left, &wait)? {
+                Some(count) => left = &left[count..],
+                None => return Ok(Some(Cut::Answered)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for "100 Continue", for an answer, or until `longest` is over and the body goes without.
+    fn await_continue(&mut self, longest: Duration) -> std::result::Result<bool, ureq::Error> {
+        let wait = current_wait();
+        let expectation = wait.limited("the time to say 100 Continue", longest);
+        loop {
+            match interim::beginning(self.buffers.input()) {
+                Beginning::Answer => return Ok(true),
+                Beginning::Interim(length) => self.buffers.input_consume(length),
+                Beginning::Continue(length) => {
+                    self.put_before_input(length, interim::CONTINUE);
+                    return Ok(true);
+                }
+                Beginning::Unclear if self.buffers.input().len() > LARGEST_HEAD => {
+                    return Err(ureq::Error::LargeResponseHeader(self.buffers.input().len(), LARGEST_HEAD));
+                }
+                Beginning::Unclear => match self.receive(&expectation) {
+                    Ok(0) => {
+                        let what = format!("{} closed the connection instead of an answer", self.stream.peer());
+                        return Err(other(Error::new(ErrorCode::ConnectionLost, Stage::Receiving, what)));
+                    }
+                    Ok(_) => {}
+                    Err(error) if error.code() == ErrorCode::Timeout && wait.check().is_ok() => {
+                        return Err(ureq::Error::Timeout(Timeout::Await100));
+                    }
+                    Err(error) => return Err(other(error)),
+                },
+            }
+        }
+    }
+
+    /// Has ureq read these bytes in place of the first `length`.
+    fn put_before_input(&mut self, length: usize, bytes: &[u8]) {
+        let input = [bytes, &self.buffers.input()[length..]].concat();
+        self.buffers.input_consume(self.buffers.input().len());
+        self.buffers.input_append_buf()[..input.len()].copy_from_slice(&input);
+        self.buffers.input_appended(input.len());
+    }
+}
+
 impl Transport for Connection {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> std::result::Result<(), ureq::Error> {
+    fn transmit_output(&mut self, amount: usize, next: NextTimeout) -> std::result::Result<(), ureq::Error> {
         self.in_use = true;
+        if next.reason == Timeout::SendBody {
+            return self.transmit_body(amount).map_err(other);
+        }
         let wait = current_wait();
         let before = self.stream.bytes_written();
         let output = &self.buffers.output()[..amount];
@@ -452,21 +602,28 @@ impl Transport for Connection {
         written.map_err(other)
     }
 
-    fn await_input(&mut self, _: NextTimeout) -> std::result::Result<bool, ureq::Error> {
+    fn await_input(&mut self, next: NextTimeout) -> std::result::Result<bool, ureq::Error> {
         self.in_use = true;
-        let wait = current_wait();
-        let input = self.buffers.input_append_buf();
-        let count = self.stream.read(input, &wait).map_err(other)?;
-        self.buffers.input_appended(count);
-        if count > 0 {
-            in_current(|exchange| exchange.progress.answered = true);
+        if next.reason == Timeout::Await100 {
+            return self.await_continue(*next.after);
         }
-        Ok(count > 0)
+        match (self.receive(&current_wait()), self.cut.take()) {
+            // It said nothing, so what it did is all there is to tell.
+            (Ok(0), Some(Cut::Refused(error))) => Err(other(error)),
+            (Err(lost), Some(Cut::Refused(error))) if lost.code() == ErrorCode::ConnectionLost => Err(other(error)),
+            (received, cut) => {
+                self.cut = cut;
+                received.map(|count| count > 0).map_err(other)
+            }
+        }
     }
 
     /// ureq asks twice: when it puts a connection back, and when it takes it out again. Only the second answer
     /// matters, as whatever came in between is seen then; so the first costs no system call.
     fn is_open(&mut self) -> bool {
+        if self.cut.is_some() {
+            return false;
+        }
         if std::mem::take(&mut self.in_use) {
             self.idle_since = clock::now();
             return true;

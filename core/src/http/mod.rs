@@ -3,11 +3,15 @@
 mod date;
 mod dial;
 mod edge;
+mod interim;
 mod stream;
+mod upload;
 
 pub(crate) use date::{date, retry_after};
 pub(crate) use edge::{HeaderMap, HeaderName, HeaderValue, HttpClient, Method};
 pub(crate) use stream::BodyStream;
+pub(crate) use upload::{Asked, Source, Upload, WholeFile};
+pub use upload::{BodyQuestion, BodySource};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -27,6 +27,15 @@ impl Stream {
         }
     }
 
+    /// Writes some of the bytes, and says how many. `None`: the other end has something to say, or has ended, and nothing
+    /// was written; what was written before may then be on its way only in part.
+    pub(crate) fn write_unless_answered(&mut self, data: &[u8], wait: &Wait) -> Result<Option<usize>> {
+        match self {
+            Stream::Plain(socket) => socket.write_unless_answered(data, wait),
+            Stream::Tls(tls) => tls.write_unless_answered(data, wait),
+        }
+    }
+
     /// How many bytes the kernel has taken so far.
     pub(crate) fn bytes_written(&self) -> u64 {
         match self {

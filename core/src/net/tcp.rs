@@ -93,6 +93,32 @@ impl Socket {
         Ok(())
     }
 
+    /// Writes some of the bytes, and says how many; `None`: the other end has spoken, or ended, and nothing was written.
+    pub(crate) fn write_unless_answered(&mut self, data: &[u8], wait: &Wait) -> Result<Option<usize>> {
+        self.more_expected = false;
+        let stopped = |stop: Stop| stop.into_error(Stage::Sending, &format!("sending to {}", self.peer));
+        loop {
+            wait.check().map_err(stopped)?;
+            if !self.is_quiet() {
+                return Ok(None);
+            }
+            if data.is_empty() {
+                return Ok(Some(0));
+            }
+            match self.stream.write(data) {
+                Ok(count) => {
+                    self.bytes_written += count as u64;
+                    return Ok(Some(count));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    wait.ready(self.stream.as_fd(), Interest::ReadOrWrite).map_err(stopped)?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.lost(Stage::Sending, &error)),
+            }
+        }
+    }
+
     /// Whether an idle connection can be used again: it has neither ended nor sent a byte nobody asked for.
     pub(crate) fn is_quiet(&self) -> bool {
         let mut one = [PollFd::new(&self.stream, PollFlags::IN)];

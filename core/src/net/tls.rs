@@ -126,15 +126,59 @@ impl TlsSocket {
 
     pub(crate) fn write_all(&mut self, mut data: &[u8], wait: &Wait) -> Result<()> {
         while !data.is_empty() {
-            let count = self.connection.writer().write(data).map_err(|error| {
-                Error::new(ErrorCode::ConnectionLost, Stage::Sending, format!("TLS refused to send: {error}"))
-            })?;
+            let count = self.buffer(data)?;
             data = &data[count..];
             // A server that refuses our certificate says so when we believe the handshake done (RFC 8446 section 4.4.2),
             // and then reads no more.
             self.flush(wait).map_err(|error| self.last_word(wait).unwrap_or(error))?;
         }
         Ok(())
+    }
+
+    /// As [`Stream::write_unless_answered`]. What is only between the two ends of TLS, such as a session ticket, is no
+    /// answer.
+    pub(crate) fn write_unless_answered(&mut self, data: &[u8], wait: &Wait) -> Result<Option<usize>> {
+        let written = self.buffer_unless_answered(data, wait);
+        written.map_err(|error| self.last_word(wait).unwrap_or(error))
+    }
+
+    fn buffer_unless_answered(&mut self, data: &[u8], wait: &Wait) -> Result<Option<usize>> {
+        if !self.flush_unless_answered(wait)? {
+            return Ok(None);
+        }
+        let count = self.buffer(data)?;
+        // If an answer stops it here, the next call finds that again.
+        self.flush_unless_answered(wait)?;
+        Ok(Some(count))
+    }
+
+    /// False if the other end has something to say, or has ended.
+    fn flush_unless_answered(&mut self, wait: &Wait) -> Result<bool> {
+        loop {
+            let mut io = WatchingIo { socket: &mut self.socket, wait, outcome: Ok(Some(0)) };
+            // Without anything to write, the socket is looked at all the same.
+            let _ = if self.connection.wants_write() { self.connection.write_tls(&mut io) } else { io.write(&[]) };
+            match io.outcome? {
+                Some(_) if self.connection.wants_write() => {}
+                Some(_) => return Ok(!self.has_plaintext()),
+                None => {
+                    let ended = self.receive(wait)? == 0;
+                    if ended || self.has_plaintext() {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    fn has_plaintext(&mut self) -> bool {
+        self.connection.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() > 0)
+    }
+
+    fn buffer(&mut self, data: &[u8]) -> Result<usize> {
+        self.connection.writer().write(data).map_err(|error| {
+            Error::new(ErrorCode::ConnectionLost, Stage::Sending, format!("TLS refused to send: {error}"))
+        })
     }
 
     /// Why the server would take no more, if it said so.
@@ -293,6 +337,27 @@ impl Write for SocketIo<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let written = self.socket.write_all(data, self.wait).map(|()| data.len());
         self.keep(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lends rustls the socket for as long as the other end says nothing; keeps what came of it.
+struct WatchingIo<'a> {
+    socket: &'a mut Stream,
+    wait: &'a Wait,
+    outcome: Result<Option<usize>>,
+}
+
+impl Write for WatchingIo<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.outcome = self.socket.write_unless_answered(data, self.wait);
+        match self.outcome {
+            Ok(Some(count)) => Ok(count),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

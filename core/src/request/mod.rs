@@ -1,5 +1,6 @@
 //! A request: what the caller says, and where it may go.
 
+mod body;
 mod hooks;
 mod paging;
 mod sending;
@@ -14,6 +15,7 @@ use crate::config::settings::{Settings, check_attempts};
 use crate::config::url::{self, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, Method, Reading, is_idempotent};
+use crate::request::body::RequestBody;
 pub(crate) use crate::request::hooks::Hooks;
 pub use crate::request::hooks::{AfterReceive, BeforeSend};
 pub use crate::request::paging::{Items, Pages};
@@ -39,9 +41,7 @@ pub struct RequestBuilder<'a> {
     headers: Vec<(String, String)>,
     default_headers: Vec<(String, String)>,
     accept: Option<String>,
-    form: Vec<(String, String)>,
-    body: Option<Cow<'a, [u8]>>,
-    content_type: Option<String>,
+    body: RequestBody<'a>,
     max_response_bytes: Option<u64>,
     idle_timeout: Option<Duration>,
     max_attempts: Option<u64>,
@@ -59,9 +59,7 @@ impl<'a> RequestBuilder<'a> {
             headers: Vec::new(),
             default_headers: Vec::new(),
             accept: None,
-            form: Vec::new(),
-            body: None,
-            content_type: None,
+            body: RequestBody::default(),
             max_response_bytes: None,
             idle_timeout: None,
             max_attempts: None,
@@ -92,30 +90,6 @@ impl<'a> RequestBuilder<'a> {
     /// The Accept header of this call. Default: the client's.
     pub fn accept(mut self, value: impl Into<String>) -> Self {
         self.accept = Some(value.into());
-        self
-    }
-
-    /// A JSON body, with its Content-Type.
-    pub fn json(self, value: &serde_json::Value) -> Self {
-        self.body(value.to_string().into_bytes()).content_type("application/json")
-    }
-
-    /// A body of bytes; no Content-Type is sent unless one is given.
-    pub fn body(mut self, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
-        self.body = Some(bytes.into());
-        self
-    }
-
-    /// Adds a field to a form body (`application/x-www-form-urlencoded`), after those there are. Not beside `json` or
-    /// `body`.
-    pub fn form(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.form.push((name.into(), value.into()));
-        self
-    }
-
-    /// The body's Content-Type. Default: that of `json` or `form`.
-    pub fn content_type(mut self, value: impl Into<String>) -> Self {
-        self.content_type = Some(value.into());
         self
     }
 
@@ -216,7 +190,7 @@ impl<'a> RequestBuilder<'a> {
         if let Some(before_send) = &client.hooks().before_send {
             self.default_headers.extend(before_send(&self.method, &self.target));
         }
-        self.write_form()?;
+        self.body.write_form()?;
         let url = self.url(settings)?;
         let headers = self.header_map(settings)?;
         let method = self.checked_method()?;
@@ -231,28 +205,11 @@ impl<'a> RequestBuilder<'a> {
             None => settings.max_attempts,
         };
         let repeatable = self.idempotent || is_idempotent(&method) || headers.contains_key("idempotency-key");
+        let (body, upload) = self.body.begin()?;
         client.counters().request();
         let wait = Wait::for_call(&self.options, settings.timeout);
-        let target = Target { method, url, headers, body: self.body.as_deref() };
+        let target = Target { method, url, headers, body: body.as_deref(), upload };
         Sending::begin(client, target, &wait, reading, Policy { most, repeatable })?.run()
-    }
-
-    fn has_body(&self) -> bool {
-        self.body.is_some() || !self.form.is_empty()
-    }
-
-    /// The form as the body.
-    fn write_form(&mut self) -> Result<()> {
-        if self.form.is_empty() {
-            return Ok(());
-        }
-        if self.body.is_some() {
-            return Err(Error::argument("a form and another body exclude each other: a request has one body"));
-        }
-        let pairs = self.form.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        self.body = Some(url::form_body(pairs).into_bytes().into());
-        self.content_type.get_or_insert_with(|| "application/x-www-form-urlencoded".into());
-        Ok(())
     }
 
     /// Where the request goes: a path on the base's origin, or a URL of an origin that may get the token.
@@ -311,7 +268,7 @@ impl<'a> RequestBuilder<'a> {
         for (name, value) in defaults {
             headers.insert(header_name(name)?, header_value(name, value)?);
         }
-        for (name, value) in [("accept", &self.accept), ("content-type", &self.content_type)] {
+        for (name, value) in [("accept", &self.accept), ("content-type", &self.body.content_type)] {
             if let Some(value) = value {
                 header::check_value(value).map_err(|why| Error::argument(format!("{name} {why}")))?;
                 headers.insert(header_name(name)?, header_value(name, value)?);

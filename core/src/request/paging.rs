@@ -56,7 +56,7 @@ impl<'a> RequestBuilder<'a> {
         if self.method != "GET" {
             return Err(Error::argument(format!("pages are asked for by GET, not by {:?}", self.method)));
         }
-        if self.has_body() {
+        if self.body.is_some() {
             return Err(Error::argument("pages are asked for without a body"));
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::config::url::Url;
 use crate::crypto;
 use crate::error::{ErrorCode, Result, Stage};
 use crate::fork::Owned;
-use crate::http::{Answer, Broken, HeaderMap, HttpClient, Method, Outgoing, Reading};
+use crate::http::{Answer, Broken, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, Reading, Upload};
 use crate::log::Outcome;
 use crate::redirect::{HARMLESS_HEADERS, Redirected};
 use crate::response::Asked;
@@ -19,6 +19,8 @@ use crate::wait::{Stop, Wait};
 
 /// How long a token that is too fresh is given to become known everywhere.
 const REPLICA_LAG: Duration = Duration::from_millis(250);
+/// A body beyond this, and any whose end is not known, waits for the server to want it (RFC 9110 section 10.1.1).
+const LARGE_BODY: u64 = 1024 * 1024;
 
 /// What is sent, and where.
 pub(super) struct Target<'a> {
@@ -26,6 +28,26 @@ pub(super) struct Target<'a> {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<&'a [u8]>,
+    /// A body that is read while it is sent, in place of the other.
+    pub(super) upload: Option<Upload<'a>>,
+}
+
+impl Target<'_> {
+    fn has_body(&self) -> bool {
+        self.body.is_some() || self.upload.is_some()
+    }
+
+    fn is_large(&self) -> bool {
+        match &self.upload {
+            Some(upload) => upload.length() != Some(0),
+            None => self.body.is_some_and(|body| body.len() as u64 > LARGE_BODY),
+        }
+    }
+
+    /// Whether the same can be sent again, gone back to the body's beginning if need be.
+    fn can_be_sent_again(&mut self) -> bool {
+        self.upload.as_mut().is_none_or(Upload::can_be_sent_again)
+    }
 }
 
 pub(super) struct Sending<'a> {
@@ -39,6 +61,8 @@ pub(super) struct Sending<'a> {
     token: Token,
     /// It was when it was sent.
     too_fresh: bool,
+    /// The body waits until the server wants it.
+    expects_continue: bool,
     /// No redirect has led to another origin: after that the token is never sent, even if the next leads back.
     with_token: bool,
     /// How many requests left, or would have, had there been a connection.
@@ -57,10 +81,12 @@ impl<'a> Sending<'a> {
         reading: Reading,
         policy: Policy,
     ) -> Result<Sending<'a>> {
+        let expects_continue = target.is_large();
         Ok(Sending {
             client,
             http: client.http(),
             target,
+            expects_continue,
             wait,
             reading,
             policy,
@@ -78,10 +104,12 @@ impl<'a> Sending<'a> {
         loop {
             let answer = if self.with_token { self.answer()? } else { self.send()? };
             self.tell_of_deprecation(&answer);
+            let repeatable = !matches!(answer.status, 307 | 308) || self.target.can_be_sent_again();
             let redirected = Redirected {
                 method: &self.target.method,
                 url: &self.target.url,
-                has_body: self.target.body.is_some(),
+                has_body: self.target.has_body(),
+                repeatable,
                 followed: self.redirects,
                 allow_http: self.client.settings().allow_http,
             };
@@ -137,6 +165,10 @@ impl<'a> Sending<'a> {
         let mut replaced = false;
         if answer.status == 401 && !too_fresh {
             self.client.condemn(&self.token, self.wait);
+            // The next call gets another token.
+            if !self.target.can_be_sent_again() {
+                return Ok(answer);
+            }
             // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
             match self.client.token(self.wait) {
                 Ok(successor) if successor.generation() != self.token.generation() => self.token = successor,
@@ -148,7 +180,7 @@ impl<'a> Sending<'a> {
             too_fresh = self.too_fresh;
         }
         if answer.status == 401 && too_fresh {
-            if self.wait.sleep(REPLICA_LAG).is_err() {
+            if !self.target.can_be_sent_again() || self.wait.sleep(REPLICA_LAG).is_err() {
                 return Ok(answer);
             }
             answer = self.resend("too_fresh")?;
@@ -174,10 +206,12 @@ impl<'a> Sending<'a> {
     /// The answer after as many tries as the policy allows.
     fn send(&mut self) -> Result<Answer> {
         loop {
-            let happened = self.exchange();
+            let happened = self.exchange_with_or_without_expectation();
             let left = self.wait.remaining();
             let pause = self.policy.pause(&happened, self.tries, left, crypto::random_fraction());
-            let Some(pause) = pause else { return self.final_outcome(happened) };
+            let Some(pause) = pause.filter(|_| self.target.can_be_sent_again()) else {
+                return self.final_outcome(happened);
+            };
             let outcome = match &happened {
                 Ok(answer) => Outcome::Status(answer.status),
                 Err(broken) => Outcome::Error(broken.error.code()),
@@ -203,6 +237,20 @@ impl<'a> Sending<'a> {
         }
     }
 
+    /// A server that cannot say that it wants the body says so, and gets it without being asked.
+    fn exchange_with_or_without_expectation(&mut self) -> std::result::Result<Answer, Broken> {
+        let happened = self.exchange();
+        let unmet = matches!(&happened, Ok(answer) if answer.status == 417);
+        if !(unmet && self.expects_continue && self.target.can_be_sent_again()) {
+            return happened;
+        }
+        self.expects_continue = false;
+        self.client.counters().resend();
+        self.client.log().request_resent("expectation_failed", self.sends + 1);
+        self.tries -= 1;
+        self.exchange()
+    }
+
     fn exchange(&mut self) -> std::result::Result<Answer, Broken> {
         self.sends += 1;
         self.tries += 1;
@@ -211,9 +259,14 @@ impl<'a> Sending<'a> {
         if self.with_token {
             target.headers.insert("authorization", self.token.header());
         }
+        if self.expects_continue {
+            target.headers.insert("expect", HeaderValue::from_static("100-continue"));
+        } else {
+            target.headers.remove("expect");
+        }
         let headers = mem::take(&mut target.headers);
         let outgoing = Outgoing { method: target.method.clone(), url: &target.url, headers, body: target.body };
-        let happened = self.http.send(&outgoing, self.wait, self.reading);
+        let happened = self.http.send_with(&outgoing, target.upload.as_mut(), self.wait, self.reading);
         target.headers = outgoing.headers;
         happened
     }

@@ -141,6 +141,8 @@ impl HttpClient {
             .max_idle_connections_per_host(MOST_IDLE)
             .max_idle_age(IDLE_FOR)
             .timeout_await_100(Some(LONGEST_EXPECTATION))
+            // Never over; but without it ureq would not tell us that what it writes is the body.
+            .timeout_send_body(Some(Duration::from_secs(365 * 24 * 3600)))
             .build();
         let connector = Connect { dialer: Dialer::new(network) };
         HttpClient { agent: Agent::with_parts(config, connector, NoLookUp), proxies: network.proxies.clone() }
@@ -546,7 +548,11 @@ impl Connection {
         let expectation = wait.limited("the time to say 100 Continue", longest);
         loop {
             match interim::beginning(self.buffers.input()) {
-                Beginning::Answer => return Ok(true),
+                Beginning::Answer => {
+                    // ureq waits for more than what was there when it looked last, unless some of that was taken since.
+                    self.put_before_input(0, &[]);
+                    return Ok(true);
+                }
                 Beginning::Interim(length) => self.buffers.input_consume(length),
                 Beginning::Continue(length) => {
                     self.put_before_input(length, interim::CONTINUE);

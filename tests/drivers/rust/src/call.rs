@@ -5,7 +5,8 @@ use crate::answer::Answer;
 use crate::client::RECEIVED;
 use crate::fields::{Fields, milliseconds, number, text};
 use crate::loud;
-use crate::stream::Streaming;
+use crate::stream::{Streaming, memory};
+use crate::upload::Upload;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -109,12 +110,17 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
         Some(index) => text(pairs.remove(index).1)?,
         None => String::new(),
     };
+    let upload = Upload::take(&mut pairs)?;
+    let measured = upload.is_some() && pairs.iter().any(|(key, _)| key == "measure");
     let streaming = Streaming::take(&mut pairs)?;
     let parts = pairs.into_iter().map(|(key, value)| Part::read(&key, value)).collect::<Result<Vec<_>, _>>()?;
-    let cancel = CancelToken::new();
-    Ok(Call::start(cancel.clone(), move || {
+    let call = move |cancel: CancelToken| {
         let request = client.request(method, url).cancel(&cancel);
         let request = parts.into_iter().fold(request, |request, part| part.add_to(request));
+        let request = match &upload {
+            Some(upload) => upload.add_to(request, &cancel),
+            None => request,
+        };
         loud::show(&request);
         if let Some(streaming) = streaming {
             return streaming.run(request, &then, &cancel);
@@ -136,6 +142,15 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
         };
         let answer = if then == "text" { answer.with("text", response.text()?) } else { answer };
         Ok(response.headers().fold(answer, |answer, (name, value)| answer.with(&format!("header.{name}"), value)))
+    };
+    let cancel = CancelToken::new();
+    Ok(Call::start(cancel.clone(), move || {
+        if !measured {
+            return call(cancel);
+        }
+        let begin = memory("VmRSS");
+        let answer = call(cancel).unwrap_or_else(|error| Answer::error(&error));
+        Ok(answer.with("growth_kib", memory("VmHWM").saturating_sub(begin)))
     }))
 }
 

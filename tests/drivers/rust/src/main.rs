@@ -7,6 +7,7 @@ mod fields;
 mod list;
 mod loud;
 mod stream;
+mod upload;
 
 use answer::Answer;
 use call::Call;

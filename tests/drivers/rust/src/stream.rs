@@ -81,7 +81,7 @@ impl Streaming {
 }
 
 /// A number of `/proc/self/status`, in KiB; the peak is forgotten when the present is asked.
-fn memory(name: &str) -> u64 {
+pub(crate) fn memory(name: &str) -> u64 {
     if name == "VmRSS" {
         std::fs::write("/proc/self/clear_refs", "5").expect("Linux");
     }

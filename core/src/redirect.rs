@@ -165,10 +165,32 @@ mod tests {
     #[test]
     fn p07_a_body_goes_to_no_other_origin() {
         let from = url(HERE);
-        let redirected =
-            Redirected { method: &Method::GET, url: &from, has_body: true, followed: 0, allow_http: false };
+        let redirected = Redirected {
+            method: &Method::GET,
+            url: &from,
+            has_body: true,
+            repeatable: true,
+            followed: 0,
+            allow_http: false,
+        };
         assert!(redirected.target(&answer(307, &["/x"])).expect("the same origin").is_some());
         let error = redirected.target(&answer(307, &["https://b.example/x"])).expect_err("another origin");
         assert!(error.what().contains("GET and its body"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_sent_again_is_not_followed_with_its_body() {
+        let from = url(HERE);
+        let redirected = Redirected {
+            method: &Method::PUT,
+            url: &from,
+            has_body: true,
+            repeatable: false,
+            followed: 0,
+            allow_http: false,
+        };
+        for location in ["/x", "https://b.example/x"] {
+            assert_eq!(redirected.target(&answer(307, &[location])).expect("the caller's answer"), None);
+        }
     }
 }

@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::http::{Asked, BodyQuestion, BodySource, Source, Upload, WholeFile};
 use crate::request::RequestBuilder;
 
+/// A body beyond this waits for the server to want it, as does every stream.
+const LARGE_BODY: usize = 1024 * 1024;
+
 /// The body of a request in the making.
 #[derive(Default)]
 pub(super) struct RequestBody<'a> {
@@ -42,13 +45,52 @@ impl<'a> RequestBody<'a> {
         Ok(())
     }
 
-    /// The body as it is sent, bytes or a stream; a file is opened.
-    pub(super) fn begin(&mut self) -> Result<(Option<Cow<'a, [u8]>>, Option<Upload<'a>>)> {
+    /// The body, ready to be sent; a file is opened.
+    pub(super) fn begin(&mut self) -> Result<Payload<'a>> {
         match self.content.take() {
-            None => Ok((None, None)),
-            Some(Content::Bytes(bytes)) => Ok((Some(bytes), None)),
-            Some(Content::Stream(upload)) => Ok((None, Some(upload))),
-            Some(Content::File(path)) => open(&path).map(|upload| (None, Some(upload))),
+            None => Ok(Payload::Empty),
+            Some(Content::Bytes(bytes)) => Ok(Payload::Bytes(bytes)),
+            Some(Content::Stream(upload)) => Ok(Payload::Stream(upload)),
+            Some(Content::File(path)) => open(&path).map(Payload::Stream),
+        }
+    }
+}
+
+/// A body, ready to be sent.
+pub(super) enum Payload<'a> {
+    Empty,
+    Bytes(Cow<'a, [u8]>),
+    Stream(Upload<'a>),
+}
+
+impl<'a> Payload<'a> {
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Payload::Empty)
+    }
+
+    /// Whether it should wait for the server to want it (RFC 9110 section 10.1.1).
+    pub(super) fn is_large(&self) -> bool {
+        match self {
+            Payload::Empty => false,
+            Payload::Bytes(bytes) => bytes.len() > LARGE_BODY,
+            Payload::Stream(upload) => upload.length() != Some(0),
+        }
+    }
+
+    /// Whether the same can be sent again, gone back to the beginning if need be.
+    pub(super) fn can_be_sent_again(&mut self) -> bool {
+        match self {
+            Payload::Empty | Payload::Bytes(_) => true,
+            Payload::Stream(upload) => upload.can_be_sent_again(),
+        }
+    }
+
+    /// Bytes, or a stream in their place.
+    pub(super) fn parts(&mut self) -> (Option<&[u8]>, Option<&mut Upload<'a>>) {
+        match self {
+            Payload::Empty => (None, None),
+            Payload::Bytes(bytes) => (Some(bytes), None),
+            Payload::Stream(upload) => (None, Some(upload)),
         }
     }
 }

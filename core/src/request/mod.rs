@@ -205,10 +205,10 @@ impl<'a> RequestBuilder<'a> {
             None => settings.max_attempts,
         };
         let repeatable = self.idempotent || is_idempotent(&method) || headers.contains_key("idempotency-key");
-        let (body, upload) = self.body.begin()?;
+        let body = self.body.begin()?;
         client.counters().request();
         let wait = Wait::for_call(&self.options, settings.timeout);
-        let target = Target { method, url, headers, body: body.as_deref(), upload };
+        let target = Target { method, url, headers, body };
         Sending::begin(client, target, &wait, reading, Policy { most, repeatable })?.run()
     }
 

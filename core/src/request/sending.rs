@@ -9,9 +9,10 @@ use crate::config::url::Url;
 use crate::crypto;
 use crate::error::{ErrorCode, Result, Stage};
 use crate::fork::Owned;
-use crate::http::{Answer, Broken, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, Reading, Upload};
+use crate::http::{Answer, Broken, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, Reading};
 use crate::log::Outcome;
 use crate::redirect::{HARMLESS_HEADERS, Redirected};
+use crate::request::body::Payload;
 use crate::response::Asked;
 use crate::retry::Policy;
 use crate::token::Token;
@@ -19,35 +20,13 @@ use crate::wait::{Stop, Wait};
 
 /// How long a token that is too fresh is given to become known everywhere.
 const REPLICA_LAG: Duration = Duration::from_millis(250);
-/// A body beyond this, and any whose end is not known, waits for the server to want it (RFC 9110 section 10.1.1).
-const LARGE_BODY: u64 = 1024 * 1024;
 
 /// What is sent, and where.
 pub(super) struct Target<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) body: Option<&'a [u8]>,
-    /// A body that is read while it is sent, in place of the other.
-    pub(super) upload: Option<Upload<'a>>,
-}
-
-impl Target<'_> {
-    fn has_body(&self) -> bool {
-        self.body.is_some() || self.upload.is_some()
-    }
-
-    fn is_large(&self) -> bool {
-        match &self.upload {
-            Some(upload) => upload.length() != Some(0),
-            None => self.body.is_some_and(|body| body.len() as u64 > LARGE_BODY),
-        }
-    }
-
-    /// Whether the same can be sent again, gone back to the body's beginning if need be.
-    fn can_be_sent_again(&mut self) -> bool {
-        self.upload.as_mut().is_none_or(Upload::can_be_sent_again)
-    }
+    pub(super) body: Payload<'a>,
 }
 
 pub(super) struct Sending<'a> {
@@ -81,7 +60,7 @@ impl<'a> Sending<'a> {
         reading: Reading,
         policy: Policy,
     ) -> Result<Sending<'a>> {
-        let expects_continue = target.is_large();
+        let expects_continue = target.body.is_large();
         Ok(Sending {
             client,
             http: client.http(),
@@ -104,11 +83,11 @@ impl<'a> Sending<'a> {
         loop {
             let answer = if self.with_token { self.answer()? } else { self.send()? };
             self.tell_of_deprecation(&answer);
-            let repeatable = !matches!(answer.status, 307 | 308) || self.target.can_be_sent_again();
+            let repeatable = !matches!(answer.status, 307 | 308) || self.target.body.can_be_sent_again();
             let redirected = Redirected {
                 method: &self.target.method,
                 url: &self.target.url,
-                has_body: self.target.has_body(),
+                has_body: !self.target.body.is_empty(),
                 repeatable,
                 followed: self.redirects,
                 allow_http: self.client.settings().allow_http,
@@ -166,7 +145,7 @@ impl<'a> Sending<'a> {
         if answer.status == 401 && !too_fresh {
             self.client.condemn(&self.token, self.wait);
             // The next call gets another token.
-            if !self.target.can_be_sent_again() {
+            if !self.target.body.can_be_sent_again() {
                 return Ok(answer);
             }
             // Without a successor the refusal is the caller's answer: it tells more than "no token" would.
@@ -180,7 +159,7 @@ impl<'a> Sending<'a> {
             too_fresh = self.too_fresh;
         }
         if answer.status == 401 && too_fresh {
-            if !self.target.can_be_sent_again() || self.wait.sleep(REPLICA_LAG).is_err() {
+            if !self.target.body.can_be_sent_again() || self.wait.sleep(REPLICA_LAG).is_err() {
                 return Ok(answer);
             }
             answer = self.resend("too_fresh")?;
@@ -209,7 +188,7 @@ impl<'a> Sending<'a> {
             let happened = self.exchange_with_or_without_expectation();
             let left = self.wait.remaining();
             let pause = self.policy.pause(&happened, self.tries, left, crypto::random_fraction());
-            let Some(pause) = pause.filter(|_| self.target.can_be_sent_again()) else {
+            let Some(pause) = pause.filter(|_| self.target.body.can_be_sent_again()) else {
                 return self.final_outcome(happened);
             };
             let outcome = match &happened {
@@ -241,7 +220,7 @@ impl<'a> Sending<'a> {
     fn exchange_with_or_without_expectation(&mut self) -> std::result::Result<Answer, Broken> {
         let happened = self.exchange();
         let unmet = matches!(&happened, Ok(answer) if answer.status == 417);
-        if !(unmet && self.expects_continue && self.target.can_be_sent_again()) {
+        if !(unmet && self.expects_continue && self.target.body.can_be_sent_again()) {
             return happened;
         }
         self.expects_continue = false;
@@ -265,8 +244,9 @@ impl<'a> Sending<'a> {
             target.headers.remove("expect");
         }
         let headers = mem::take(&mut target.headers);
-        let outgoing = Outgoing { method: target.method.clone(), url: &target.url, headers, body: target.body };
-        let happened = self.http.send_with(&outgoing, target.upload.as_mut(), self.wait, self.reading);
+        let (body, upload) = target.body.parts();
+        let outgoing = Outgoing { method: target.method.clone(), url: &target.url, headers, body };
+        let happened = self.http.send_with(&outgoing, upload, self.wait, self.reading);
         target.headers = outgoing.headers;
         happened
     }

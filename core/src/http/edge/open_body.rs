@@ -1,0 +1,117 @@
+//! The body of an answer, over the connection it came by.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::mem;
+use std::time::Duration;
+
+use flate2::bufread::MultiGzDecoder;
+use ureq::http::HeaderMap;
+use ureq::{Body, BodyReader};
+
+use crate::config::url::{Origin, Url};
+use crate::error::{Error, ErrorCode, Result, Stage};
+use crate::http::edge::current::InCall;
+use crate::http::edge::{BUFFER, IDLE_FOR, from_ureq};
+use crate::wait::Wait;
+
+/// A promised length is believed up to here; beyond it memory is taken as the bytes come.
+const LARGEST_RESERVE: u64 = 64 * 1024 * 1024;
+
+/// A body that is still to be read, over the connection its answer came by.
+pub(crate) struct OpenBody {
+    decoding: Decoding,
+    /// How many bytes it will have, where that is known.
+    length: Option<u64>,
+    /// Where it comes from, for messages.
+    origin: Origin,
+}
+
+/// A body's Content-Encoding, undone.
+enum Decoding {
+    AsItIs(BodyReader<'static>),
+    /// Encoded, and nothing was read yet: an answer without a body may still say how it would have been encoded.
+    NotBegun(BufReader<BodyReader<'static>>),
+    Gzip(Box<MultiGzDecoder<BufReader<BodyReader<'static>>>>),
+    Ended,
+}
+
+impl Read for Decoding {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Decoding::NotBegun(reader) = self {
+            let is_empty = reader.fill_buf()?.is_empty();
+            *self = match mem::replace(self, Decoding::Ended) {
+                Decoding::NotBegun(reader) if !is_empty => Decoding::Gzip(Box::new(MultiGzDecoder::new(reader))),
+                _ => Decoding::Ended,
+            };
+        }
+        match self {
+            Decoding::AsItIs(reader) => reader.read(buffer),
+            Decoding::Gzip(reader) => reader.read(buffer),
+            Decoding::NotBegun(_) | Decoding::Ended => Ok(0),
+        }
+    }
+}
+
+impl OpenBody {
+    pub(super) fn new(body: Body, headers: &HeaderMap, url: &Url) -> OpenBody {
+        let encoded = headers.get("content-encoding").is_some_and(|encoding| is_gzip(encoding.as_bytes()));
+        // Of a body that is encoded, the length tells nothing about what it becomes.
+        let length = body.content_length().filter(|_| !encoded);
+        // ureq's limit is inclusive; the byte too many is ours to find.
+        let reader = body.into_with_config().limit(u64::MAX).reader();
+        let decoding = match encoded {
+            true => Decoding::NotBegun(BufReader::with_capacity(BUFFER, reader)),
+            false => Decoding::AsItIs(reader),
+        };
+        OpenBody { decoding, length, origin: url.origin.clone() }
+    }
+
+    /// The error of a body with more than `limit` bytes.
+    pub(crate) fn too_large(&self, limit: u64) -> Error {
+        let what = format!("the answer of {} has more than {limit} bytes", self.origin);
+        Error::new(ErrorCode::AnswerTooLarge, Stage::Receiving, what)
+    }
+
+    pub(super) fn check_length(&self, limit: u64) -> Result<()> {
+        if self.length.unwrap_or(0) > limit { Err(self.too_large(limit)) } else { Ok(()) }
+    }
+
+    pub(super) fn read_whole(&mut self, limit: u64) -> Result<Vec<u8>> {
+        self.check_length(limit)?;
+        let bytes = self.read_up_to(limit.saturating_add(1))?;
+        if bytes.len() as u64 > limit { Err(self.too_large(limit)) } else { Ok(bytes) }
+    }
+
+    pub(super) fn read_up_to(&mut self, most: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.length.unwrap_or(0).min(most).min(LARGEST_RESERVE) as usize);
+        let read = self.decoding.by_ref().take(most).read_to_end(&mut bytes);
+        read.map_err(|error| from_ureq(error.into(), &self.origin))?;
+        Ok(bytes)
+    }
+
+    /// Reads what there is, waiting for the first byte at most `idle`; 0 is the end, and then the connection is back in
+    /// the pool.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], wait: &Wait, idle: Duration) -> Result<usize> {
+        let _in_call = InCall::reading(wait, idle);
+        self.decoding.read(buffer).map_err(|error| from_ureq(error.into(), &self.origin))
+    }
+
+    /// Reads at most `most` bytes into the void, within the wait, so that the connection may serve again.
+    pub(crate) fn drain(&mut self, most: u64, wait: &Wait) {
+        let _in_call = InCall::with(wait, IDLE_FOR);
+        let reader: &mut dyn Read = match &mut self.decoding {
+            Decoding::AsItIs(reader) => reader,
+            Decoding::NotBegun(reader) => reader.get_mut(),
+            Decoding::Gzip(reader) => reader.get_mut().get_mut(),
+            Decoding::Ended => return,
+        };
+        // Whoever left does not care; a body that does not end in time takes its connection with it.
+        let _ = io::copy(&mut reader.take(most), &mut io::sink());
+    }
+}
+
+/// RFC 9110 section 8.4.1.3.
+fn is_gzip(encoding: &[u8]) -> bool {
+    let encoding = encoding.trim_ascii();
+    encoding.eq_ignore_ascii_case(b"gzip") || encoding.eq_ignore_ascii_case(b"x-gzip")
+}

@@ -285,6 +285,8 @@ fn p15_what_is_kept_tells_nothing_and_is_believed_from_its_own_identity_only() {
     };
     for position in [0, 17, 18, 49, 50, kept.len() / 2, kept.len() - 1] {
         let mut content: Vec<u8> = fleet.redis.ask("GET", &[&record]);
+        // The record that was minted since may have fewer digits.
+        let position = position.min(content.len() - 1);
         content[position] ^= 1;
         keep(&content);
         fleet.costs_one_mint(&format!("byte {position} of {}", kept.len()));

@@ -5,7 +5,7 @@ use crate::expectation::{compare, shorten};
 use crate::leak::Secrets;
 use crate::line::{encode, pair};
 use crate::sandbox::{Sandbox, Space};
-use crate::scenario::{Action, Call, Expect, Scenario, Start, Step};
+use crate::scenario::{Action, Call, Expect, FOREIGN, Scenario, Start, Step};
 use crate::variables::Variables;
 use serde_json::{Map, Value, json};
 use std::cmp::min;
@@ -406,7 +406,7 @@ impl<'a> Run<'a> {
     fn ask(&mut self, command: &[String]) -> Result<Answer, String> {
         let answer = self.driver.ask(command, self.deadline)?;
         match answer.outcome.as_str() {
-            "ok" | "error" => Ok(answer),
+            "ok" | "error" | "foreign" => Ok(answer),
             outcome => Err(format!("the driver answers {outcome} {}", Value::Object(answer.fields))),
         }
     }
@@ -419,6 +419,14 @@ impl<'a> Run<'a> {
     fn judge(&mut self, answer: &Answer, expect: &Expect) -> Result<(), String> {
         let fields = &answer.fields;
         let got = || format!("{} {}", answer.outcome, shorten(&Value::Object(fields.clone()).to_string()));
+        let only = expect.only.iter().filter(|(language, _)| language == self.language).flat_map(|(_, fields)| fields);
+        let (foreign, only): (Vec<_>, Vec<_>) = only.partition(|(field, _)| field == FOREIGN);
+        if let [(_, text)] = foreign[..] {
+            if answer.outcome != "foreign" {
+                return Err(format!("expected what is not svctoken's, got {}", got()));
+            }
+            return compare("message", text, fields.get("message"));
+        }
         match &expect.error {
             None if answer.outcome != "ok" => return Err(format!("expected ok, got {}", got())),
             None => {}
@@ -433,7 +441,6 @@ impl<'a> Run<'a> {
                 self.check_secrets("the error", fields)?;
             }
         }
-        let only = expect.only.iter().filter(|(language, _)| language == self.language).flat_map(|(_, fields)| fields);
         for (field, pattern) in expect.fields.iter().chain(only) {
             compare(field, &self.variables.value(pattern)?, fields.get(field))
                 .map_err(|error| format!("{error}, in {}", got()))?;

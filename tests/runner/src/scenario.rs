@@ -112,6 +112,8 @@ pub struct Expect {
     pub save: Vec<(String, String)>,
 }
 
+/// In the expectation for one language: what was thrown is not svctoken's, and has this text.
+pub const FOREIGN: &str = "foreign";
 const TOKEN_FIELDS: &[&str] = &["token", "elapsed_ms"];
 const TOKEN_INFO_FIELDS: &[&str] = &["token", "token_type", "scope", "expires_in_ms", "elapsed_ms"];
 const REVOKE_FIELDS: &[&str] = &["result", "elapsed_ms"];
@@ -286,7 +288,11 @@ fn action(value: Value) -> Result<Action, String> {
                 Some(other) => return Err(format!("\"only\" is library or sandbox, not {other}")),
             }
         }
-        "await" => Action::Await { counters: Value::Object(fields.optional_object(verb)?) },
+        "await" => {
+            let counters = Value::Object(fields.optional_object(verb)?);
+            check_awaited(&counters)?;
+            Action::Await { counters }
+        }
         "release" => Action::Release { hold: fields.text(verb)? },
         "settings" => Action::Settings { settings: Value::Object(fields.optional_object(verb)?) },
         "sandbox" => {
@@ -356,7 +362,7 @@ fn expect(fields: &mut Fields, known: &[&str]) -> Result<Expect, String> {
             let Value::Object(members) = value else {
                 return Err(format!("{language:?} is an object"));
             };
-            only.push((language.to_owned(), patterns(members, known)?));
+            only.push((language.to_owned(), patterns(members, &[known, &[FOREIGN]].concat())?));
         }
     }
     Ok(Expect { error, fields: patterns(members, known)?, only, save })
@@ -441,6 +447,17 @@ fn check_names_after<'a>(
     open.first().map_or(Ok(()), |call| Err(format!("nothing waits for the call {call}")))
 }
 
+/// A counter is waited for until it is that number or more, so that 0 would be waiting for nothing.
+fn check_awaited(counters: &Value) -> Result<(), String> {
+    match counters {
+        Value::Object(members) => members.values().try_for_each(check_awaited),
+        Value::Number(number) if number.as_u64() == Some(0) => {
+            Err("\"await\" waits for 0, which is there at once".into())
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -473,6 +490,8 @@ mod tests {
             (step(r#"{"get_token": "a", "start": "t"}"#), "nothing waits"),
             (step(r#"{"wait": "t"}"#), "unknown call t"),
             (step(r#"{"sandbox": "explode"}"#), "explode"),
+            (step(r#"{"await": {"requests": 0}}"#), "at once"),
+            (step(r#"{"await": {"held": {"gate": 0}}}"#), "at once"),
             (step(r#"{"repeat": 2}"#), "steps"),
             (step(r#"{"repeat": 0, "steps": []}"#), "above 0"),
             (step(r#"{"repeat": 2, "steps": [{"get_token": "b"}]}"#), "unknown client b"),

@@ -10,6 +10,7 @@ use rustls::server::danger::ClientCertVerifier;
 
 use crate::client_certificate;
 use crate::http::{self, NoRequest, Request, Response};
+use crate::incoming::IncomingBody;
 use crate::peer::{Ending, Peer};
 use crate::route::{self, Exchange};
 use crate::rules::{Action, Close, Cut};
@@ -27,7 +28,7 @@ const SEGMENT: u64 = 16 * 1024;
 pub(crate) fn accept(space: &Arc<Space>, stream: TcpStream, tls: bool) {
     let Ok(peer) = Peer::new(stream).map(Arc::new) else { return };
     let Ok(number) = space.register(&peer) else { return };
-    let served = Arc::clone(space);
+    let (served, ended) = (Arc::clone(space), peer.ended());
     let spawned = thread::Builder::new().name("sandbox-connection".into()).stack_size(STACK).spawn(move || {
         let mut wire = Wire::plain(peer);
         let ending = serve(&served, &mut wire, number, tls);
@@ -35,6 +36,7 @@ pub(crate) fn accept(space: &Arc<Space>, stream: TcpStream, tls: bool) {
         served.unregister(number);
         wire.end(ending);
         served.count_closed();
+        served.ended(&ended);
     });
     if spawned.is_err() {
         space.unregister(number);
@@ -54,11 +56,10 @@ fn serve(space: &Space, wire: &mut Wire, number: u64, tls: bool) -> Ending {
     }
     let mut buffer = Vec::new();
     loop {
-        let served = match http::read_request(wire, &mut buffer) {
+        let served = match http::read_head(wire, &mut buffer) {
             Ok(request) if request.authority.is_some() => refuse(space, wire, 400, "this is no proxy"),
-            Ok(request) => respond(space, wire, number, tls, &request),
-            Err(NoRequest::Ended(ending)) => Err(ending),
-            Err(NoRequest::Bad(status, reason)) => refuse(space, wire, status, reason),
+            Ok(request) => serve_request(space, wire, &mut buffer, number, tls, request),
+            Err(no_request) => refuse_no_request(space, wire, no_request),
         };
         if let Err(ending) = served {
             return ending;
@@ -104,6 +105,31 @@ fn client_certificates(space: &Space) -> Option<Arc<dyn ClientCertVerifier>> {
     }
 }
 
+/// Reads the body and answers. Ok: the connection serves the next request.
+pub(crate) fn serve_request(
+    space: &Space,
+    wire: &mut Wire,
+    buffer: &mut Vec<u8>,
+    connection: u64,
+    tls: bool,
+    mut request: Request,
+) -> Result<(), Ending> {
+    let action = space.choose(&request);
+    let received = IncomingBody::announced_by(&request)
+        .and_then(|body| body.receive(Some(space), wire, buffer, &action, &mut request));
+    match received {
+        Ok(()) => respond(space, wire, connection, tls, &action, &request),
+        Err(no_request) => refuse_no_request(space, wire, no_request),
+    }
+}
+
+fn refuse_no_request(space: &Space, wire: &mut Wire, no_request: NoRequest) -> Result<(), Ending> {
+    match no_request {
+        NoRequest::Ended(ending) => Err(ending),
+        NoRequest::Bad(status, reason) => refuse(space, wire, status, reason),
+    }
+}
+
 fn refuse(space: &Space, wire: &mut Wire, status: u16, reason: &str) -> Result<(), Ending> {
     let date = space.lock().date();
     let text = format!(
@@ -115,17 +141,16 @@ fn refuse(space: &Space, wire: &mut Wire, status: u16, reason: &str) -> Result<(
     Err(Ending::Close)
 }
 
-/// Answers one request. Ok: the connection serves the next one.
-pub(crate) fn respond(
+fn respond(
     space: &Space,
     wire: &mut Wire,
     connection: u64,
     tls: bool,
+    action: &Action,
     request: &Request,
 ) -> Result<(), Ending> {
     let certificate = wire.clients_certificate();
     let admitted = space.admit(connection, tls, certificate.is_some(), request);
-    let action = Arc::clone(&admitted.action);
     let exchange = Exchange { space, number: admitted.number, tls, certificate, request };
 
     let early = action.mint_first.then(|| route::answer(&exchange));
@@ -165,9 +190,9 @@ pub(crate) fn respond(
     let end = reset_at.or(stall_at).unwrap_or(body_length);
 
     admitted.answering(response.status);
-    sender.push(head(space, request, &action, &response).as_bytes())?;
-    sender.push_body(&response, end, has_body && is_chunked(&action))?;
-    if reset_at.is_none() && stall_at.is_none() && has_body && is_chunked(&action) {
+    sender.push(head(space, request, action, &response).as_bytes())?;
+    sender.push_body(&response, end, has_body && is_chunked(action))?;
+    if reset_at.is_none() && stall_at.is_none() && has_body && is_chunked(action) {
         sender.push(b"0\r\n\r\n")?;
     }
     sender.flush()?;
@@ -183,7 +208,7 @@ pub(crate) fn respond(
         .headers
         .iter()
         .any(|(name, value)| name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close"));
-    if action.close.is_some() || action.http_1_0 || truncated || says_close || request.wants_close {
+    if action.close.is_some() || action.http_1_0 || truncated || says_close || request.wants_close || request.unread {
         return Err(Ending::Close);
     }
     Ok(())

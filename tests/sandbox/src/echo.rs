@@ -1,4 +1,4 @@
-//! Paths of no real server: what a client sent, and bodies of any size.
+//! Paths of no real server: what a client sent, and bodies of any size, both ways.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +24,14 @@ pub(crate) fn echo(exchange: &Exchange<'_>) -> Response {
             "body_base64": STANDARD.encode(&request.body),
         }),
     )
+}
+
+pub(crate) fn upload(exchange: &Exchange<'_>) -> Response {
+    if !is_allowed(exchange) {
+        return atlas::unauthorized();
+    }
+    let request = exchange.request;
+    Response::json(200, &json!({ "length": request.body_length, "sha256": request.body_sha256 }))
 }
 
 pub(crate) fn bytes(exchange: &Exchange<'_>, length: &str) -> Response {

@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::form;
+use crate::incoming::IncomingBody;
 use crate::peer::Ending;
+use crate::rules::Action;
 use crate::wire::Wire;
 
 const HEAD_LIMIT: usize = 64 * 1024;
-const BODY_LIMIT: usize = 64 * 1024 * 1024;
+pub(crate) const BODY_LIMIT: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Request {
@@ -20,7 +22,13 @@ pub(crate) struct Request {
     pub(crate) query: String,
     /// Names in lower case, values as they came.
     pub(crate) headers: Vec<(String, String)>,
+    /// As much of the body as is kept.
     pub(crate) body: Vec<u8>,
+    /// Of the body as it was read, and of all of it unless it was left unread.
+    pub(crate) body_length: u64,
+    pub(crate) body_sha256: String,
+    /// Some of the body was not read.
+    pub(crate) unread: bool,
     /// Whether the client speaks HTTP/1.0 or said `Connection: close`.
     pub(crate) wants_close: bool,
 }
@@ -36,6 +44,10 @@ impl Request {
 
     pub(crate) fn form_value(&self, name: &str) -> Option<String> {
         form::value(&self.body, name)
+    }
+
+    pub(crate) fn expects_continue(&self) -> bool {
+        self.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
     }
 
     /// The credentials of `Authorization: Bearer`.
@@ -62,6 +74,14 @@ const MALFORMED: NoRequest = NoRequest::Bad(400, "malformed request");
 
 /// Reads one request. `buffer` keeps the bytes that came after it.
 pub(crate) fn read_request(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<Request, NoRequest> {
+    let mut request = read_head(wire, buffer)?;
+    let body = IncomingBody::announced_by(&request)?;
+    body.receive(None, wire, buffer, &Action::default(), &mut request)?;
+    Ok(request)
+}
+
+/// Reads a request up to its body.
+pub(crate) fn read_head(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<Request, NoRequest> {
     let head_length = loop {
         // RFC 9112 §2.2: an empty line before a request is ignored.
         while buffer.starts_with(b"\r\n") {
@@ -73,21 +93,8 @@ pub(crate) fn read_request(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<Requ
             _ => return Err(NoRequest::Bad(431, "request head too large")),
         }
     };
-    let mut request = parse_head(&buffer[..head_length]).ok_or(MALFORMED)?;
+    let request = parse_head(&buffer[..head_length]).ok_or(MALFORMED)?;
     buffer.drain(..head_length + 4);
-
-    let expects = request.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
-    let chunked = request.header("transfer-encoding").map(|value| value.eq_ignore_ascii_case("chunked"));
-    let length = request.header("content-length").map(str::parse::<usize>);
-    if expects {
-        wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-    }
-    request.body = match (chunked, length) {
-        (None, None) => Vec::new(),
-        (None, Some(Ok(length))) => take(wire, buffer, length, BODY_LIMIT)?,
-        (Some(true), None) => read_chunked(wire, buffer)?,
-        _ => return Err(MALFORMED),
-    };
     Ok(request)
 }
 
@@ -127,25 +134,7 @@ fn parse_head(head: &[u8]) -> Option<Request> {
     Some(request)
 }
 
-fn read_chunked(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<Vec<u8>, NoRequest> {
-    let mut body = Vec::new();
-    loop {
-        let size_line = read_line(wire, buffer)?;
-        let digits = size_line.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(digits, 16).map_err(|_| MALFORMED)?;
-        if size == 0 {
-            // Trailers are read and dropped.
-            while !read_line(wire, buffer)?.is_empty() {}
-            return Ok(body);
-        }
-        body.extend(take(wire, buffer, size, BODY_LIMIT - body.len())?);
-        if !read_line(wire, buffer)?.is_empty() {
-            return Err(MALFORMED);
-        }
-    }
-}
-
-fn read_line(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<String, NoRequest> {
+pub(crate) fn read_line(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<String, NoRequest> {
     loop {
         if let Some(at) = buffer.windows(2).position(|two| two == b"\r\n") {
             let line = String::from_utf8_lossy(&buffer[..at]).into_owned();
@@ -159,19 +148,8 @@ fn read_line(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<String, NoRequest>
     }
 }
 
-fn take(wire: &mut Wire, buffer: &mut Vec<u8>, length: usize, limit: usize) -> Result<Vec<u8>, NoRequest> {
-    if length > limit {
-        return Err(NoRequest::Bad(413, "request body too large"));
-    }
-    while buffer.len() < length {
-        read_more(wire, buffer)?;
-    }
-    let rest = buffer.split_off(length);
-    Ok(std::mem::replace(buffer, rest))
-}
-
-fn read_more(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<(), NoRequest> {
-    let mut chunk = [0; 16 * 1024];
+pub(crate) fn read_more(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<(), NoRequest> {
+    let mut chunk = [0; 32 * 1024];
     let read = wire.read(&mut chunk)?;
     buffer.extend_from_slice(&chunk[..read]);
     Ok(())

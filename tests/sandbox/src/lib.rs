@@ -24,6 +24,7 @@ mod der;
 mod echo;
 mod form;
 mod http;
+mod incoming;
 mod keycloak;
 mod listener;
 mod peer;

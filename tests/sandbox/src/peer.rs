@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -33,13 +34,28 @@ pub(crate) enum Ending {
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
     order: AtomicU8,
+    ended: Ended,
+}
+
+/// Whether all that is sent at a connection's end has been sent. Apart from its socket, which closes with the last owner.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended(Arc<AtomicBool>);
+
+impl Ended {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 impl Peer {
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(WRITE_SLICE))?;
-        Ok(Peer { stream, order: AtomicU8::new(NO_ORDER) })
+        Ok(Peer { stream, order: AtomicU8::new(NO_ORDER), ended: Ended::default() })
     }
 
     /// Tells the connection's own thread to end it.
@@ -64,6 +80,10 @@ impl Peer {
             ORDER_RESET => Some(Ending::Reset),
             _ => None,
         }
+    }
+
+    pub(crate) fn ended(&self) -> Ended {
+        self.ended.clone()
     }
 
     /// Whether the client has closed or reset, seen without reading what it sent.

@@ -26,7 +26,7 @@ const SOCKS_VERSION: u8 = 5;
 pub(crate) fn accept(space: &Arc<Space>, stream: TcpStream) {
     let Ok(peer) = Peer::new(stream).map(Arc::new) else { return };
     let Ok(number) = space.register_at_proxy(&peer) else { return };
-    let served = Arc::clone(space);
+    let (served, ended) = (Arc::clone(space), peer.ended());
     let spawned = thread::Builder::new().name("sandbox-proxy".into()).stack_size(STACK).spawn(move || {
         let wire = Wire::plain(peer);
         let mut session = Session { space: &served, wire, tls: false, buffer: Vec::new(), forwarding: None };
@@ -40,6 +40,7 @@ pub(crate) fn accept(space: &Arc<Space>, stream: TcpStream) {
         if forwarding.is_some() {
             served.count_closed();
         }
+        served.ended(&ended);
     });
     if spawned.is_err() {
         space.unregister_at_proxy(number);
@@ -75,7 +76,7 @@ impl Session<'_> {
 
     fn serve_http(&mut self) -> Result<Never, Ending> {
         loop {
-            let request = match http::read_request(&mut self.wire, &mut self.buffer) {
+            let request = match http::read_head(&mut self.wire, &mut self.buffer) {
                 Ok(request) => request,
                 Err(NoRequest::Ended(ending)) => return Err(ending),
                 Err(NoRequest::Bad(..)) => return Err(self.answer(400, &[])),
@@ -123,7 +124,7 @@ impl Session<'_> {
         };
         self.forwarding = Some(number);
         request.headers.retain(|(name, _)| !name.starts_with("proxy-"));
-        connection::respond(self.space, &mut self.wire, number, false, &request)
+        connection::serve_request(self.space, &mut self.wire, &mut self.buffer, number, false, request)
     }
 
     fn serve_socks(&mut self) -> Result<Never, Ending> {

@@ -33,6 +33,9 @@ pub(crate) fn answer(exchange: &Exchange<'_>) -> Response {
     if path.starts_with("/echo") {
         return echo::echo(exchange);
     }
+    if path.starts_with("/upload") {
+        return echo::upload(exchange);
+    }
     if let Some(length) = path.strip_prefix("/bytes/") {
         return echo::bytes(exchange, length);
     }

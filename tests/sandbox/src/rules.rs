@@ -17,6 +17,9 @@ struct Rule {
     /// Exact, or a prefix when it ends in `*`.
     #[serde(default)]
     path: Option<String>,
+    /// Whether the request has `Expect: 100-continue`.
+    #[serde(default)]
+    expects: Option<bool>,
     #[serde(default)]
     nth: Option<Vec<u64>>,
     #[serde(default)]
@@ -26,13 +29,13 @@ struct Rule {
 }
 
 impl Rule {
-    fn matches(&self, method: &str, path: &str) -> bool {
+    fn matches(&self, method: &str, path: &str, expects: bool) -> bool {
         let method_fits = self.method.as_ref().is_none_or(|wanted| wanted == method);
         let path_fits = self.path.as_ref().is_none_or(|wanted| match wanted.strip_suffix('*') {
             Some(prefix) => path.starts_with(prefix),
             None => path == wanted,
         });
-        method_fits && path_fits
+        method_fits && path_fits && self.expects.is_none_or(|wanted| wanted == expects)
     }
 }
 
@@ -57,10 +60,10 @@ impl From<Vec<Rule>> for RuleBook {
 impl RuleBook {
     /// The action for this request. Every rule counts the request it matches, so that `nth` means the same number
     /// whatever rules stand before it.
-    pub(crate) fn choose(&mut self, method: &str, path: &str) -> Option<Arc<Action>> {
+    pub(crate) fn choose(&mut self, method: &str, path: &str, expects: bool) -> Option<Arc<Action>> {
         let mut chosen = None;
         for counted in &mut self.0 {
-            if !counted.rule.matches(method, path) {
+            if !counted.rule.matches(method, path, expects) {
                 continue;
             }
             counted.matched += 1;
@@ -99,6 +102,27 @@ pub(crate) struct Action {
     pub(crate) stall: Option<Cut>,
     pub(crate) drip_ms: Option<u64>,
     pub(crate) http_1_0: bool,
+    /// As much of the body is read before anything else is done.
+    pub(crate) body_bytes: Option<u64>,
+    pub(crate) hold_body: Option<HoldBody>,
+    pub(crate) r#continue: Option<Continue>,
+}
+
+/// A pause in the middle of reading a body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HoldBody {
+    pub(crate) after_bytes: u64,
+    pub(crate) gate: String,
+}
+
+/// What is said to `Expect: 100-continue` in place of a bare 100.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Continue {
+    Omit,
+    Headers,
+    EarlyHints,
 }
 
 /// Where an answer is cut off.
@@ -173,7 +197,10 @@ mod tests {
     }
 
     fn statuses(book: &mut RuleBook, requests: &[(&str, &str)]) -> Vec<Option<u16>> {
-        requests.iter().map(|(method, path)| book.choose(method, path).and_then(|action| action.status)).collect()
+        requests
+            .iter()
+            .map(|(method, path)| book.choose(method, path, false).and_then(|action| action.status))
+            .collect()
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::connection;
 use crate::http::Request;
 use crate::listener::Port;
-use crate::peer::{Ending, Peer};
+use crate::peer::{Ended, Ending, Peer};
 use crate::proxy;
 use crate::rules::Action;
 use crate::settings::{Accept, ProxyFault, SettingsError};
@@ -20,6 +20,8 @@ use crate::tls::Identities;
 /// How soon a waiting connection sees that its client has left.
 const HANG_UP_SLICE: Duration = Duration::from_millis(50);
 
+/// As long connections that are told to end are waited for.
+const LONGEST_ENDING: Duration = Duration::from_secs(10);
 /// No wait is longer, so that a deadline can always be computed.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
@@ -172,23 +174,40 @@ impl Space {
         self.changed.notify_all();
     }
 
-    /// Closes every open connection with FIN, whatever it is doing.
+    /// Closes every open connection with FIN, those to the proxy too, whatever they are doing, and waits until each has
+    /// ended.
     pub fn close_connections(&self) {
-        self.lock().all_open().for_each(|peer| peer.order_close());
-        self.changed.notify_all();
+        self.end_connections(Peer::order_close);
     }
 
-    /// Closes every open connection with RST, whatever it is doing.
+    /// Closes every open connection with RST, those to the proxy too, whatever they are doing, and waits until each has
+    /// ended.
     pub fn reset_connections(&self) {
-        self.lock().all_open().for_each(|peer| peer.order_reset());
+        self.end_connections(Peer::order_reset);
+    }
+
+    fn end_connections(&self, order: fn(&Peer)) {
+        let ordered = self.order_all(order);
+        let some_live = |_: &mut State| !ordered.iter().all(Ended::is_set);
+        let waited = self.changed.wait_timeout_while(self.lock(), LONGEST_ENDING, some_live);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn order_all(&self, order: fn(&Peer)) -> Vec<Ended> {
+        let end = |peer: &Arc<Peer>| {
+            order(peer);
+            peer.ended()
+        };
+        let ordered = self.lock().all_open().map(end).collect();
         self.changed.notify_all();
+        ordered
     }
 
     /// Stops listening and closes every connection. A deleted space serves nothing any more.
     pub fn delete(&self) {
         self.lock().deleted = true;
         self.ports.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().for_each(Port::close);
-        self.close_connections();
+        self.order_all(Peer::order_close);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -234,6 +253,15 @@ impl Space {
 
     pub(crate) fn unregister_at_proxy(&self, number: u64) {
         self.lock().open_at_proxy.remove(&number);
+        self.changed.notify_all();
+    }
+
+    /// All that is sent at the end of that connection has been sent.
+    pub(crate) fn ended(&self, ended: &Ended) {
+        let state = self.lock();
+        ended.set();
+        drop(state);
+        self.changed.notify_all();
     }
 
     pub(crate) fn log_proxied(&self, proxied: Proxied) {
@@ -276,15 +304,15 @@ impl Space {
         self.changed.notify_all();
     }
 
+    /// What is to be done with a request, of which the head was read.
+    pub(crate) fn choose(&self, request: &Request) -> Arc<Action> {
+        self.lock().choose(request).unwrap_or_default()
+    }
+
     pub(crate) fn admit(&self, connection: u64, tls: bool, certificate: bool, request: &Request) -> Admitted<'_> {
-        let (number, action) = self.lock().admit(connection, tls, certificate, request);
+        let number = self.lock().admit(connection, tls, certificate, request);
         self.changed.notify_all();
-        Admitted {
-            space: self,
-            number,
-            action: action.unwrap_or_default(),
-            is_token_request: is_token_endpoint(&request.path),
-        }
+        Admitted { space: self, number, is_token_request: is_token_endpoint(&request.path) }
     }
 
     /// Lets time pass on a connection.
@@ -370,7 +398,6 @@ fn reached(state: &State, until: &Map<String, Value>) -> Result<bool, UnknownCou
 pub(crate) struct Admitted<'a> {
     space: &'a Space,
     pub(crate) number: u64,
-    pub(crate) action: Arc<Action>,
     is_token_request: bool,
 }
 

@@ -19,7 +19,7 @@ const LOG_ENTRIES: usize = 1000;
 /// A clock is never moved further than a hundred years, which keeps every sum of times in range.
 const FURTHEST_ADVANCE_MS: u64 = 100 * 365 * 86_400_000;
 /// Bytes of a body the report shows.
-const LOGGED_BODY: usize = 64 * 1024;
+pub(crate) const LOGGED_BODY: usize = 64 * 1024;
 
 pub(crate) struct State {
     pub(crate) settings: Settings,
@@ -83,6 +83,8 @@ struct Entry {
     query: String,
     headers: Vec<(String, String)>,
     body: String,
+    body_length: u64,
+    body_sha256: String,
     status: u16,
     token: Option<u64>,
 }
@@ -137,14 +139,13 @@ impl State {
         imf_fixdate(((self.now_ms() / 1000) as i64).saturating_add(self.settings.date_offset_s))
     }
 
-    /// Counts and logs a request that was read, and finds what a rule wants done with it.
-    pub(crate) fn admit(
-        &mut self,
-        connection: u64,
-        tls: bool,
-        certificate: bool,
-        request: &Request,
-    ) -> (u64, Option<Arc<Action>>) {
+    /// What a rule wants done with a request, of which the head was read.
+    pub(crate) fn choose(&mut self, request: &Request) -> Option<Arc<Action>> {
+        self.settings.rules.choose(&request.method, &request.path, request.expects_continue())
+    }
+
+    /// Counts and logs a request that was read.
+    pub(crate) fn admit(&mut self, connection: u64, tls: bool, certificate: bool, request: &Request) -> u64 {
         self.counters.requests += 1;
         if is_token_endpoint(&request.path) {
             self.counters.token_requests += 1;
@@ -168,10 +169,12 @@ impl State {
             query: request.query.clone(),
             headers: request.headers.clone(),
             body: String::from_utf8_lossy(&request.body[..request.body.len().min(LOGGED_BODY)]).into_owned(),
+            body_length: request.body_length,
+            body_sha256: request.body_sha256.clone(),
             status: 0,
             token: request.bearer().and_then(|text| self.tokens.find(text)).map(|token| token.ordinal),
         });
-        (self.counters.requests, self.settings.rules.choose(&request.method, &request.path))
+        self.counters.requests
     }
 
     pub(crate) fn log_proxied(&mut self, proxied: Proxied) {
@@ -317,6 +320,8 @@ impl Entry {
             "query": self.query,
             "headers": self.headers,
             "body": self.body,
+            "body_length": self.body_length,
+            "body_sha256": self.body_sha256,
             "status": self.status,
             "token": self.token,
         })

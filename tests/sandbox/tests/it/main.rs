@@ -10,3 +10,4 @@ mod connections;
 mod keycloak;
 mod program;
 mod support;
+mod uploads;

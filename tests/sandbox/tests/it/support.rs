@@ -183,7 +183,7 @@ impl Connection {
         }
     }
 
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         loop {
             if let Some(at) = self.buffer.windows(2).position(|two| two == b"\r\n") {
                 let line = String::from_utf8(self.buffer[..at].to_vec()).unwrap();

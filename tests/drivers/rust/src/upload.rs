@@ -14,6 +14,7 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct Upload {
     count: u64,
     as_file: Option<TemporaryFile>,
+    as_bytes: bool,
     length: Option<u64>,
     fails: u64,
     cancel: u64,
@@ -32,16 +33,22 @@ impl Upload {
         let Some(count) = numbers("upload")? else { return Ok(None) };
         let (fails, cancel) = (fails.unwrap_or(u64::MAX), cancel.unwrap_or(u64::MAX));
         let as_file = match way.as_deref() {
-            None | Some("source") => None,
+            None | Some("source" | "bytes") => None,
             Some("file") => Some(TemporaryFile::with(count)?),
             _ => return Err(Broken("not expressible".to_owned())),
         };
-        Ok(Some(Self { count, as_file, length, fails, cancel }))
+        let as_bytes = way.as_deref() == Some("bytes");
+        Ok(Some(Self { count, as_file, as_bytes, length, fails, cancel }))
     }
 
     pub(crate) fn add_to<'a>(&self, request: RequestBuilder<'a>, cancel: &CancelToken) -> RequestBuilder<'a> {
         if let Some(TemporaryFile(path)) = &self.as_file {
             return request.body_file(path);
+        }
+        if self.as_bytes {
+            let mut bytes = vec![0; self.count as usize];
+            pattern(0, &mut bytes);
+            return request.body(bytes);
         }
         let (left, fails) = (self.count, self.fails);
         let source = Source { position: 0, left, fails, cancel_at: self.cancel, cancel: cancel.clone() };

@@ -1,6 +1,8 @@
 //! From Python's values to the core's. What fits nowhere goes to the core as [`Value::Other`], which makes the error.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,6 +141,14 @@ pub(crate) fn time(name: &str, value: &Bound<'_, PyAny>) -> Result<Duration, Fai
 /// An argument that is a text.
 pub(crate) fn text_argument(name: &str, value: &Bound<'_, PyAny>) -> Result<String, Failure> {
     text(value).map_err(|got| wrong_type(name, "a str", &got))
+}
+
+/// What `__fspath__` gave, which may be bytes that are no text.
+pub(crate) fn path(value: &Bound<'_, PyAny>) -> Result<PathBuf, Failure> {
+    match value.cast::<PyBytes>() {
+        Ok(bytes) => Ok(OsStr::from_bytes(bytes.as_bytes()).into()),
+        Err(_) => Ok(value.extract::<PathBuf>()?),
+    }
 }
 
 /// An argument that is true or false.

@@ -1,6 +1,7 @@
 //! The native half of the Python package: checks, converts, calls the core, converts back. What users see is in
 //! `python/svctoken`.
 
+mod body;
 mod cancel;
 mod client;
 mod convert;

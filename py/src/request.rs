@@ -4,7 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use svctoken::RequestBuilder;
 
-use crate::convert::{cancel, flag, pairs_argument, size, text_argument, time};
+use crate::body::Source;
+use crate::convert::{cancel, flag, pairs_argument, path, size, text_argument, time};
 use crate::error::Failure;
 
 /// The request with what was given; `None` is as if it were not given.
@@ -25,6 +26,14 @@ pub(crate) fn with_arguments<'a>(
                 .into_iter()
                 .fold(request, |r, (name, value)| r.default_header(name, value)),
             "form" => pairs_argument("data", &value)?.into_iter().fold(request, |r, (name, value)| r.form(name, value)),
+            "body_file" => request.body_file(path(&value)?),
+            "body_source" => {
+                let (read, rewind, length): (Py<PyAny>, Option<Py<PyAny>>, Option<Bound<'_, PyAny>>) =
+                    value.extract()?;
+                let length = length.map(|length| size("content_length", &length)).transpose()?;
+                request.body_from(Source::new(read, rewind), length)
+            }
+            "default_content_type" => request.content_type(text_argument(&name, &value)?),
             "content_type" => request.content_type(text_argument(&name, &value)?),
             "accept" => request.accept(text_argument(&name, &value)?),
             "timeout" => request.timeout(time(&name, &value)?),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from . import _native
+from ._body import arguments_of
 from ._response import Response, StreamingResponse
 
 # As type checkers know it; importing typing, json or dataclasses takes longer than all of svctoken.
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from ._body import Data
     from ._options import Options, Pairs, Seconds
     from ._token_info import TokenInfo
 
@@ -110,8 +112,9 @@ class Client(_native.Client):
             params: Pairs | None = None,
             headers: Pairs | None = None,
             json: Any = None,
-            data: bytes | bytearray | memoryview | str | Pairs | None = None,
+            data: Data | None = None,
             content_type: str | None = None,
+            content_length: int | None = None,
             accept: str | None = None,
             timeout: Seconds | None = None,
             max_response_bytes: int | None = None,
@@ -131,8 +134,9 @@ class Client(_native.Client):
             params: Pairs | None = None,
             headers: Pairs | None = None,
             json: Any = None,
-            data: bytes | bytearray | memoryview | str | Pairs | None = None,
+            data: Data | None = None,
             content_type: str | None = None,
+            content_length: int | None = None,
             accept: str | None = None,
             timeout: Seconds | None = None,
             max_response_bytes: int | None = None,
@@ -151,8 +155,9 @@ class Client(_native.Client):
         params: Pairs | None = None,
         headers: Pairs | None = None,
         json: Any = None,
-        data: bytes | bytearray | memoryview | str | Pairs | None = None,
+        data: Data | None = None,
         content_type: str | None = None,
+        content_length: int | None = None,
         accept: str | None = None,
         timeout: Seconds | None = None,
         max_response_bytes: int | None = None,
@@ -167,8 +172,15 @@ class Client(_native.Client):
 
         ``url`` is a path on ``base_url``'s origin, or a URL of it or of one of ``allowed_origins``. ``params`` are
         added to its query. The body is ``json``, written by :func:`json.dumps`, or ``data``: bytes as they are, a str
-        as UTF-8, or a mapping or a list of pairs as a form; None is no body. ``timeout`` is the whole call, in seconds or as a timedelta, and
+        as UTF-8, a mapping or a list of pairs as a form, or what is read while it is sent, below; None is no body. ``timeout`` is the whole call, in seconds or as a timedelta, and
         ``max_response_bytes`` the largest body of the answer; None is the client's, 60 s and 64 MiB unless set.
+
+        A ``data`` that is a path (as of pathlib), an open binary file or an iterable of bytes is read while it is sent, in
+        memory that does not grow, and is never closed. The server is asked first whether it wants the body, as for any of
+        more than 1 MiB (``Expect: 100-continue``), and given 1 s to say so. It is told the length of files and of what can
+        seek, and else ``content_length``, in bytes, if that is given; without, the body goes in chunks. What was begun to
+        be read is sent again only if it is a path or can seek. What reading it raises ends the call, and is raised as it
+        is. ``timeout`` covers the sending too.
 
         Failed connections and answers of 429 are tried again, and so are 408, 502, 503, 504 and broken connections
         where that cannot do the request's work twice: for GET, HEAD, PUT, DELETE and OPTIONS, and for a POST or PATCH
@@ -185,20 +197,11 @@ class Client(_native.Client):
         Raises :class:`InvalidArgumentError` or :class:`OriginRefusedError` before any network,
         :class:`RedirectRefusedError` where a redirect leads where it may not, and :class:`Error`.
         """
-        form: Pairs | None = None
-        if json is not None:
-            if data is not None:
-                raise _native.invalid_argument("json and data exclude each other: a request has one body", False)
-            body: bytes | None = _json_body(json)
-            content_type = content_type or "application/json"
-        elif isinstance(data, (Mapping, list, tuple)):
-            body, form = None, data
-        else:
-            body = _data_body(data)
+        body, body_arguments = arguments_of(json, data, content_length)
         arguments: dict[str, object] = {
+            **body_arguments,
             "params": params,
             "headers": headers,
-            "form": form,
             "content_type": content_type,
             "accept": accept,
             "timeout": timeout,
@@ -335,25 +338,3 @@ class Client(_native.Client):
 
     def __reduce__(self) -> Any:
         raise TypeError("a svctoken.Client holds a secret and is not pickled: make one in each process")
-
-
-def _json_body(value: Any) -> bytes:
-    import json
-
-    try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise _native.invalid_argument(f"json cannot be written: {error}", isinstance(error, TypeError)) from error
-
-
-def _data_body(data: object) -> bytes | None:
-    if data is None or isinstance(data, bytes):
-        return data
-    if isinstance(data, (bytearray, memoryview)):
-        return bytes(data)
-    if isinstance(data, str):
-        try:
-            return data.encode()
-        except UnicodeEncodeError as error:
-            raise _native.invalid_argument(f"data is no text: {error.reason}", False) from error
-    raise _native.invalid_argument(f"data must be bytes, a str, a mapping or a list of pairs, not {type(data).__name__}", True)

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 
 import svctoken
 import svctoken.testing
+import upload
 
 Fields = list[tuple[str, str]]
 
@@ -22,7 +23,7 @@ SAFE = "~:/?,;@$*()! "
 TIMES = {"timeout", "connect_timeout", "idle_timeout", "token_timeout"}
 FLAGS = {"allow_http", "idempotent"}
 COUNTS = {"max_attempts", "max_pages", "mint_budget", "max_response_bytes", "take", "stream", "stop_after", "cancel_after"}
-COUNTS |= {"measure"}
+COUNTS |= {"measure", "upload", "upload_length", "upload_fails", "upload_cancel"}
 LISTS = {"allowed_origins", "resource", "client_secret_command"}
 LOUD = "SVCTOKEN_DRIVER_LOUD" in os.environ
 
@@ -256,7 +257,22 @@ def stream_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tu
     return [*head, *facts(), *headers]
 
 
+def upload_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    measure = arguments.pop("measure", None)
+    done = upload.add_to(arguments)
+    begin = memory("VmRSS") if measure else 0
+    try:
+        result = request_result(client, arguments)
+    except BaseException as error:
+        raise Streamed([("growth_kib", memory("VmHWM") - begin)] if measure else []) from error
+    finally:
+        done()
+    return [*result, *([("growth_kib", memory("VmHWM") - begin)] if measure else [])]
+
+
 def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    if "upload" in arguments:
+        return upload_result(client, arguments)
     if "stream" in arguments:
         return stream_result(client, arguments)
     then = arguments.pop("then", None)

@@ -9,19 +9,10 @@ from . import _native
 # As type checkers know it.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, Protocol, Union
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
-    from ._options import Pairs
-
-    class BinaryReader(Protocol):
-        """An open binary file, or what can be read like one."""
-
-        def read(self, size: int, /) -> bytes | bytearray | memoryview: ...
-
-    Bytes = Union[bytes, bytearray, memoryview]
-    Data = Union[Bytes, str, Pairs, "os.PathLike[str]", BinaryReader, Iterable[Bytes]]
+    from ._options import BinaryReader, Data
 
 # Few calls of Python code for large bodies, and little memory.
 _PIECE = 256 * 1024

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from ._body import Data
-    from ._options import Options, Pairs, Seconds
+    from ._options import Data, Options, Pairs, Seconds
     from ._token_info import TokenInfo
 
 

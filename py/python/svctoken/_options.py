@@ -1,11 +1,11 @@
-"""The options of a client, for type checkers. The core has the table; a test compares the two."""
+"""The options of a client, and what its methods take, for type checkers. The core has the table; a test compares the two."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import TypedDict, Union
+from typing import Protocol, TypedDict, Union
 
 Pairs = Union[Mapping[str, object], Iterable[tuple[str, object]]]
 """Names with values, as a mapping or as pairs. A value is a str, an int, a float, a bool (``true`` or ``false``), None
@@ -14,6 +14,17 @@ in a union of all that."""
 Seconds = Union[float, timedelta]
 """A length of time above zero, in seconds or as a timedelta."""
 Path = Union[str, "os.PathLike[str]"]
+Bytes = Union[bytes, bytearray, memoryview]
+
+
+class BinaryReader(Protocol):
+    """An open binary file, or what can be read like one."""
+
+    def read(self, size: int, /) -> Bytes: ...
+
+
+Data = Union[Bytes, str, Pairs, "os.PathLike[str]", BinaryReader, Iterable[Bytes]]
+"""What a request's body may be beside JSON; see :meth:`svctoken.Client.request`."""
 
 
 class Options(TypedDict, total=False):

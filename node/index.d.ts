@@ -180,6 +180,12 @@ export interface CallOptions {
   signal?: AbortSignal | null
 }
 
+/** A body that is read while it is sent, piece by piece. */
+export type BodyPieces =
+  | ReadableStream<string | ArrayBufferView | ArrayBuffer>
+  | AsyncIterable<string | ArrayBufferView | ArrayBuffer>
+  | Iterable<string | ArrayBufferView | ArrayBuffer>
+
 /** What a request takes. */
 export interface RequestOptions extends CallOptions {
   /** Added to the URL's query, form-encoded. */
@@ -190,10 +196,21 @@ export interface RequestOptions extends CallOptions {
   json?: unknown
   /** The body as a form, `application/x-www-form-urlencoded`. Not beside `body` or `json`. */
   form?: MorePairs | null
-  /** The body; bytes are copied before the call returns. A URLSearchParams brings its Content-Type. Default: none. */
-  body?: string | ArrayBufferView | ArrayBuffer | URLSearchParams | null
-  /** The body's Content-Type. Default: that of `json` or of a URLSearchParams, else none is sent. */
+  /**
+   * The body; bytes are copied before the call returns. A URLSearchParams or a Blob brings its Content-Type. Default: none.
+   *
+   * A Blob (as `fs.openAsBlob` makes of a file), a ReadableStream, and any iterable, sync or async, of bytes and strings is
+   * read while it is sent, each piece when it is wanted, in memory that does not grow. The server is asked first whether
+   * it wants the body, as for any of more than 1 MiB (`Expect: 100-continue`), and given 1 s to say so. Without its length
+   * the body goes in chunks. What was begun to be read is sent again only if it is a Blob. What reading it throws is what
+   * the call rejects with. However the call ends, a ReadableStream is cancelled, a Readable destroyed, and the `return` of
+   * another iterator called. `timeout` covers the sending too.
+   */
+  body?: string | ArrayBufferView | ArrayBuffer | URLSearchParams | Blob | BodyPieces | null
+  /** The body's Content-Type. Default: that of `json`, of a URLSearchParams or of a Blob, else none is sent. */
   contentType?: string | null
+  /** How many bytes a body has that is read while it is sent, and no Blob; more or fewer reject. Default: it is not known. */
+  contentLength?: number | null
   /** The Accept header. Default: the client's. */
   accept?: string | null
   /**

@@ -19,6 +19,9 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** Moves the core's clock forward. */
 export declare function advanceClock(milliseconds: number): ErrorFacts | undefined
 
+/** The next bytes of a body, none at its end, or why it gave none; they are copied before this returns. */
+export declare function answerBody(calls: ExternalObject<Calls>, question: number, bytes?: Uint8Array | undefined | null, whyNone?: string | undefined | null): ErrorFacts | undefined
+
 /** What a client's function gave, or why it gave nothing. */
 export declare function answerSecret(calls: ExternalObject<Calls>, question: number, secret?: string | undefined | null, whyNone?: string | undefined | null): ErrorFacts | undefined
 
@@ -58,10 +61,10 @@ export interface CounterFacts {
 
 /**
  * Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
- * undefined, event)` brings a log event, and `tell(client, undefined, undefined, undefined, question)` asks for its
- * secret. Alone, it keeps no process alive.
+ * undefined, event)` brings a log event, `tell(client, undefined, undefined, undefined, question)` asks for its secret,
+ * and `tell(call, undefined, undefined, undefined, question, begins)` for the next bytes of its body. Alone, it keeps no process alive.
  */
-export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number) => void): ExternalObject<Calls>
+export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number, begins?: boolean) => void): ExternalObject<Calls>
 
 /**
  * Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`
@@ -178,6 +181,8 @@ export interface RequestFacts {
   form?: Array<string>
   /** Copied before the call returns. */
   body?: string | Uint8Array
+  /** In place of `body`, one that is asked for its bytes while it is sent. */
+  upload?: UploadFacts
   contentType?: string
   accept?: string
   /** In milliseconds. */
@@ -228,4 +233,12 @@ export interface TokenFacts {
   expiresIn: number
   /** In milliseconds since 1970. */
   expiresAt: number
+}
+
+/** A body that is asked for its bytes. */
+export interface UploadFacts {
+  /** In bytes, where that is known. */
+  length?: number
+  /** It can begin anew. */
+  repeatable: boolean
 }

@@ -836,6 +836,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.advanceClock = nativeBinding.advanceClock
+module.exports.answerBody = nativeBinding.answerBody
 module.exports.answerSecret = nativeBinding.answerSecret
 module.exports.cancel = nativeBinding.cancel
 module.exports.clearCache = nativeBinding.clearCache

@@ -1,6 +1,7 @@
 'use strict'
 
 const { invalidArgument, typeName } = require('./error.js')
+const { uploadOf } = require('./upload.js')
 
 /** A call's options, checked to be an object with no other names than `known`. */
 function optionsOf(options, known) {
@@ -38,6 +39,15 @@ function optionalCount(name, value) {
   return value
 }
 
+/** A count of bytes, which may be 0. */
+function optionalSize(name, value) {
+  if (value == null) return undefined
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw invalidArgument(`${name} must be a whole number, 0 or more, not ${typeName(value)}`)
+  }
+  return value
+}
+
 function optionalFlag(name, value) {
   if (value == null) return undefined
   if (typeof value !== 'boolean') throw invalidArgument(`${name} must be true or false, not ${typeName(value)}`)
@@ -70,18 +80,32 @@ function pairs(argument, input) {
   return flat
 }
 
-/** What is sent: `[body, contentType]`. */
-function bodyOf({ json, body, contentType }) {
-  const type = optionalText('contentType', contentType)
+/** What is sent: `{ body, contentType }`, or `{ upload, contentType }` of a body that is read while it is sent. */
+function bodyOf({ json, body, contentType: type, contentLength }) {
+  const contentType = optionalText('contentType', type)
+  const upload = json === undefined && isStream(body) ? uploadOf(body, optionalSize('contentLength', contentLength)) : undefined
+  if (upload) return { upload, contentType: contentType ?? (body.type || undefined) }
+  if (contentLength != null) throw invalidArgument('contentLength is for a body that is read while it is sent')
   if (json !== undefined) {
     if (body != null) throw invalidArgument('json and body cannot both be sent')
-    return [jsonText(json), type ?? 'application/json']
+    return { body: jsonText(json), contentType: contentType ?? 'application/json' }
   }
-  if (body == null || typeof body === 'string') return [body ?? undefined, type]
-  if (body instanceof URLSearchParams) return [body.toString(), type ?? 'application/x-www-form-urlencoded']
-  if (ArrayBuffer.isView(body)) return [new Uint8Array(body.buffer, body.byteOffset, body.byteLength), type]
-  if (body instanceof ArrayBuffer) return [new Uint8Array(body), type]
-  throw invalidArgument(`body must be a string, bytes or a URLSearchParams, not ${typeName(body)}`)
+  if (body instanceof URLSearchParams) {
+    return { body: body.toString(), contentType: contentType ?? 'application/x-www-form-urlencoded' }
+  }
+  return { body: bytesOrText(body), contentType }
+}
+
+function isStream(body) {
+  return typeof body === 'object' && body !== null && !(body instanceof URLSearchParams) && !ArrayBuffer.isView(body)
+}
+
+function bytesOrText(body) {
+  if (body == null || typeof body === 'string') return body ?? undefined
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength)
+  if (body instanceof ArrayBuffer) return new Uint8Array(body)
+  throw invalidArgument(
+    `body must be a string, bytes, a URLSearchParams, a Blob, a ReadableStream or an iterable, not ${typeName(body)}`)
 }
 
 function jsonText(value) {

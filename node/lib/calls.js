@@ -11,9 +11,13 @@ const emitters = new Map()
 const collected = new FinalizationRegistry((number) => emitters.delete(number))
 let last = 0
 
-const calls = native.createCalls((number, failure, result, event, question) => {
+const calls = native.createCalls((number, failure, result, event, question, begins) => {
   if (event) {
     emitters.get(number)?.deref()?.emit('log', eventOf(event))
+    return
+  }
+  if (begins != null) {
+    giveBody(inProgress.get(number)?.upload, begins, (bytes, why) => native.answerBody(calls, question, bytes, why))
     return
   }
   if (question != null) {
@@ -30,6 +34,12 @@ const calls = native.createCalls((number, failure, result, event, question) => {
   if (failure) call.reject(new SvctokenError(failure))
   else call.resolve(result)
 })
+
+/** Of a call that was settled by its signal, there is no body any more. */
+function giveBody(upload, begins, answer) {
+  if (upload) upload.give(begins, answer)
+  else answer(undefined, 'the call has ended')
+}
 
 /** A number for a call or a client. */
 function next() {
@@ -48,15 +58,15 @@ function createClient(emitter, constructor, options, environment) {
 
 /**
  * Starts a call and promises its result. `begin(calls, number, cancellable)` starts the native call and returns its
- * result if that is there already, else nothing.
+ * result if that is there already, else nothing. `upload` is its body, if that is read while it is sent.
  */
-function start(signal, begin) {
+function start(signal, begin, upload) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) throw signal.reason
     const number = next()
     const result = valueOf(begin(calls, number, signal !== undefined))
     if (result != null) return resolve(result)
-    const call = { signal, resolve, reject, onAbort: undefined }
+    const call = { signal, resolve, reject, upload, onAbort: undefined }
     if (signal) {
       call.onAbort = () => {
         remove(number, call)

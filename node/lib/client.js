@@ -13,7 +13,7 @@ const { StreamingResponse } = require('./stream.js')
 
 const TOKEN_OPTIONS = ['timeout', 'signal']
 const REQUEST_OPTIONS = [
-  'query', 'headers', 'json', 'form', 'body', 'contentType', 'accept', 'timeout', 'maxResponseBytes',
+  'query', 'headers', 'json', 'form', 'body', 'contentType', 'contentLength', 'accept', 'timeout', 'maxResponseBytes',
   'maxAttempts', 'idempotent', 'stream', 'idleTimeout', 'signal',
 ]
 const PAGES_OPTIONS = [
@@ -138,17 +138,19 @@ class Client {
   async request(method, url, options) {
     refuseFromOwnCallback(this.#emitter)
     const given = optionsOf(options, REQUEST_OPTIONS)
-    const [body, contentType] = bodyOf(given)
+    const { body, upload, contentType } = bodyOf(given)
     const facts = {
       ...factsOf(method, url, given),
       form: pairs('form', given.form),
       body,
+      upload: upload?.facts,
       contentType,
       idempotent: optionalFlag('idempotent', given.idempotent),
       stream: optionalFlag('stream', given.stream),
       idleTimeout: optionalNumber('idleTimeout', given.idleTimeout),
     }
-    return this.#exchange(facts, signalOf(given.signal))
+    const exchange = this.#exchange(facts, signalOf(given.signal), undefined, upload)
+    return upload ? ending(upload, exchange) : exchange
   }
 
   async *pages(url, options) {
@@ -176,12 +178,12 @@ class Client {
     }
   }
 
-  async #exchange(facts, signal, cursor) {
+  async #exchange(facts, signal, cursor, upload) {
     if (this.beforeSend != null) {
       facts.defaultHeaders = pairs('what beforeSend returns', await this.beforeSend(facts.method, facts.url))
     }
     const answer = await start(signal, (calls, number, cancellable) =>
-      native.request(calls, this.#native, number, facts, cancellable, cursor))
+      native.request(calls, this.#native, number, facts, cancellable, cursor), upload)
     const response = facts.stream ? new StreamingResponse(answer, signal) : new Response(answer)
     if (this.afterReceive != null) await this.afterReceive(response)
     return response
@@ -223,6 +225,17 @@ alias(Symbol.dispose, Client.prototype.close)
 // The names by which `once` and `on` of node:events know an emitter.
 alias('addListener', Client.prototype.on)
 alias('removeListener', Client.prototype.off)
+
+/** The outcome of a call whose body was read while it was sent: what reading it threw, if it did. */
+async function ending(upload, exchange) {
+  try {
+    return await exchange
+  } catch (error) {
+    throw upload.failure ? upload.failure.error : error
+  } finally {
+    upload.end()
+  }
+}
 
 /** What all requests say. */
 function factsOf(method, url, given) {

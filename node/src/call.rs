@@ -16,7 +16,7 @@ use crate::client::TokenFacts;
 use crate::error::{ErrorFacts, Failure, caught, guarded};
 use crate::log::EventFacts;
 use crate::pool::Pool;
-use crate::secret::Questions;
+use crate::question::Questions;
 use crate::stream::NativeStream;
 
 /// More requests at once than this wait for each other.
@@ -61,11 +61,13 @@ enum Message {
     /// A client has something for its log.
     Logged { client: u32, event: EventFacts },
     /// A client needs its secret.
-    Asked { client: u32, question: u32 },
+    AskedSecret { client: u32, question: u32 },
+    /// A call needs the next bytes of its body, or the first.
+    AskedBody { call: u32, question: u32, begins: bool },
 }
 
 type Told = Either5<TokenFacts, ResponseFacts, bool, String, f64>;
-type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>, Option<u32>)>;
+type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>, Option<u32>, Option<bool>)>;
 type Tell = ThreadsafeFunction<Message, (), Telling, Status, false, true>;
 
 /// The calls in progress of one environment (the main thread or a worker).
@@ -110,8 +112,13 @@ impl Shared {
     }
 
     /// Has the client's function called, which answers the question by its number.
-    pub(crate) fn ask(&self, client: u32, question: u32) {
-        self.send(Message::Asked { client, question });
+    pub(crate) fn ask_secret(&self, client: u32, question: u32) {
+        self.send(Message::AskedSecret { client, question });
+    }
+
+    /// Has a call's body read, which answers the question by its number.
+    pub(crate) fn ask_body(&self, call: u32, question: u32, begins: bool) {
+        self.send(Message::AskedBody { call, question, begins });
     }
 
     fn send(&self, message: Message) {
@@ -131,12 +138,12 @@ pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Sen
 }
 
 /// Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
-/// undefined, event)` brings a log event, and `tell(client, undefined, undefined, undefined, question)` asks for its
-/// secret. Alone, it keeps no process alive.
+/// undefined, event)` brings a log event, `tell(client, undefined, undefined, undefined, question)` asks for its secret,
+/// and `tell(call, undefined, undefined, undefined, question, begins)` for the next bytes of its body. Alone, it keeps no process alive.
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(
-        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number) => void"
+        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number, begins?: boolean) => void"
     )]
     tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
@@ -170,8 +177,13 @@ pub(crate) fn cancel(calls: &External<Calls>, call: u32) -> Either<ErrorFacts, (
 fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
     let (call, outcome) = match context.value {
         Message::Settled { call, outcome } => (call, outcome),
-        Message::Logged { client, event } => return Ok((client, None, None, Some(event), None).into()),
-        Message::Asked { client, question } => return Ok((client, None, None, None, Some(question)).into()),
+        Message::Logged { client, event } => return Ok((client, None, None, Some(event), None, None).into()),
+        Message::AskedSecret { client, question } => {
+            return Ok((client, None, None, None, Some(question), None).into());
+        }
+        Message::AskedBody { call, question, begins } => {
+            return Ok((call, None, None, None, Some(question), Some(begins)).into());
+        }
     };
     let outcome = outcome.and_then(|outcome| {
         caught(|| match outcome {
@@ -185,8 +197,8 @@ fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
         })
     });
     Ok(match outcome {
-        Ok(result) => (call, None, result, None, None).into(),
-        Err(failure) => (call, Some(failure.into()), None, None, None).into(),
+        Ok(result) => (call, None, result, None, None, None).into(),
+        Err(failure) => (call, Some(failure.into()), None, None, None, None).into(),
     })
 }
 

@@ -12,7 +12,7 @@ use crate::call::{Calls, Outcome, REQUESTS};
 use crate::convert;
 use crate::error::{ErrorFacts, caught, guarded};
 use crate::log::Listening;
-use crate::secret;
+use crate::question;
 use crate::token_wait::{TokenWait, Waiter};
 
 /// A client, shared with the calls in progress.
@@ -71,7 +71,7 @@ pub(crate) fn create_client(
     options: Object<'_>,
     environment: HashMap<String, String>,
 ) -> napi::Result<Either<ErrorFacts, External<NativeClient>>> {
-    let config = match convert::config(&options, &secret::callback(number, calls))? {
+    let config = match convert::config(&options, &question::secret_callback(number, calls))? {
         Ok(config) => config,
         Err(failure) => return Ok(Either::A(failure.into())),
     };

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{Either, External, Uint8Array};
 use napi_derive::napi;
-use svctoken::{CancelToken, Client, duration_of_milliseconds};
+use svctoken::{BodyQuestion, CancelToken, Client, duration_of_milliseconds};
 
 use crate::call::{Calls, Outcome, REQUESTS};
 use crate::client::NativeClient;
 use crate::error::{ErrorFacts, Failure, guarded};
 use crate::pages::Pages;
+use crate::question::body_of;
 
 /// What is to be sent.
 #[napi(object, object_to_js = false)]
@@ -26,6 +27,8 @@ pub(crate) struct RequestFacts {
     pub form: Option<Vec<String>>,
     /// Copied before the call returns.
     pub body: Option<Either<String, Uint8Array>>,
+    /// In place of `body`, one that is asked for its bytes while it is sent.
+    pub upload: Option<UploadFacts>,
     pub content_type: Option<String>,
     pub accept: Option<String>,
     /// In milliseconds.
@@ -38,6 +41,15 @@ pub(crate) struct RequestFacts {
     pub idle_timeout: Option<f64>,
 }
 
+/// A body that is asked for its bytes.
+#[napi(object, object_to_js = false)]
+pub(crate) struct UploadFacts {
+    /// In bytes, where that is known.
+    pub length: Option<f64>,
+    /// It can begin anew.
+    pub repeatable: bool,
+}
+
 /// A request that owns what it sends, to be sent on another thread.
 struct Sending {
     method: String,
@@ -47,6 +59,7 @@ struct Sending {
     default_headers: Vec<String>,
     form: Vec<String>,
     body: Option<Vec<u8>>,
+    upload: Option<UploadFacts>,
     content_type: Option<String>,
     accept: Option<String>,
     timeout: Option<Duration>,
@@ -75,7 +88,8 @@ pub(crate) fn request(
         let cancel = calls.0.cancels.token(call, cancellable || sending.stream);
         let due = began + sending.timeout.unwrap_or_else(|| client.timeout());
         let pages = pages.map(|pages| Pages::clone(pages));
-        calls.0.run(&REQUESTS, call, due, move || sending.send(&client, began, &cancel, pages))
+        let ask = body_of(call, &calls.0);
+        calls.0.run(&REQUESTS, call, due, move || sending.send(&client, began, &cancel, pages, ask))
     })
 }
 
@@ -92,6 +106,7 @@ impl From<RequestFacts> for Sending {
                 Either::A(text) => text.into_bytes(),
                 Either::B(bytes) => bytes.to_vec(),
             }),
+            upload: request.upload,
             content_type: request.content_type,
             accept: request.accept,
             timeout: request.timeout.map(time),
@@ -117,6 +132,7 @@ impl Sending {
         began: Instant,
         cancel: &CancelToken,
         pages: Option<Pages>,
+        ask: impl FnMut(BodyQuestion) + Send + 'static,
     ) -> Result<Outcome, Failure> {
         let mut request = client.request(self.method, self.url).began(began).cancel(cancel);
         if let Some(timeout) = self.timeout {
@@ -139,6 +155,9 @@ impl Sending {
         }
         if let Some(body) = self.body {
             request = request.body(body);
+        }
+        if let Some(upload) = self.upload {
+            request = request.body_asked(ask, upload.length.map(|length| length as u64), upload.repeatable);
         }
         if let Some(content_type) = self.content_type {
             request = request.content_type(content_type);

@@ -44,7 +44,10 @@ impl BodySource for WholeFile {
 
 /// The question for the next bytes of a body, which any thread may answer. The call waits for the answer within its
 /// time, and its cancel ends the wait. Dropped, it is answered with an error.
-pub struct BodyQuestion(Arc<Question>);
+pub struct BodyQuestion {
+    question: Arc<Question>,
+    begins: bool,
+}
 
 struct Question {
     answered: Option<Event>,
@@ -52,15 +55,20 @@ struct Question {
 }
 
 impl BodyQuestion {
+    /// Whether it is for the first bytes: at the beginning, and where a body that can be repeated is sent again.
+    pub fn begins(&self) -> bool {
+        self.begins
+    }
+
     /// Gives the next bytes, as many as there are; none is the end. Or says why there are none.
     pub fn answer(self, bytes: std::result::Result<Vec<u8>, String>) {
-        self.0.answer(bytes);
+        self.question.answer(bytes);
     }
 }
 
 impl Drop for BodyQuestion {
     fn drop(&mut self) {
-        self.0.answer(Err("nobody gave its next bytes".into()));
+        self.question.answer(Err("nobody gave its next bytes".into()));
     }
 }
 
@@ -92,19 +100,30 @@ pub(crate) enum Source<'a> {
 /// A source that is asked for its bytes, and what it gave and was not sent yet.
 pub(crate) struct Asked<'a> {
     ask: Box<dyn FnMut(BodyQuestion) + Send + 'a>,
+    repeatable: bool,
+    /// The next question is for the first bytes.
+    begins: bool,
     given: Vec<u8>,
     taken: usize,
 }
 
 impl<'a> Asked<'a> {
-    pub(crate) fn new(ask: impl FnMut(BodyQuestion) + Send + 'a) -> Asked<'a> {
-        Asked { ask: Box::new(ask), given: Vec::new(), taken: 0 }
+    pub(crate) fn new(ask: impl FnMut(BodyQuestion) + Send + 'a, repeatable: bool) -> Asked<'a> {
+        Asked { ask: Box::new(ask), repeatable, begins: true, given: Vec::new(), taken: 0 }
+    }
+
+    fn rewind(&mut self) -> bool {
+        if self.repeatable {
+            (self.begins, self.given, self.taken) = (true, Vec::new(), 0);
+        }
+        self.repeatable
     }
 
     fn read(&mut self, buffer: &mut [u8], wait: &Wait) -> Result<usize> {
         if self.taken == self.given.len() {
             let question = Arc::new(Question { answered: Event::new(), answer: OnceLock::new() });
-            (self.ask)(BodyQuestion(question.clone()));
+            let begins = std::mem::take(&mut self.begins);
+            (self.ask)(BodyQuestion { question: question.clone(), begins });
             let answer = wait.until_set(question.answered.as_ref(), &question.answer);
             let answer = answer.map_err(|stop| stop.into_error(Stage::Sending, READING))?;
             self.given = answer.clone().map_err(|why| wrong(format!("could not be read: {why}")))?;
@@ -141,7 +160,7 @@ impl<'a> Upload<'a> {
     fn rewind(&mut self) -> bool {
         match &mut self.source {
             Source::Read(source) => source.rewind().unwrap_or(false),
-            Source::Asked(_) => false,
+            Source::Asked(asked) => asked.rewind(),
         }
     }
 
@@ -272,10 +291,11 @@ mod tests {
         let options = CallOptions { cancel: Some(cancel.clone()), ..CallOptions::default() };
         let wait = Wait::for_call(&options, Duration::from_secs(60));
         let mut open = None;
-        let asked = Asked::new(|question| {
+        let ask = |question| {
             open = Some(question);
             cancel.cancel();
-        });
+        };
+        let asked = Asked::new(ask, false);
         let error = Upload::new(Source::Asked(asked), None).read(&mut [0; 3], &wait).expect_err("cancelled");
         assert_eq!(error.code(), ErrorCode::Cancelled);
         assert!(open.is_some());
@@ -284,18 +304,35 @@ mod tests {
     #[test]
     fn a_source_that_is_asked_answers_from_any_thread_with_any_number_of_bytes() {
         let mut answers = vec![Ok(Vec::new()), Ok(b"67".to_vec()), Ok(b"12345".to_vec())];
-        let asked = Asked::new(move |question: BodyQuestion| {
+        let ask = move |question: BodyQuestion| {
             let answer = answers.pop().expect("no question after the end");
             std::thread::spawn(move || question.answer(answer));
-        });
+        };
+        let asked = Asked::new(ask, false);
         assert_eq!(whole(&mut Upload::new(Source::Asked(asked), None)).expect("a body"), b"1234567");
 
-        let dropped = Asked::new(drop);
+        let dropped = Asked::new(drop, false);
         let error = whole(&mut Upload::new(Source::Asked(dropped), None)).expect_err("nobody answers");
         assert_eq!(error.what(), "the request's body could not be read: nobody gave its next bytes");
-        let failing = Asked::new(|question: BodyQuestion| question.answer(Err("no more paper".into())));
+        let failing = Asked::new(|question: BodyQuestion| question.answer(Err("no more paper".into())), false);
         let error = whole(&mut Upload::new(Source::Asked(failing), None)).expect_err("it fails");
         assert_eq!((error.code(), error.stage()), (ErrorCode::InvalidArgument, Stage::Sending));
         assert_eq!(error.what(), "the request's body could not be read: no more paper");
+    }
+    #[test]
+    fn a_source_that_can_be_repeated_is_asked_from_the_beginning_again() {
+        let mut left = Vec::new();
+        let ask = move |question: BodyQuestion| {
+            if question.begins() {
+                left = vec![Vec::new(), b"67".to_vec(), b"12345".to_vec()];
+            }
+            question.answer(Ok(left.pop().expect("no question after the end")));
+        };
+        let mut upload = Upload::new(Source::Asked(Asked::new(ask, true)), None);
+        assert_eq!(upload.read(&mut [0; 3], &minute()).expect("bytes"), 3);
+        for _ in 0..2 {
+            assert!(upload.can_be_sent_again());
+            assert_eq!(whole(&mut upload).expect("a body"), b"1234567");
+        }
     }
 }

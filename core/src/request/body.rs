@@ -144,9 +144,9 @@ impl<'a> RequestBuilder<'a> {
     }
 
     /// As [`body_from`](RequestBuilder::body_from), of a source that is asked for its next bytes and may answer later,
-    /// from another thread.
-    pub fn body_asked(self, ask: impl FnMut(BodyQuestion) + Send + 'a, length: Option<u64>) -> Self {
-        self.body_stream(Source::Asked(Asked::new(ask)), length)
+    /// from another thread. One that is `repeatable` can be asked for the first bytes again, which the question says.
+    pub fn body_asked(self, ask: impl FnMut(BodyQuestion) + Send + 'a, length: Option<u64>, repeatable: bool) -> Self {
+        self.body_stream(Source::Asked(Asked::new(ask, repeatable)), length)
     }
 
     fn body_stream(mut self, source: Source<'a>, length: Option<u64>) -> Self {

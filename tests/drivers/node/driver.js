@@ -8,13 +8,15 @@ const { readFileSync, writeFileSync } = require('node:fs')
 const readline = require('node:readline')
 const { Client, SvctokenError } = require('../../../node')
 const { advanceClock } = require('../../../node/testing.js')
+const { withUpload } = require('./upload.js')
 
 /** The test is wrong, not the library. */
 class Broken extends Error {}
 
 const NUMBERS = [
   'timeout', 'connect_timeout', 'idle_timeout', 'token_timeout', 'max_attempts', 'max_pages', 'mint_budget',
-  'max_response_bytes', 'take', 'stop_after', 'cancel_after', 'measure',
+  'max_response_bytes', 'take', 'stop_after', 'cancel_after', 'measure', 'upload', 'upload_length', 'upload_fails',
+  'upload_cancel',
 ]
 const LISTS = ['allowed_origins', 'resource', 'client_secret_command']
 
@@ -73,21 +75,15 @@ const commands = {
     return [['body', JSON.stringify(answer)]]
   }),
   request: (fields) => startCall(fields, async (client, signal, [method, url, ...given], cancel) => {
-    const { then, ...options } = requestOptions(given)
+    const { then, upload, ...options } = await withUpload(requestOptions(given), cancel)
+    if (upload) return measured(upload, () => client.request(text(method), text(url), { ...options, signal }).then(answerOf))
     if (options.stream) return readStream(client, text(method), text(url), then, { ...options, signal }, cancel)
     const response = await client.request(text(method), text(url), { ...options, signal })
     show(response)
     const error = await response.error()
     show(error)
     if (then === 'check' && error) throw error
-    const answer = [
-      ['status', response.status], ['attempts', response.attempts], ['url', response.url], ['body', await response.bytes()],
-    ]
-    if (received.length > 0) answer.push(['received', received.length])
-    if (then === 'text') answer.push(['text', await response.text()])
-    // Headers hands out bytes as Latin-1.
-    const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
-    return [...answer, ...headers]
+    return answerOf(response, then)
   }),
   pages: (fields) => startCall(fields, async (client, signal, [url, ...given]) => {
     const { take, ...options } = requestOptions(given)
@@ -221,6 +217,30 @@ function requestOptions(fields) {
     else options[camelCase(key)] = text(value)
   }
   return options
+}
+
+async function answerOf(response, then) {
+  const answer = [
+    ['status', response.status], ['attempts', response.attempts], ['url', response.url], ['body', await response.bytes()],
+  ]
+  if (received.length > 0) answer.push(['received', received.length])
+  if (then === 'text') answer.push(['text', await response.text()])
+  // Headers hands out bytes as Latin-1.
+  const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
+  return [...answer, ...headers]
+}
+
+/** A call with a body that is read while it is sent. */
+async function measured({ measure, done }, call) {
+  const begin = measure ? memory('VmRSS') : 0
+  const growth = () => (measure ? [['growth_kib', memory('VmHWM') - begin]] : [])
+  try {
+    return [...await call(), ...growth()]
+  } catch (cause) {
+    throw new Streamed(growth(), cause)
+  } finally {
+    done()
+  }
 }
 
 /** A stream that ended by an error, with these facts. */

@@ -93,9 +93,12 @@ test-scenarios: build ## every scenario in all five languages, and once more wit
 	$(DEBUG)/svctoken-runner $(RUNS) --language rust --cache memory
 
 STREAM_BYTES ?= 268435456
+# Of so many bytes, byte i being i mod 251.
+STREAM_SHA256 = $$($(PYTHON3) -c 'import hashlib; h = hashlib.sha256(); n = $(STREAM_BYTES); p = bytes(range(251)) * 4096; \
+	[h.update(p[:n - i]) for i in range(0, n, len(p))]; print(h.hexdigest())')
 
-test-streams: build ## bodies of STREAM_BYTES read as streams in all five languages, with memory that stays flat
-	$(DEBUG)/svctoken-runner $(DRIVERS) --scenarios tests/streams --variable bytes=$(STREAM_BYTES) --jobs 1
+test-streams: build ## bodies of STREAM_BYTES read and sent as streams in all five languages, with memory that stays flat
+	$(DEBUG)/svctoken-runner $(DRIVERS) --scenarios tests/streams --variable bytes=$(STREAM_BYTES) --variable sha256=$(STREAM_SHA256) --jobs 1
 
 test-leaks: build ## the scenarios with everything logged and printed that can be, searched for secrets in every form
 	$(DEBUG)/svctoken-runner $(RUNS) --loud --jobs 16

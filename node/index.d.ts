@@ -207,6 +207,11 @@ export interface RequestOptions extends CallOptions {
    * another iterator called. `timeout` covers the sending too.
    */
   body?: string | ArrayBufferView | ArrayBuffer | URLSearchParams | Blob | BodyPieces | null
+  /**
+   * The path of a file that is the body, read while it is sent as above, without the event loop, and again where the
+   * request is sent again. Not beside another body.
+   */
+  bodyFile?: string | URL | null
   /** The body's Content-Type. Default: that of `json`, of a URLSearchParams or of a Blob, else none is sent. */
   contentType?: string | null
   /** How many bytes a body has that is read while it is sent, and no Blob; more or fewer reject. Default: it is not known. */

@@ -181,6 +181,8 @@ export interface RequestFacts {
   form?: Array<string>
   /** Copied before the call returns. */
   body?: string | Uint8Array
+  /** In place of `body`, the path of a file. */
+  bodyFile?: string
   /** In place of `body`, one that is asked for its bytes while it is sent. */
   upload?: UploadFacts
   contentType?: string

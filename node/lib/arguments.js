@@ -1,5 +1,6 @@
 'use strict'
 
+const { fileURLToPath } = require('node:url')
 const { invalidArgument, typeName } = require('./error.js')
 const { uploadOf } = require('./upload.js')
 
@@ -80,9 +81,14 @@ function pairs(argument, input) {
   return flat
 }
 
-/** What is sent: `{ body, contentType }`, or `{ upload, contentType }` of a body that is read while it is sent. */
-function bodyOf({ json, body, contentType: type, contentLength }) {
+/** What is sent: `body`, or in its place `bodyFile` or `upload`, of what is read while it is sent; and `contentType`. */
+function bodyOf({ json, body, bodyFile, contentType: type, contentLength }) {
   const contentType = optionalText('contentType', type)
+  if (bodyFile != null) {
+    if (json !== undefined || body != null) throw invalidArgument('bodyFile and another body cannot both be sent')
+    if (contentLength != null) throw invalidArgument('contentLength is not for bodyFile, whose length is known')
+    return { bodyFile: pathOf('bodyFile', bodyFile), contentType }
+  }
   const upload = json === undefined && isStream(body) ? uploadOf(body, optionalSize('contentLength', contentLength)) : undefined
   if (upload) return { upload, contentType: contentType ?? (body.type || undefined) }
   if (contentLength != null) throw invalidArgument('contentLength is for a body that is read while it is sent')
@@ -94,6 +100,12 @@ function bodyOf({ json, body, contentType: type, contentLength }) {
     return { body: body.toString(), contentType: contentType ?? 'application/x-www-form-urlencoded' }
   }
   return { body: bytesOrText(body), contentType }
+}
+
+function pathOf(name, path) {
+  if (!(path instanceof URL)) return text(name, path)
+  if (path.protocol !== 'file:') throw invalidArgument(`${name} must be a path or a file: URL, not ${path.protocol}`)
+  return fileURLToPath(path)
 }
 
 function isStream(body) {

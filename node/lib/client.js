@@ -13,7 +13,8 @@ const { StreamingResponse } = require('./stream.js')
 
 const TOKEN_OPTIONS = ['timeout', 'signal']
 const REQUEST_OPTIONS = [
-  'query', 'headers', 'json', 'form', 'body', 'contentType', 'contentLength', 'accept', 'timeout', 'maxResponseBytes',
+  'query', 'headers', 'json', 'form', 'body', 'bodyFile', 'contentType',
+  'contentLength', 'accept', 'timeout', 'maxResponseBytes',
   'maxAttempts', 'idempotent', 'stream', 'idleTimeout', 'signal',
 ]
 const PAGES_OPTIONS = [
@@ -138,11 +139,12 @@ class Client {
   async request(method, url, options) {
     refuseFromOwnCallback(this.#emitter)
     const given = optionsOf(options, REQUEST_OPTIONS)
-    const { body, upload, contentType } = bodyOf(given)
+    const { body, bodyFile, upload, contentType } = bodyOf(given)
     const facts = {
       ...factsOf(method, url, given),
       form: pairs('form', given.form),
       body,
+      bodyFile,
       upload: upload?.facts,
       contentType,
       idempotent: optionalFlag('idempotent', given.idempotent),

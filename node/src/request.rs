@@ -27,6 +27,8 @@ pub(crate) struct RequestFacts {
     pub form: Option<Vec<String>>,
     /// Copied before the call returns.
     pub body: Option<Either<String, Uint8Array>>,
+    /// In place of `body`, the path of a file.
+    pub body_file: Option<String>,
     /// In place of `body`, one that is asked for its bytes while it is sent.
     pub upload: Option<UploadFacts>,
     pub content_type: Option<String>,
@@ -59,6 +61,7 @@ struct Sending {
     default_headers: Vec<String>,
     form: Vec<String>,
     body: Option<Vec<u8>>,
+    body_file: Option<String>,
     upload: Option<UploadFacts>,
     content_type: Option<String>,
     accept: Option<String>,
@@ -106,6 +109,7 @@ impl From<RequestFacts> for Sending {
                 Either::A(text) => text.into_bytes(),
                 Either::B(bytes) => bytes.to_vec(),
             }),
+            body_file: request.body_file,
             upload: request.upload,
             content_type: request.content_type,
             accept: request.accept,
@@ -155,6 +159,9 @@ impl Sending {
         }
         if let Some(body) = self.body {
             request = request.body(body);
+        }
+        if let Some(path) = self.body_file {
+            request = request.body_file(path);
         }
         if let Some(upload) = self.upload {
             request = request.body_asked(ask, upload.length.map(|length| length as u64), upload.repeatable);

@@ -49,6 +49,8 @@ async function space(settings = {}) {
     url: http,
     /** Options of an Atlas client of this space. */
     options: { ...CLIENT, baseUrl: http },
+    /** Replaces these settings. */
+    patch: (changes) => ask(`/spaces/${id}`, 'PATCH', changes),
     report: () => ask(`/spaces/${id}`, 'GET'),
     /** Waits until the space has counted so much. */
     wait: (counts) => ask(`/spaces/${id}/wait`, 'POST', { timeout_ms: 10_000, ...counts }),

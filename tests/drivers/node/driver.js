@@ -75,7 +75,7 @@ const commands = {
     return [['body', JSON.stringify(answer)]]
   }),
   request: (fields) => startCall(fields, async (client, signal, [method, url, ...given], cancel) => {
-    const { then, upload, ...options } = await withUpload(requestOptions(given), cancel)
+    const { then, upload, ...options } = withUpload(requestOptions(given), cancel)
     if (upload) return measured(upload, () => client.request(text(method), text(url), { ...options, signal }).then(answerOf))
     if (options.stream) return readStream(client, text(method), text(url), then, { ...options, signal }, cancel)
     const response = await client.request(text(method), text(url), { ...options, signal })

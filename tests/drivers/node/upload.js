@@ -1,7 +1,7 @@
 'use strict'
 // Bodies of requests that the library reads while it sends them, as tests/drivers/README.md says.
 
-const { closeSync, mkdtempSync, openAsBlob, openSync, rmSync, writeSync } = require('node:fs')
+const { closeSync, mkdtempSync, openSync, rmSync, writeSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 
@@ -24,7 +24,7 @@ async function * later(source) {
 }
 
 /** The options of a request with the body that these describe in their place; `upload` is what the driver needs of it. */
-async function withUpload({ upload, uploadAs, uploadLength, uploadFails, uploadCancel, measure, ...options }, cancel) {
+function withUpload({ upload, uploadAs, uploadLength, uploadFails, uploadCancel, measure, ...options }, cancel) {
   if (upload === undefined) return { ...options, measure }
   const source = pieces(upload, uploadFails, uploadCancel, cancel)
   const given = { ...options, contentLength: uploadLength, upload: { measure, done() {} } }
@@ -36,7 +36,7 @@ async function withUpload({ upload, uploadAs, uploadLength, uploadFails, uploadC
       const file = openSync(join(folder, 'body'), 'w')
       for (const piece of source) writeSync(file, piece)
       closeSync(file)
-      given.body = await openAsBlob(join(folder, 'body'))
+      given.bodyFile = join(folder, 'body')
       given.upload.done = () => rmSync(folder, { recursive: true })
       break
     }

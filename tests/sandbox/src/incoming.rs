@@ -7,11 +7,13 @@ use ring::digest::{Context, SHA256};
 use crate::http::{BODY_LIMIT, NoRequest, Request, read_line, read_more};
 use crate::rules::{Action, Continue};
 use crate::space::Space;
-use crate::state::LOGGED_BODY;
 use crate::wire::Wire;
 
 const MALFORMED: NoRequest = NoRequest::Bad(400, "malformed request");
 const TOO_LARGE: NoRequest = NoRequest::Bad(413, "request body too large");
+
+/// What the report shows of a body that nobody looks into.
+const KEPT_OF_UPLOADS: usize = 256;
 
 /// What is still to come of a body.
 enum Left {
@@ -80,7 +82,7 @@ impl IncomingBody {
         action: &Action,
         request: &mut Request,
     ) -> Result<(), NoRequest> {
-        let kept = if request.path.starts_with("/upload") { LOGGED_BODY } else { BODY_LIMIT };
+        let kept = if request.path.starts_with("/upload") { KEPT_OF_UPLOADS } else { BODY_LIMIT };
         if matches!(self.left, Left::Bytes(length) if length > BODY_LIMIT as u64) && kept == BODY_LIMIT {
             return Err(TOO_LARGE);
         }

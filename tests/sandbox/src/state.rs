@@ -19,7 +19,7 @@ const LOG_ENTRIES: usize = 1000;
 /// A clock is never moved further than a hundred years, which keeps every sum of times in range.
 const FURTHEST_ADVANCE_MS: u64 = 100 * 365 * 86_400_000;
 /// Bytes of a body the report shows.
-pub(crate) const LOGGED_BODY: usize = 64 * 1024;
+const LOGGED_BODY: usize = 64 * 1024;
 
 pub(crate) struct State {
     pub(crate) settings: Settings,

@@ -52,10 +52,10 @@ cargo-build:
 	cargo build --locked
 	ln -sf libsvctoken.so $(DEBUG)/libsvctoken.so.0.1
 
-$(DEBUG)/driver-c: cargo-build tests/drivers/c/driver.c include/svctoken.h
+$(DEBUG)/driver-c: cargo-build $(wildcard tests/drivers/c/*) include/svctoken.h
 	cc -std=c11 $(CFLAGS) -Iinclude -o $@ tests/drivers/c/driver.c -pthread $(LINK)
 
-$(DEBUG)/driver-cpp: cargo-build tests/drivers/cpp/driver.cpp include/svctoken.h include/svctoken.hpp
+$(DEBUG)/driver-cpp: cargo-build $(wildcard tests/drivers/cpp/*) include/svctoken.h include/svctoken.hpp
 	c++ -std=c++17 $(CFLAGS) -Iinclude -o $@ tests/drivers/cpp/driver.cpp -pthread $(LINK)
 
 $(KEYS)/.made: tests/keys/make

@@ -114,6 +114,12 @@ typedef void (*svctoken_secret_callback)(svctoken_secret_answer *answer, void *u
 // What svctoken_config_set_log takes, and where the rules for it stand.
 typedef void (*svctoken_log_callback)(const svctoken_log_event *event, void *user_data);
 
+// What svctoken_options_set_body_callback takes, and where the rules for it stand.
+typedef int64_t (*svctoken_body_read)(void *user_data, void *buffer, size_t size);
+
+// What svctoken_options_set_body_callback takes, and where the rules for it stand.
+typedef bool (*svctoken_body_rewind)(void *user_data);
+
 // Success.
 #define SVCTOKEN_OK 0
 
@@ -472,7 +478,7 @@ svctoken_code svctoken_options_set_cancel(svctoken_options *options, const svcto
 svctoken_code svctoken_options_set_accept(svctoken_options *options, const char *accept);
 
 // The request's body: `length` bytes, which are copied; `body` may be NULL if `length` is 0. `content_type` may be
-// NULL: then no Content-Type is sent. Default: no body.
+// NULL: then no Content-Type is sent. Takes the place of a body set before. Default: no body.
 svctoken_code svctoken_options_set_body(svctoken_options *options,
                                         const void *body,
                                         size_t length,
@@ -501,11 +507,47 @@ svctoken_code svctoken_options_set_max_pages(svctoken_options *options, uint64_t
 svctoken_code svctoken_options_add_query(svctoken_options *options, const char *name, const char *value);
 
 // Adds a field to a form body (application/x-www-form-urlencoded), after those there are. Not beside
-// svctoken_options_set_body.
+// another body.
 svctoken_code svctoken_options_add_form(svctoken_options *options, const char *name, const char *value);
 
 // Adds a header. One of the same name that the client sends by default is replaced; one of these options is joined.
 svctoken_code svctoken_options_add_header(svctoken_options *options, const char *name, const char *value);
+
+// The request's body: the file at `path`, from its beginning, read while it is sent, in memory that does not grow, and
+// again where the request is sent again. It is opened by the call, which is SVCTOKEN_INVALID_ARGUMENT if that fails.
+// `content_type` as in svctoken_options_set_body. Takes the place of a body set before.
+//
+// As to the server, see svctoken_options_set_body_callback.
+svctoken_code svctoken_options_set_body_file(svctoken_options *options, const char *path, const char *content_type);
+
+// The request's body: what `read` gives while it is sent, in memory that does not grow. `length` is how many bytes that
+// are, or negative if it is not known: then the body goes in chunks (RFC 9112 section 7.1), which some servers do not
+// take. `content_type` as in svctoken_options_set_body. Takes the place of a body set before.
+//
+// `read(user_data, buffer, size)` puts at most `size` bytes, which is above 0, into `buffer`, and returns how many; 0 is
+// the end, and a negative number says that it failed. Then, or if there are more or fewer bytes than `length`, the request
+// is broken off, and the call fails with SVCTOKEN_INVALID_ARGUMENT. `rewind(user_data)` begins anew from the first byte,
+// and returns false if it cannot; `rewind` may be NULL for what never can. Sent again, after a 401 or by the rules of
+// retries and redirects, is only what was not begun to be read, or could be rewound; else the answer or error is the
+// caller's.
+//
+// The server is asked first whether it wants the body (Expect: 100-continue, as for every body over 1 MiB), and given 1 s
+// to say so. A server that answers before it has the whole body gets no more of it. The call's timeout covers the sending
+// too; it and the cancel are seen when `read` returns.
+//
+// Both are called on the thread of the call. They may use other clients or this one, and must not leave by longjmp or a
+// C++ exception. Options with a callback are for one call at a time, unless it is made for several at once, and every
+// call reads on where the last one ended.
+//
+// `release`, which may be NULL, is called with `user_data` once, when the callbacks will not be called any more: when the
+// options were freed, or got another body. On failure `user_data` is not taken and `release` not called.
+svctoken_code svctoken_options_set_body_callback(svctoken_options *options,
+                                                 svctoken_body_read read,
+                                                 svctoken_body_rewind rewind,
+                                                 int64_t length,
+                                                 const char *content_type,
+                                                 void *user_data,
+                                                 void (*release)(void *user_data));
 
 // Makes a client of the given options alone; the environment is not read.
 //

@@ -21,7 +21,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
+#include <ios>
+#include <istream>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -114,6 +117,7 @@ public:
     Check() = default;
     Check(const Check &) = delete;
     Check &operator=(const Check &) = delete;
+    ~Check() { svctoken_error_free(error_); }
 
     operator svctoken_error **() noexcept { return &error_; }
     void operator()(svctoken_code code) {
@@ -122,6 +126,36 @@ public:
 
 private:
     svctoken_error *error_ = nullptr;
+};
+
+// A body that C++ code gives while it is sent. What that throws waits, on the thread of its call, for the call's end.
+struct Body {
+    std::function<std::size_t(char *, std::size_t)> read;
+    std::function<bool()> rewind;
+
+    static std::exception_ptr &thrown() {
+        static thread_local std::exception_ptr thrown;
+        return thrown;
+    }
+    static void rethrow() {
+        if (thrown()) std::rethrow_exception(std::exchange(thrown(), nullptr));
+    }
+    static std::int64_t read_some(void *body, void *buffer, std::size_t size) noexcept {
+        try {
+            return static_cast<std::int64_t>(static_cast<Body *>(body)->read(static_cast<char *>(buffer), size));
+        } catch (...) {
+            thrown() = std::current_exception();
+            return -1;
+        }
+    }
+    static bool begin_anew(void *body) noexcept {
+        try {
+            return static_cast<Body *>(body)->rewind();
+        } catch (...) {
+            return false;
+        }
+    }
+    static void release(void *body) noexcept { delete static_cast<Body *>(body); }
 };
 
 } // namespace detail
@@ -333,6 +367,46 @@ public:
         const char *type = detail::c_text(content_type);
         svctoken_options_set_body(options_.get(), bytes.data(), bytes.size(), type == nullptr ? "\n" : type);
         return *this;
+    }
+    // The body: the file at that path, read while it is sent, in memory that does not grow. See
+    // svctoken_options_set_body_file.
+    Options &body_file(const std::string &path) {
+        svctoken_options_set_body_file(options_.get(), detail::c_text(path), nullptr);
+        return *this;
+    }
+    Options &body_file(const std::string &path, const std::string &content_type) {
+        const char *type = detail::c_text(content_type);
+        svctoken_options_set_body_file(options_.get(), detail::c_text(path), type == nullptr ? "\n" : type);
+        return *this;
+    }
+    // The body: what `read(buffer, size)` gives while it is sent: it puts at most `size` bytes into `buffer` and returns how
+    // many, 0 at the end. Without `length` it goes in chunks. `rewind` begins anew, and returns false if it cannot; without
+    // it, what was begun to be read is not sent again. Its Content-Type, if any, is a header. What `read` throws ends the call, and comes out of it as it was;
+    // what `rewind` throws counts as false. Both are called on the thread of the call, for one call at a time. See
+    // svctoken_options_set_body_callback.
+    Options &body_from(std::function<std::size_t(char *, std::size_t)> read,
+                       std::optional<std::uint64_t> length = std::nullopt, std::function<bool()> rewind = {}) {
+        const bool rewinds = static_cast<bool>(rewind);
+        auto owned = std::make_unique<detail::Body>(detail::Body{std::move(read), std::move(rewind)});
+        const auto code = svctoken_options_set_body_callback(
+            options_.get(), owned->read ? detail::Body::read_some : nullptr, rewinds ? detail::Body::begin_anew : nullptr,
+            length ? static_cast<std::int64_t>(*length) : -1, nullptr, owned.get(), detail::Body::release);
+        if (code == SVCTOKEN_OK) owned.release();
+        return *this;
+    }
+    // As body_from, of what is left of a stream, and from there again if it can seek. The stream must outlive the call.
+    Options &body_from(std::istream &stream, std::optional<std::uint64_t> length = std::nullopt) {
+        const auto read = [&stream](char *buffer, std::size_t size) {
+            stream.read(buffer, static_cast<std::streamsize>(size));
+            if (stream.bad()) throw std::ios_base::failure("the body's stream failed");
+            return static_cast<std::size_t>(stream.gcount());
+        };
+        const auto start = stream.tellg();
+        if (start == std::istream::pos_type(-1)) return body_from(read, length);
+        return body_from(read, length, [&stream, start] {
+            stream.clear();
+            return static_cast<bool>(stream.seekg(start));
+        });
     }
     // A body of JSON text, copied, as application/json.
     Options &json(std::string_view text) { return body(text, "application/json"); }
@@ -672,8 +746,10 @@ private:
     Response send(const std::string &method, const std::string &url, const svctoken_options *options) const {
         detail::Check check;
         svctoken_response *response = nullptr;
-        check(svctoken_client_request(client_.get(), detail::c_text(method), detail::c_text(url), options, &response,
-                                      check));
+        const auto code = svctoken_client_request(client_.get(), detail::c_text(method), detail::c_text(url), options,
+                                                  &response, check);
+        detail::Body::rethrow();
+        check(code);
         return Response(response);
     }
 
@@ -681,8 +757,10 @@ private:
                                      const svctoken_options *options) const {
         detail::Check check;
         svctoken_response *response = nullptr;
-        check(svctoken_client_request_stream(client_.get(), detail::c_text(method), detail::c_text(url), options,
-                                             &response, check));
+        const auto code = svctoken_client_request_stream(client_.get(), detail::c_text(method), detail::c_text(url),
+                                                         options, &response, check);
+        detail::Body::rethrow();
+        check(code);
         return StreamingResponse(response);
     }
 

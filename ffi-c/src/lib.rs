@@ -34,6 +34,7 @@
 //! ENVIRONMENT. Read only in the constructors that say so; as with getenv, no other thread may change it meanwhile.
 #![allow(non_camel_case_types, reason = "these are C's names")]
 
+pub mod body;
 mod boundary;
 pub mod cancel;
 pub mod client;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use svctoken_core::{CallOptions, Error, PageCursor, RequestBuilder, Result, duration_of_milliseconds};
 
+use crate::body::{self, Body};
 use crate::boundary::{bytes, given, text, value};
 use crate::cancel::svctoken_cancel;
 use crate::error::{SVCTOKEN_INVALID_ARGUMENT, SVCTOKEN_OK, SVCTOKEN_PANIC, svctoken_code};
@@ -18,7 +19,7 @@ use crate::error::{SVCTOKEN_INVALID_ARGUMENT, SVCTOKEN_OK, SVCTOKEN_PANIC, svcto
 pub struct svctoken_options {
     call: CallOptions,
     accept: Option<String>,
-    body: Option<Vec<u8>>,
+    body: Option<Body>,
     content_type: Option<String>,
     max_response_bytes: Option<u64>,
     idle_timeout: Option<Duration>,
@@ -43,6 +44,10 @@ impl svctoken_options {
         PageCursor::new(self.max_pages, None)
     }
 
+    pub(crate) fn set_body(&mut self, body: Body, content_type: Option<String>) {
+        (self.body, self.content_type) = (Some(body), content_type);
+    }
+
     /// A request with these options.
     pub(crate) fn apply<'a>(&'a self, mut request: RequestBuilder<'a>) -> Result<RequestBuilder<'a>> {
         let CallOptions { timeout, cancel, interrupt: _, began: _ } = self.call()?;
@@ -65,7 +70,7 @@ impl svctoken_options {
             request = request.accept(accept);
         }
         if let Some(body) = &self.body {
-            request = request.body(&body[..]);
+            request = body.add_to(request);
         }
         if let Some(content_type) = &self.content_type {
             request = request.content_type(content_type);
@@ -83,7 +88,7 @@ impl svctoken_options {
     }
 }
 
-fn change(
+pub(crate) fn change(
     options: Option<&mut svctoken_options>,
     change: impl FnOnce(&mut svctoken_options) -> Result<()>,
 ) -> svctoken_code {
@@ -153,7 +158,7 @@ pub extern "C" fn svctoken_options_set_accept(
 }
 
 /// The request's body: `length` bytes, which are copied; `body` may be NULL if `length` is 0. `content_type` may be
-/// NULL: then no Content-Type is sent. Default: no body.
+/// NULL: then no Content-Type is sent. Takes the place of a body set before. Default: no body.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_options_set_body(
     options: Option<&mut svctoken_options>,
@@ -161,14 +166,7 @@ pub extern "C" fn svctoken_options_set_body(
     length: usize,
     content_type: *const c_char,
 ) -> svctoken_code {
-    change(options, |options| {
-        options.body = Some(bytes(body, length, "body")?.to_vec());
-        options.content_type = match content_type.is_null() {
-            true => None,
-            false => Some(text(content_type, "content_type")?.into()),
-        };
-        Ok(())
-    })
+    change(options, |options| body::set(options, Body::Bytes(bytes(body, length, "body")?.to_vec()), content_type))
 }
 
 /// The largest answer body, after decoding, in bytes. Default: the client's; for a stream there is no limit but the one
@@ -247,7 +245,7 @@ pub extern "C" fn svctoken_options_add_query(
 }
 
 /// Adds a field to a form body (application/x-www-form-urlencoded), after those there are. Not beside
-/// svctoken_options_set_body.
+/// another body.
 #[unsafe(no_mangle)]
 pub extern "C" fn svctoken_options_add_form(
     options: Option<&mut svctoken_options>,

@@ -1,7 +1,9 @@
 // Every member of svctoken.hpp, used at least once, against a sandbox named by MONGODB_ATLAS_BASE_URL.
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <memory>
+#include <sstream>
 #include <thread>
 #include <type_traits>
 
@@ -142,6 +144,53 @@ static void log_events() {
     CHECK(fields.size() == 3 && fields[1] == std::make_pair(std::string("lifetime_ms"), std::string("3600000")));
 }
 
+static void uploads(const svctoken::Client &client) {
+    std::istringstream stream("skipped from here");
+    stream.seekg(8);
+    auto response = client.request("PUT", "/echo", svctoken::Options().body_from(stream).header("Content-Type", "text/x-s"));
+    CHECK(response.text().find("\"from here\"") != std::string::npos && response.text().find("text/x-s") != std::string::npos);
+
+    int begun = 0;
+    bool done = false;
+    const auto read = [&done](char *buffer, std::size_t size) -> std::size_t {
+        if (done || size < 3) return 0;
+        done = true;
+        buffer[0] = 'a', buffer[1] = 'b', buffer[2] = 'c';
+        return 3;
+    };
+    const auto rewind = [&] { return done = false, ++begun > 0; };
+    response = client.request("PUT", "/echo", svctoken::Options().body_from(read, 3, rewind));
+    CHECK(response.text().find("\"abc\"") != std::string::npos && begun == 0);
+
+    struct Mine {};
+    bool caught = false;
+    try {
+        client.request("PUT", "/echo", svctoken::Options().body_from([](char *, std::size_t) -> std::size_t { throw Mine(); }));
+    } catch (const Mine &) {
+        caught = true;
+    }
+    CHECK(caught);
+    caught = false;
+    try {
+        client.request_stream("PUT", "/echo",
+                              svctoken::Options().body_from([](char *, std::size_t) -> std::size_t { throw Mine(); }));
+    } catch (const Mine &) {
+        caught = true;
+    }
+    CHECK(caught && client.request("GET", "/echo").ok());
+    CHECK(error_of([&] { client.request("PUT", "/echo", svctoken::Options().body_from(nullptr)); }).code() ==
+          SVCTOKEN_INVALID_ARGUMENT);
+    CHECK(error_of([&] { client.request("PUT", "/echo", svctoken::Options().body_file("/nowhere/file")); }).code() ==
+          SVCTOKEN_INVALID_ARGUMENT);
+
+    const std::string path = "svctoken-members-" + std::to_string(std::rand()) + ".txt";
+    std::ofstream(path) << "in a file";
+    response = client.request("PUT", "/echo", svctoken::Options().body_file(path, "text/x-f"));
+    CHECK(response.text().find("text/x-f") != std::string::npos && response.text().find("\"in a file\"") != std::string::npos);
+    CHECK(client.request("PUT", "/echo", svctoken::Options().body_file(path)).ok());
+    std::remove(path.c_str());
+}
+
 static void requests(const svctoken::Client &client) {
     svctoken::Response response = client.request("GET", "/api/atlas/v2/groups");
     CHECK(response.status() == 200 && response.ok() && response.attempts() == 1);
@@ -159,6 +208,7 @@ static void requests(const svctoken::Client &client) {
     CHECK(response.text().find("application/json") != std::string::npos);
     response = client.request("POST", "/echo", svctoken::Options().body("plain bytes"));
     CHECK(response.text().find("plain bytes") != std::string::npos);
+    uploads(client);
     response = client.request("POST", "/echo", svctoken::Options().body("typed", "text/x-test"));
     CHECK(response.text().find("text/x-test") != std::string::npos);
     const std::string cut("text/plain\0x", 12);

@@ -107,12 +107,22 @@ static size_t configs(void) {
     return LENGTH(texts) + LENGTH(times) + LENGTH(counts) + LENGTH(pairs) + 2;
 }
 
+static int64_t read_nothing(void *user_data, void *buffer, size_t size) {
+    CHECK(user_data == NULL && buffer != NULL && size > 0);
+    return 0;
+}
+
+static void count_release(void *user_data) { (*(int *)user_data)++; }
+
 static void call_options(const svctoken_client *client) {
+    int released = 0;
     svctoken_cancel *cancel = svctoken_cancel_new();
     REFUSED(svctoken_options_set_timeout(NULL, 1));
     REFUSED(svctoken_options_set_cancel(NULL, cancel));
     REFUSED(svctoken_options_set_accept(NULL, "text"));
     REFUSED(svctoken_options_set_body(NULL, "text", 4, "text/plain"));
+    REFUSED(svctoken_options_set_body_file(NULL, "/dev/null", NULL));
+    REFUSED(svctoken_options_set_body_callback(NULL, read_nothing, NULL, -1, NULL, &released, count_release));
     REFUSED(svctoken_options_set_max_response_bytes(NULL, 1));
     REFUSED(svctoken_options_set_idle_timeout(NULL, 1));
     REFUSED(svctoken_options_set_max_attempts(NULL, 1));
@@ -145,6 +155,12 @@ static void call_options(const svctoken_client *client) {
     SPOILS("body", svctoken_options_set_body(options, NULL, 4, "text/plain"));
     SPOILS("body", svctoken_options_set_body(options, "text", SIZE_MAX, "text/plain"));
     SPOILS("content_type", svctoken_options_set_body(options, "text", 4, "\xff"));
+    SPOILS("path", svctoken_options_set_body_file(options, NULL, NULL));
+    SPOILS("content_type", svctoken_options_set_body_file(options, "/dev/null", "\xff"));
+    SPOILS("read", svctoken_options_set_body_callback(options, NULL, NULL, -1, NULL, &released, count_release));
+    SPOILS("content_type",
+           svctoken_options_set_body_callback(options, read_nothing, NULL, -1, "\xff", &released, count_release));
+    CHECK(released == 0); /* what failed takes nothing */
     SPOILS("query", svctoken_options_add_query(options, NULL, "value"));
     SPOILS("query", svctoken_options_add_query(options, "name", NULL));
     SPOILS("field", svctoken_options_add_form(options, NULL, "value"));
@@ -154,7 +170,15 @@ static void call_options(const svctoken_client *client) {
 
     svctoken_options *options = svctoken_options_new();
     CHECK(svctoken_options_set_body(options, NULL, 0, NULL) == SVCTOKEN_OK);
+    CHECK(svctoken_options_set_body_callback(options, read_nothing, NULL, -1, NULL, &released, count_release) ==
+          SVCTOKEN_OK);
+    CHECK(released == 0);
+    CHECK(svctoken_options_set_body_callback(options, read_nothing, NULL, 0, NULL, NULL, NULL) == SVCTOKEN_OK);
+    CHECK(released == 1); /* another body took its place */
+    CHECK(svctoken_options_set_body_callback(options, read_nothing, NULL, 0, NULL, &released, count_release) ==
+          SVCTOKEN_OK);
     svctoken_options_free(options);
+    CHECK(released == 2);
 }
 
 static svctoken_client *clients(void) {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use svctoken_core::{ErrorCode, OPTIONS, OptionKind};
 
 /// In the order of use: cbindgen keeps it.
-const SOURCES: [&str; 13] = [
-    "error", "log", "secret", "config", "cancel", "options", "client", "token", "response", "pages", "stats",
+const SOURCES: [&str; 14] = [
+    "error", "log", "secret", "config", "cancel", "options", "body", "client", "token", "response", "pages", "stats",
     "version", "testing",
 ];
 

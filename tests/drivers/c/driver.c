@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "lines.h"
+#include "upload.h"
 #include "svctoken.h"
 
 extern char **environ;
@@ -373,6 +374,7 @@ typedef struct call {
     char then;
     /* Of a stream: how much is asked for at once, after how many bytes the reader leaves, and after how many it cancels. */
     size_t stream, stop_after, cancel_after, measure;
+    upload upload;
     int64_t take;
     void (*make)(struct call *);
     const svctoken_client *client;
@@ -529,11 +531,7 @@ static void request_stream(call *c) {
     svctoken_response_free(response);
 }
 
-static void request(call *c) {
-    if (c->stream > 0) {
-        request_stream(c);
-        return;
-    }
+static void request_whole(call *c) {
     svctoken_response *response = NULL;
     svctoken_error *error = NULL;
     if (svctoken_client_request(c->client, c->method, c->url, c->options, &response, &error) != SVCTOKEN_OK) {
@@ -562,6 +560,16 @@ static void request(call *c) {
     }
     add_headers(&c->answer, response);
     svctoken_response_free(response);
+}
+
+static void request(call *c) {
+    if (c->stream > 0) {
+        request_stream(c);
+        return;
+    }
+    int64_t begin = c->measure ? memory("VmRSS") : 0;
+    request_whole(c);
+    if (c->measure) add_number(&c->answer, "growth_kib", memory("VmHWM") - begin);
 }
 
 static void pages(call *c) {
@@ -673,6 +681,7 @@ static bool read_streaming(call *c, const pair *p) {
 }
 
 static void free_call(call *c) {
+    end_upload(&c->upload);
     svctoken_options_free(c->options);
     svctoken_cancel_free(c->cancel);
     free(c->answer.bytes);
@@ -695,6 +704,7 @@ static const char *start_call(void (*make)(call *), char *line, buffer *answer) 
     c->options = svctoken_options_new();
     c->cancel = svctoken_cancel_new();
     svctoken_options_set_cancel(c->options, c->cancel);
+    c->upload = no_upload(c->cancel);
     const char *broken = NULL;
     if (make == request) {
         const char *method = next_word(&line), *url = next_word(&line);
@@ -709,12 +719,14 @@ static const char *start_call(void (*make)(call *), char *line, buffer *answer) 
     body sent = {0};
     for (pair p; broken == NULL && next_pair(&line, &p);) {
         if (make == introspect && strcmp(p.key, "token") == 0) c->token = strdup(p.value);
-        else if (make == request && read_streaming(c, &p)) continue;
+        else if (make == request && (read_streaming(c, &p) || read_upload(&c->upload, &p))) continue;
         else broken = set_call_option(c->options, &sent, &p);
     }
     c->then = sent.then;
     c->take = sent.take;
-    if (sent.bytes != NULL || sent.content_type != NULL) {
+    if (c->upload.given) {
+        if (!add_upload(&c->upload, c->options, sent.content_type)) broken = NOT_EXPRESSIBLE;
+    } else if (sent.bytes != NULL || sent.content_type != NULL) {
         svctoken_options_set_body(c->options, sent.bytes, sent.length, sent.content_type);
     }
     if (broken == NULL && pthread_create(&c->thread, NULL, run_call, c) != 0) broken = "no thread";

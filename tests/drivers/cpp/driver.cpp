@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "svctoken.hpp"
+#include "upload.hpp"
 
 extern char **environ;
 
@@ -322,6 +323,7 @@ struct Given {
     // The body is compared with what it should be instead of kept, and memory is measured meanwhile.
     bool measure = false;
     std::optional<std::uint64_t> take;
+    std::optional<Upload> upload;
 };
 
 Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
@@ -329,6 +331,7 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
     svctoken::Options &options = given.options;
     options.cancel(cancel);
     std::optional<string> body, content_type;
+    Upload upload;
     while (const auto field = fields.pair()) {
         const auto &[key, value] = *field;
         if (const auto parameter = after(key, "query.")) options.query(*parameter, value);
@@ -339,6 +342,11 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
         else if (key == "stop_after") given.stop_after = count(value);
         else if (key == "cancel_after") given.cancel_after = count(value);
         else if (key == "measure") given.measure = true;
+        else if (key == "upload") (given.upload = Upload(), upload.count = count(value));
+        else if (key == "upload_as") upload.way = value;
+        else if (key == "upload_length") upload.length = count(value);
+        else if (key == "upload_fails") upload.fails = count(value);
+        else if (key == "upload_cancel") upload.cancel_at = count(value);
         else if (key == "idle_timeout") options.idle_timeout(milliseconds(number(value)));
         else if (key == "timeout") options.timeout(milliseconds(number(value)));
         else if (key == "token") given.token = value;
@@ -353,7 +361,10 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
         else if (key == "content_type") content_type = value;
         else throw NOT_EXPRESSIBLE;
     }
-    if (content_type) options.body(body.value_or(""), *content_type);
+    if (given.upload) {
+        if (!upload.add_to(options, cancel, content_type)) throw NOT_EXPRESSIBLE;
+        given.upload = upload;
+    } else if (content_type) options.body(body.value_or(""), *content_type);
     else if (body) options.body(*body);
     return given;
 }
@@ -403,6 +414,19 @@ std::int64_t memory(const string &name) {
         if (const auto rest = after(line, name + ":")) return std::stoll(*rest);
     }
     return 0;
+}
+
+// As request, with the memory that it took.
+Answer measured_request(const svctoken::Client &client, const string &method, const string &url,
+                        const svctoken::Options &options, const string &then) {
+    const std::int64_t begin = memory("VmRSS");
+    Answer answer;
+    try {
+        answer = request(client, method, url, options, then);
+    } catch (const svctoken::Error &error) {
+        answer = answer_of(error);
+    }
+    return answer.add_number("growth_kib", memory("VmHWM") - begin);
 }
 
 Answer request_stream(const svctoken::Client &client, const string &method, const string &url, const Given &given,
@@ -541,6 +565,7 @@ private:
                 if (command == "revoke") return revoke(client, options);
                 if (command == "pages") return pages(client, url, given);
                 if (given.stream > 0) return request_stream(client, method, url, given, cancel);
+                if (given.measure) return measured_request(client, method, url, options, given.then);
                 return request(client, method, url, options, given.then);
             });
         };

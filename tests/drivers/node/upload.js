@@ -30,6 +30,7 @@ function withUpload({ upload, uploadAs, uploadLength, uploadFails, uploadCancel,
   const given = { ...options, contentLength: uploadLength, upload: { measure, done() {} } }
   switch (uploadAs) {
     case 'bytes': given.body = Buffer.concat([...source]); break
+    case 'repeatable': given.body = new Blob([...source]); break
     case 'object': given.body = ReadableStream.from(source); break
     case 'file': {
       const folder = mkdtempSync(join(tmpdir(), 'svctoken-driver-'))

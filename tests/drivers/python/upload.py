@@ -33,7 +33,7 @@ def add_to(arguments: dict[str, Any]) -> Callable[[], None]:
         arguments["content_length"] = length
     if way == "bytes":
         arguments["data"] = b"".join(source)
-    elif way in ("file", "object"):
+    elif way in ("file", "object", "repeatable"):
         file = tempfile.NamedTemporaryFile("wb", delete=False)
         with file:
             for piece in source:

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Broken;
 use crate::fields::{number, text};
-use svctoken::{CancelToken, RequestBuilder};
+use svctoken::{BodySource, CancelToken, RequestBuilder};
 
 /// How much a source gives at once.
 const PIECE: usize = 64 * 1024;
@@ -15,6 +15,7 @@ pub(crate) struct Upload {
     count: u64,
     as_file: Option<TemporaryFile>,
     as_bytes: bool,
+    repeatable: bool,
     length: Option<u64>,
     fails: u64,
     cancel: u64,
@@ -33,12 +34,12 @@ impl Upload {
         let Some(count) = numbers("upload")? else { return Ok(None) };
         let (fails, cancel) = (fails.unwrap_or(u64::MAX), cancel.unwrap_or(u64::MAX));
         let as_file = match way.as_deref() {
-            None | Some("source" | "bytes") => None,
+            None | Some("source" | "bytes" | "repeatable") => None,
             Some("file") => Some(TemporaryFile::with(count)?),
             _ => return Err(Broken("not expressible".to_owned())),
         };
-        let as_bytes = way.as_deref() == Some("bytes");
-        Ok(Some(Self { count, as_file, as_bytes, length, fails, cancel }))
+        let (as_bytes, repeatable) = (way.as_deref() == Some("bytes"), way.as_deref() == Some("repeatable"));
+        Ok(Some(Self { count, as_file, as_bytes, repeatable, length, fails, cancel }))
     }
 
     pub(crate) fn add_to<'a>(&self, request: RequestBuilder<'a>, cancel: &CancelToken) -> RequestBuilder<'a> {
@@ -52,7 +53,10 @@ impl Upload {
         }
         let (left, fails) = (self.count, self.fails);
         let source = Source { position: 0, left, fails, cancel_at: self.cancel, cancel: cancel.clone() };
-        request.body_from(source, self.length)
+        match self.repeatable {
+            true => request.body_from(Repeatable { from: source.clone(), source }, self.length),
+            false => request.body_from(source, self.length),
+        }
     }
 }
 
@@ -63,6 +67,7 @@ fn pattern(position: u64, buffer: &mut [u8]) {
     }
 }
 
+#[derive(Clone)]
 struct Source {
     position: u64,
     left: u64,
@@ -84,6 +89,23 @@ impl Read for Source {
         self.position += most as u64;
         self.left -= most as u64;
         Ok(most)
+    }
+}
+
+/// A source, and where it begins anew.
+struct Repeatable {
+    source: Source,
+    from: Source,
+}
+
+impl BodySource for Repeatable {
+    fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.source.read(buffer)
+    }
+
+    fn rewind(&mut self) -> io::Result<bool> {
+        self.source = self.from.clone();
+        Ok(true)
     }
 }
 

@@ -211,6 +211,24 @@ impl Client {
         })
     }
 
+    /// As `_send`, the body written to a file.
+    fn _download(
+        &self,
+        py: Python<'_>,
+        method: &Bound<'_, PyAny>,
+        url: &Bound<'_, PyAny>,
+        path: &Bound<'_, PyAny>,
+        body: Option<&[u8]>,
+        arguments: &Bound<'_, PyDict>,
+    ) -> PyResult<Response> {
+        boundary(py, || {
+            let path = convert::path(path)?;
+            let request = self.request(method, url, body, arguments)?;
+            let core = waiting(py, |check| interruptible(request, check).download(path))?;
+            Ok(Response { core })
+        })
+    }
+
     /// What was done so far, by name: ``token_requests``, ``tokens_received``, ``failed_refreshes`` and
     /// ``condemned_tokens`` of all clients in this process with the same options; ``requests``, ``resends`` (after a
     /// 401), ``retries`` (after a failure) and ``redirects`` of this one.

@@ -1,5 +1,7 @@
 //! A request's keyword arguments.
 
+use std::ops::ControlFlow;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use svctoken::RequestBuilder;
@@ -7,6 +9,7 @@ use svctoken::RequestBuilder;
 use crate::body::Source;
 use crate::convert::{cancel, flag, pairs_argument, path, size, text_argument, time};
 use crate::error::Failure;
+use crate::interrupt::raise_from_call;
 
 /// The request with what was given; `None` is as if it were not given.
 pub(crate) fn with_arguments<'a>(
@@ -41,9 +44,21 @@ pub(crate) fn with_arguments<'a>(
             "idle_timeout" => request.idle_timeout(time(&name, &value)?),
             "max_attempts" => request.max_attempts(size(&name, &value)?),
             "idempotent" => request.idempotent(flag(&name, &value)?),
+            "progress" => request.on_progress(told(value.unbind())),
             "cancel" => request.cancel(&cancel(&value)?),
             _ => return Err(Failure::WrongType(format!("a request has no argument {name}"))),
         };
     }
     Ok(request)
+}
+
+/// What the function raises ends the call, and is what the caller gets.
+fn told(progress: Py<PyAny>) -> impl FnMut(u64, Option<u64>) -> ControlFlow<()> + Send {
+    move |received, total| match Python::try_attach(|py| progress.call1(py, (received, total)).map(|_| ())) {
+        Some(Err(error)) => {
+            raise_from_call(error);
+            ControlFlow::Break(())
+        }
+        Some(Ok(())) | None => ControlFlow::Continue(()),
+    }
 }

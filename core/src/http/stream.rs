@@ -57,6 +57,14 @@ impl BodyStream {
         outcome
     }
 
+    /// How many bytes it will have in all, where that is known and it was not read to its end.
+    pub(crate) fn length(&mut self) -> Option<u64> {
+        match &mut self.state {
+            State::Open(held) => held.get().and_then(|body| body.length()),
+            State::Ended | State::Failed(_) => None,
+        }
+    }
+
     /// Has the host asked by this check while a read waits.
     pub(crate) fn set_interrupt(&mut self, check: Option<InterruptCheck>) {
         self.wait.set_interrupt(check);

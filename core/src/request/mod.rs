@@ -1,6 +1,7 @@
 //! A request: what the caller says, and where it may go.
 
 mod body;
+mod download;
 mod hooks;
 mod paging;
 mod sending;
@@ -16,6 +17,7 @@ use crate::config::url::{self, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, Method, Reading, is_idempotent};
 use crate::request::body::RequestBody;
+use crate::request::download::OnProgress;
 pub(crate) use crate::request::hooks::Hooks;
 pub use crate::request::hooks::{AfterReceive, BeforeSend};
 pub use crate::request::paging::{Items, Pages};
@@ -46,6 +48,7 @@ pub struct RequestBuilder<'a> {
     idle_timeout: Option<Duration>,
     max_attempts: Option<u64>,
     idempotent: bool,
+    on_progress: Option<OnProgress<'a>>,
     options: CallOptions,
 }
 
@@ -64,6 +67,7 @@ impl<'a> RequestBuilder<'a> {
             idle_timeout: None,
             max_attempts: None,
             idempotent: false,
+            on_progress: None,
             options: CallOptions::default(),
         }
     }

@@ -110,6 +110,14 @@ impl ResponseBody {
         self.rest.as_mut().map_or(Ok(0), |rest| rest.read(buffer))
     }
 
+    /// How many bytes the body has after decoding, where that is known.
+    pub(crate) fn length(&mut self) -> Option<u64> {
+        match &mut self.rest {
+            Some(rest) => rest.length(),
+            None => Some(self.ahead.len() as u64),
+        }
+    }
+
     /// Asked whenever a signal interrupts a read that waits, and every 50 ms; `true` ends it as cancelled. `None`:
     /// nobody is asked, as at first.
     pub fn set_interrupt(&mut self, check: Option<InterruptCheck>) {

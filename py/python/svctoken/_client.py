@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from ._options import Data, Options, Pairs, Seconds
+    from ._options import Data, Options, Pairs, Path, Seconds
     from ._token_info import TokenInfo
 
 
@@ -214,6 +214,62 @@ class Client(_native.Client):
             return self._exchange_streaming(method, url, body, arguments)
         return self._exchange(method, url, body, arguments, None)
 
+    def download(
+        self,
+        method: str,
+        url: str,
+        path: Path,
+        *,
+        params: Pairs | None = None,
+        headers: Pairs | None = None,
+        json: Any = None,
+        data: Data | None = None,
+        content_type: str | None = None,
+        content_length: int | None = None,
+        accept: str | None = None,
+        timeout: Seconds | None = None,
+        max_response_bytes: int | None = None,
+        max_attempts: int | None = None,
+        idempotent: bool | None = None,
+        idle_timeout: Seconds | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        cancel: _native.CancelToken | None = None,
+    ) -> Response:
+        """As :meth:`request` with ``stream=True``, with the body of an answer of 200 to 299 written to the file at ``path``,
+        in memory that does not grow; the :class:`Response` has no content then. Any other answer leaves the file alone, and
+        has up to 64 KiB of its body, for :meth:`Response.raise_for_status` to tell what they say.
+
+        What comes is written to a temporary file in the same folder, ``.NAME.….part``, which takes the place of an older file
+        when it is whole, with that one's permissions: at ``path`` there is never a part of a body. If the call fails, the
+        temporary is removed; a process that is killed leaves it. Nothing is synced to the disk. Where ``path`` is a symbolic
+        link, the file it leads to is replaced. A Content-Encoding of gzip is undone, and a gzip file left as it is.
+
+        ``progress`` is called with the number of bytes that came, after decoding, and of all, or None where the answer does
+        not tell: when the body begins, with 0, then at most every 100 ms, and once when all came. What it raises ends the
+        call, and is raised as it is.
+
+        Raises beside what :meth:`request` and reading its stream do :class:`InvalidArgumentError`, before any network, where
+        no file can be made there or ``path`` is something else than a file, and :class:`InternalError` where it cannot be
+        written.
+        """
+        body, body_arguments = arguments_of(json, data, content_length)
+        arguments: dict[str, object] = {
+            **body_arguments,
+            "params": params,
+            "headers": headers,
+            "content_type": content_type,
+            "accept": accept,
+            "timeout": timeout,
+            "max_response_bytes": max_response_bytes,
+            "max_attempts": max_attempts,
+            "idempotent": idempotent,
+            "idle_timeout": idle_timeout,
+            "progress": progress,
+            "cancel": cancel,
+        }
+        file = os.fspath(path)
+        return self._answered(self._download(method, url, file, body, self._with_default_headers(method, url, arguments)))
+
     def pages(
         self,
         url: str,
@@ -307,7 +363,10 @@ class Client(_native.Client):
         cursor: _native.PageCursor | None,
     ) -> Response:
         arguments = self._with_default_headers(method, url, arguments)
-        response = Response(self._send(method, url, body, arguments, cursor))
+        return self._answered(self._send(method, url, body, arguments, cursor))
+
+    def _answered(self, native: _native.Response) -> Response:
+        response = Response(native)
         after_receive = self.after_receive
         if after_receive is not None:
             after_receive(response)

@@ -60,6 +60,15 @@ class Client:
         pages: PageCursor | None,
     ) -> Response: ...
 
+    def _download(
+        self,
+        method: str,
+        url: str,
+        path: str | bytes,
+        body: bytes | None,
+        arguments: Mapping[str, object],
+    ) -> Response: ...
+
     def _send_streaming(
         self, method: str, url: str, body: bytes | None, arguments: Mapping[str, object]
     ) -> tuple[Response, Body]: ...

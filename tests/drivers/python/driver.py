@@ -270,13 +270,39 @@ def upload_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tu
     return [*result, *([("growth_kib", memory("VmHWM") - begin)] if measure else [])]
 
 
+def download_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    then, stop, measure = (arguments.pop(name, None) for name in ("then", "progress_stop", "measure"))
+    told: list[str] = []
+
+    def progress(received: int, total: int | None) -> None:
+        told.append(f"{received}/{'-' if total is None else total}")
+        if stop:
+            raise RuntimeError("that is enough")
+
+    def facts() -> list[tuple[str, object]]:
+        measured = [("growth_kib", memory("VmHWM") - begin)] if measure else []
+        return [*([("progress_first", told[0]), ("progress_last", told[-1])] if told else []), *measured]
+
+    begin = memory("VmRSS") if measure else 0
+    try:
+        response = client.download(path=arguments.pop("download"), progress=progress, **arguments)
+    except BaseException as error:
+        raise Streamed(facts()) from error
+    return [*answer_fields(response, then), *facts()]
+
+
 def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+    if "download" in arguments:
+        return download_result(client, arguments)
     if "upload" in arguments:
         return upload_result(client, arguments)
     if "stream" in arguments:
         return stream_result(client, arguments)
     then = arguments.pop("then", None)
-    response = client.request(**arguments)
+    return answer_fields(client.request(**arguments), then)
+
+
+def answer_fields(response: svctoken.Response, then: str | None) -> list[tuple[str, object]]:
     show(response)
     show(response.error())
     if then == "check":

@@ -4,6 +4,7 @@
 
 pub mod driver;
 pub mod expectation;
+mod files;
 pub mod leak;
 pub mod line;
 pub mod quick_start;

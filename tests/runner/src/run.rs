@@ -2,6 +2,7 @@
 
 use crate::driver::{Answer, Driver};
 use crate::expectation::{compare, shorten};
+use crate::files;
 use crate::leak::Secrets;
 use crate::line::{encode, pair};
 use crate::sandbox::{Sandbox, Space};
@@ -230,6 +231,10 @@ impl<'a> Run<'a> {
             Action::ExpectSandbox { report } => {
                 let pattern = self.variables.value(report)?;
                 compare("sandbox", &pattern, Some(&self.space.report(self.deadline)?))
+            }
+            Action::ExpectFiles { report } => {
+                let folder = self.variables.text("${dir}")?;
+                compare("files", &self.variables.value(report)?, Some(&files::report(folder.as_ref())?))
             }
             Action::Write { file, text } => self.write(file, text.as_deref()),
             Action::Repeat { times, steps } => (1..=*times).try_for_each(|round| {

@@ -73,6 +73,7 @@ pub enum Action {
     Settings { settings: Value },
     Command { name: &'static str },
     ExpectSandbox { report: Value },
+    ExpectFiles { report: Value },
     Repeat { times: u64, steps: Vec<Step> },
     Write { file: String, text: Option<String> },
 }
@@ -132,6 +133,8 @@ const REQUEST_FIELDS: &[&str] = &[
     "streamed",
     "matches",
     "growth_kib",
+    "progress_first",
+    "progress_last",
     "elapsed_ms",
 ];
 const PAGES_FIELDS: &[&str] = &["count", "urls", "status", "body", "received", "json", "elapsed_ms"];
@@ -147,6 +150,8 @@ const ERROR_FIELDS: &[&str] = &[
     "streamed",
     "matches",
     "growth_kib",
+    "progress_first",
+    "progress_last",
     "count",
     "elapsed_ms",
 ];
@@ -307,6 +312,11 @@ fn action(value: Value) -> Result<Action, String> {
             expectation::check(&report)?;
             Action::ExpectSandbox { report }
         }
+        "expect_files" => {
+            let report = Value::Object(fields.optional_object(verb)?);
+            expectation::check(&report)?;
+            Action::ExpectFiles { report }
+        }
         "repeat" => {
             let times = fields.optional_number(verb)?.unwrap_or_default();
             match fields.take("steps") {
@@ -435,6 +445,7 @@ fn check_names_after<'a>(
             | Action::Command { .. }
             | Action::Write { .. }
             | Action::ExpectSandbox { .. }
+            | Action::ExpectFiles { .. }
             | Action::Repeat { .. } => (None, None),
         };
         if let Some(client) = client.filter(|client| !clients.contains(client.as_str())) {

@@ -56,7 +56,8 @@ impl OpenBody {
     pub(super) fn new(body: Body, headers: &HeaderMap, url: &Url) -> OpenBody {
         let encoded = headers.get("content-encoding").is_some_and(|encoding| is_gzip(encoding.as_bytes()));
         // Of a body that is encoded, the length tells nothing about what it becomes.
-        let length = body.content_length().filter(|_| !encoded);
+        let is_empty = headers.get("content-length").is_some_and(|length| length == "0");
+        let length = body.content_length().or(is_empty.then_some(0)).filter(|_| !encoded);
         // ureq's limit is inclusive; the byte too many is ours to find.
         let reader = body.into_with_config().limit(u64::MAX).reader();
         let decoding = match encoded {
@@ -64,6 +65,11 @@ impl OpenBody {
             false => Decoding::AsItIs(reader),
         };
         OpenBody { decoding, length, origin: url.origin.clone() }
+    }
+
+    /// How many bytes it will have, where that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// The error of a body with more than `limit` bytes.

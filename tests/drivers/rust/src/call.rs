@@ -3,6 +3,7 @@
 use crate::Broken;
 use crate::answer::Answer;
 use crate::client::RECEIVED;
+use crate::download::Download;
 use crate::fields::{Fields, milliseconds, number, text};
 use crate::loud;
 use crate::stream::{Streaming, memory};
@@ -111,7 +112,8 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
         None => String::new(),
     };
     let upload = Upload::take(&mut pairs)?;
-    let measured = upload.is_some() && pairs.iter().any(|(key, _)| key == "measure");
+    let download = Download::take(&mut pairs)?;
+    let measured = (upload.is_some() || download.is_some()) && pairs.iter().any(|(key, _)| key == "measure");
     let streaming = Streaming::take(&mut pairs)?;
     let parts = pairs.into_iter().map(|(key, value)| Part::read(&key, value)).collect::<Result<Vec<_>, _>>()?;
     let call = move |cancel: CancelToken| {
@@ -125,7 +127,18 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
         if let Some(streaming) = streaming {
             return streaming.run(request, &then, &cancel);
         }
-        let response = request.send()?;
+        let mut told = Vec::new();
+        let response = match download {
+            Some(download) => match download.run(request, &mut told) {
+                Err(error) => {
+                    return Ok(told
+                        .into_iter()
+                        .fold(Answer::error(&error), |answer, (name, value)| answer.with(name, value)));
+                }
+                Ok(response) => response,
+            },
+            None => request.send()?,
+        };
         loud::show(&response);
         if let Some(error) = response.error() {
             loud::show_error(&error);
@@ -136,6 +149,7 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
             .with("attempts", response.attempts())
             .with("url", response.url())
             .with_bytes("body", response.body());
+        let answer = told.into_iter().fold(answer, |answer, (name, value)| answer.with(name, value));
         let answer = match RECEIVED.load(Ordering::SeqCst) {
             0 => answer,
             count => answer.with("received", count),

@@ -3,6 +3,7 @@
 mod answer;
 mod call;
 mod client;
+mod download;
 mod fields;
 mod list;
 mod loud;

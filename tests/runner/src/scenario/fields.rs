@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 25] = [
     "client",
     "get_token",
     "get_token_info",
@@ -25,6 +25,7 @@ const VERBS: [&str; 24] = [
     "settings",
     "sandbox",
     "expect_sandbox",
+    "expect_files",
     "repeat",
     "write",
 ];

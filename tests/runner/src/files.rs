@@ -1,0 +1,30 @@
+//! The files of a scenario's folder, as an expectation compares them.
+
+use std::fs;
+use std::path::Path;
+
+use ring::digest::{SHA256, digest};
+use serde_json::{Map, Value, json};
+
+/// `names`, sorted, and of each file its length, its SHA-256 and its mode.
+pub(crate) fn report(folder: &Path) -> Result<Value, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let (mut names, mut report) = (Vec::new(), Map::new());
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let metadata = entry.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            continue;
+        }
+        let content = fs::read(entry.path()).map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let sha256: String = digest(&SHA256, &content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mode = format!("{:o}", metadata.permissions().mode() & 0o777);
+        report.insert(name.clone(), json!({"length": content.len(), "sha256": sha256, "mode": mode}));
+        names.push(name);
+    }
+    names.sort();
+    report.insert("names".to_owned(), json!(names));
+    Ok(Value::Object(report))
+}

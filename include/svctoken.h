@@ -120,6 +120,9 @@ typedef int64_t (*svctoken_body_read)(void *user_data, void *buffer, size_t size
 // What svctoken_options_set_body_callback takes, and where the rules for it stand.
 typedef bool (*svctoken_body_rewind)(void *user_data);
 
+// What svctoken_options_set_progress takes, and where the rules for it stand.
+typedef bool (*svctoken_progress_callback)(void *user_data, uint64_t received, int64_t total);
+
 // Success.
 #define SVCTOKEN_OK 0
 
@@ -787,6 +790,42 @@ svctoken_code svctoken_response_check(const svctoken_response *response, svctoke
 // Frees a response; NULL is allowed. A stream that was read to its end has given its connection back; of another the
 // connection is closed, unless the rest is there within 10 ms and at most 64 KiB.
 void svctoken_response_free(svctoken_response *response);
+
+// Has svctoken_client_download tell its progress to `callback`; NULL: to nobody, as at first.
+//
+// `callback(user_data, received, total)` is called on the thread of the call with the number of bytes that came, after
+// decoding, and of all, or a negative number where the answer does not tell: when the body begins, with 0, then at most
+// every 100 ms, and once when all came. If it returns false, the call ends with SVCTOKEN_CANCELLED. It must not leave by
+// longjmp or a C++ exception.
+//
+// `release`, which may be NULL, is called with `user_data` once, when `callback` will not be called any more: when the
+// options were freed, or got another callback. Without a callback, and on failure, `user_data` is not taken and `release`
+// not called.
+svctoken_code svctoken_options_set_progress(svctoken_options *options,
+                                            svctoken_progress_callback callback,
+                                            void *user_data,
+                                            void (*release)(void *user_data));
+
+// As svctoken_client_request_stream, with the body of an answer of 200 to 299 written to the file at `path`, in memory
+// that does not grow; the response has no body then. Any other answer leaves the file alone, and has up to 64 KiB of its
+// body, for svctoken_response_error to tell what they say.
+//
+// What comes is written to a temporary file in the same folder, .NAME.(16 digits).part, which takes the place of an older file when
+// it is whole, with that one's permissions: at `path` there is never a part of a body. If the call fails, the temporary is
+// removed; a process that is killed leaves it. Nothing is synced to the disk. Where `path` is a symbolic link, the file it
+// leads to is replaced. A Content-Encoding of gzip is undone, and a gzip file left as it is. `options` may be NULL; see
+// svctoken_options_set_progress.
+//
+// Fails beside what svctoken_client_request_stream and svctoken_response_read do with SVCTOKEN_INVALID_ARGUMENT, before
+// any network, where no file can be made there or `path` is something else than a file, and with SVCTOKEN_INTERNAL where
+// it cannot be written.
+svctoken_code svctoken_client_download(const svctoken_client *client,
+                                       const char *method,
+                                       const char *url,
+                                       const char *path,
+                                       const svctoken_options *options,
+                                       svctoken_response **response,
+                                       svctoken_error **error);
 
 // Begins to read the pages of a list; nothing is sent before svctoken_pages_next. `url` and the options, which may be
 // NULL, are those of a GET request without a body; the query is the first page's only, as a link brings its own, and

@@ -128,18 +128,38 @@ private:
     svctoken_error *error_ = nullptr;
 };
 
-// A body that C++ code gives while it is sent. What that throws waits, on the thread of its call, for the call's end.
+// What a function of the caller's has thrown waits, on the thread of its call, for the call's end.
+inline std::exception_ptr &thrown() {
+    static thread_local std::exception_ptr thrown;
+    return thrown;
+}
+
+inline void rethrow() {
+    if (thrown()) std::rethrow_exception(std::exchange(thrown(), nullptr));
+}
+
+// A function that is told of a download's progress.
+struct Progress {
+    std::function<void(std::uint64_t, std::optional<std::uint64_t>)> callback;
+
+    static bool tell(void *progress, std::uint64_t received, std::int64_t total) noexcept {
+        try {
+            const auto known = total < 0 ? std::nullopt : std::optional<std::uint64_t>(total);
+            static_cast<Progress *>(progress)->callback(received, known);
+            return true;
+        } catch (...) {
+            thrown() = std::current_exception();
+            return false;
+        }
+    }
+    static void release(void *progress) noexcept { delete static_cast<Progress *>(progress); }
+};
+
+// A body that C++ code gives while it is sent.
 struct Body {
     std::function<std::size_t(char *, std::size_t)> read;
     std::function<bool()> rewind;
 
-    static std::exception_ptr &thrown() {
-        static thread_local std::exception_ptr thrown;
-        return thrown;
-    }
-    static void rethrow() {
-        if (thrown()) std::rethrow_exception(std::exchange(thrown(), nullptr));
-    }
     static std::int64_t read_some(void *body, void *buffer, std::size_t size) noexcept {
         try {
             return static_cast<std::int64_t>(static_cast<Body *>(body)->read(static_cast<char *>(buffer), size));
@@ -437,6 +457,19 @@ public:
         svctoken_options_set_max_pages(options_.get(), count);
         return *this;
     }
+    // Has Client::download tell its progress: how many bytes came, and of how many, where the answer tells it. An empty
+    // function ends that. What it throws ends the call, and comes out of it as it was. See svctoken_options_set_progress.
+    Options &on_progress(std::function<void(std::uint64_t, std::optional<std::uint64_t>)> callback) {
+        if (!callback) {
+            svctoken_options_set_progress(options_.get(), nullptr, nullptr, nullptr);
+            return *this;
+        }
+        auto owned = std::make_unique<detail::Progress>(detail::Progress{std::move(callback)});
+        const auto code = svctoken_options_set_progress(options_.get(), detail::Progress::tell, owned.get(),
+                                                        detail::Progress::release);
+        if (code == SVCTOKEN_OK) owned.release();
+        return *this;
+    }
     // Adds a query parameter, form-encoded, after those there are.
     Options &query(const std::string &name, const std::string &value) {
         svctoken_options_add_query(options_.get(), detail::c_text(name), detail::c_text(value));
@@ -683,6 +716,16 @@ public:
         return send_streaming(method, url, options.options_.get());
     }
 
+    // As request_stream, with the body of an answer of 200 to 299 written to the file at `path`, which is there whole or not
+    // at all; the response has no body then. See svctoken_client_download.
+    Response download(const std::string &method, const std::string &url, const std::string &path) const {
+        return downloaded(method, url, path, nullptr);
+    }
+    Response download(const std::string &method, const std::string &url, const std::string &path,
+                      const Options &options) const {
+        return downloaded(method, url, path, options.options_.get());
+    }
+
     // The pages of a list: for (auto &page : client.pages("/api/atlas/v2/groups")). The answer to a GET request, and then
     // those that each page names as its next, on the same origin. Any HTTP status is a page. See svctoken_pages_next.
     Pages pages(const std::string &url) const { return paged(url, nullptr); }
@@ -748,7 +791,7 @@ private:
         svctoken_response *response = nullptr;
         const auto code = svctoken_client_request(client_.get(), detail::c_text(method), detail::c_text(url), options,
                                                   &response, check);
-        detail::Body::rethrow();
+        detail::rethrow();
         check(code);
         return Response(response);
     }
@@ -759,9 +802,20 @@ private:
         svctoken_response *response = nullptr;
         const auto code = svctoken_client_request_stream(client_.get(), detail::c_text(method), detail::c_text(url),
                                                          options, &response, check);
-        detail::Body::rethrow();
+        detail::rethrow();
         check(code);
         return StreamingResponse(response);
+    }
+
+    Response downloaded(const std::string &method, const std::string &url, const std::string &path,
+                        const svctoken_options *options) const {
+        detail::Check check;
+        svctoken_response *response = nullptr;
+        const auto code = svctoken_client_download(client_.get(), detail::c_text(method), detail::c_text(url),
+                                                   detail::c_text(path), options, &response, check);
+        detail::rethrow();
+        check(code);
+        return Response(response);
     }
 
     Pages paged(const std::string &url, const svctoken_options *options) const {

@@ -242,6 +242,15 @@ export interface RequestOptions extends CallOptions {
   idempotent?: boolean | null
 }
 
+/** What a download takes. */
+export interface DownloadOptions extends Omit<RequestOptions, 'stream'> {
+  /**
+   * Told how many bytes came, after decoding, and of how many, or `null` where the answer does not tell: when the body
+   * begins, with 0, then at most every 100 ms, and once when all came. What it throws ends the call, which rejects with it.
+   */
+  progress?: ((progress: { received: number, total: number | null }) => void) | null
+}
+
 /** What the pages of a list take: each page is requested with these. */
 export interface PagesOptions extends CallOptions {
   /** Added to the first page's query, form-encoded; the links to further pages bring their own. */
@@ -379,6 +388,23 @@ export class Client {
   request(
     method: string, url: string | URL, options?: (RequestOptions & { stream?: false | null }) | null,
   ): Promise<Response>
+
+  /**
+   * As a `request` with `stream: true`, with the body of an answer of 200 to 299 written to the file at `path`, in memory
+   * that does not grow, and without the event loop; the answer has no body then. Any other answer leaves the file alone,
+   * and has up to 64 KiB of its body, for {@link Response.error} to tell what they say.
+   *
+   * What comes is written to a temporary file in the same folder, `.NAME.….part`, which takes the place of an older file
+   * when it is whole, with that one's permissions: at `path` there is never a part of a body. When the call rejects, by
+   * its `signal` too, the temporary has been removed; a process that is killed leaves it. Nothing is synced to the disk.
+   * Where `path` is a symbolic link, the file it leads to is replaced. A Content-Encoding of gzip is undone, and a gzip
+   * file left as it is.
+   *
+   * Rejects beside what `request` and reading its stream do with `SVCTOKEN_INVALID_ARGUMENT`, before any network, where no
+   * file can be made there or `path` is something else than a file, and with `SVCTOKEN_INTERNAL` where it cannot be
+   * written.
+   */
+  download(method: string, url: string | URL, path: string | URL, options?: DownloadOptions | null): Promise<Response>
 
   /**
    * The pages of a list: the answer to a GET request, and then those that each page names as its next, by a `Link` header

@@ -62,9 +62,10 @@ export interface CounterFacts {
 /**
  * Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
  * undefined, event)` brings a log event, `tell(client, undefined, undefined, undefined, question)` asks for its secret,
- * and `tell(call, undefined, undefined, undefined, question, begins)` for the next bytes of its body. Alone, it keeps no process alive.
+ * `tell(call, undefined, undefined, undefined, question, begins)` for the next bytes of its body, and a last argument is
+ * how far its download has come. Alone, it keeps no process alive.
  */
-export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number, begins?: boolean) => void): ExternalObject<Calls>
+export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number, begins?: boolean, progress?: ProgressFacts) => void): ExternalObject<Calls>
 
 /**
  * Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`
@@ -161,6 +162,12 @@ export interface OptionFacts {
 /** Every option, in the order of the documentation. */
 export declare function options(): Array<OptionFacts>
 
+/** How far a download has come, in bytes. */
+export interface ProgressFacts {
+  received: number
+  total?: number
+}
+
 /** Reads what there is of a stream, settled later with the number of bytes, 0 at its end, for `takePiece`. */
 export declare function readStream(calls: ExternalObject<Calls>, stream: ExternalObject<NativeStream>, call: number): ErrorFacts | undefined
 
@@ -195,6 +202,10 @@ export interface RequestFacts {
   stream?: boolean
   /** In milliseconds. */
   idleTimeout?: number
+  /** The path of a file that the answer's body is written to. */
+  download?: string
+  /** Progress is wanted. */
+  progress?: boolean
 }
 
 /** An answer of the API. */

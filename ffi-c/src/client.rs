@@ -324,7 +324,7 @@ pub extern "C" fn svctoken_client_request_stream(
     })
 }
 
-fn request<'a>(
+pub(crate) fn request<'a>(
     client: &'a svctoken_client,
     method: *const c_char,
     url: *const c_char,

@@ -39,6 +39,7 @@ mod boundary;
 pub mod cancel;
 pub mod client;
 pub mod config;
+pub mod download;
 pub mod error;
 pub mod log;
 pub mod options;

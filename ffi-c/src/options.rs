@@ -8,6 +8,7 @@ use svctoken_core::{CallOptions, Error, PageCursor, RequestBuilder, Result, dura
 use crate::body::{self, Body};
 use crate::boundary::{bytes, given, text, value};
 use crate::cancel::svctoken_cancel;
+use crate::download::Progress;
 use crate::error::{SVCTOKEN_INVALID_ARGUMENT, SVCTOKEN_OK, SVCTOKEN_PANIC, svctoken_code};
 
 /// Options of a call, for any number of calls. Calls only read it: several may use it at once, but none while it is
@@ -26,6 +27,7 @@ pub struct svctoken_options {
     max_attempts: Option<u64>,
     idempotent: bool,
     max_pages: Option<u64>,
+    progress: Option<Progress>,
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     form: Vec<(String, String)>,
@@ -42,6 +44,10 @@ impl svctoken_options {
     pub(crate) fn cursor(&self) -> Result<PageCursor> {
         self.call()?;
         PageCursor::new(self.max_pages, None)
+    }
+
+    pub(crate) fn set_progress(&mut self, progress: Option<Progress>) {
+        self.progress = progress;
     }
 
     pub(crate) fn set_body(&mut self, body: Body, content_type: Option<String>) {
@@ -83,6 +89,9 @@ impl svctoken_options {
         }
         if let Some(count) = self.max_attempts {
             request = request.max_attempts(count);
+        }
+        if let Some(progress) = &self.progress {
+            request = request.on_progress(progress.told());
         }
         Ok(request.idempotent(self.idempotent))
     }

@@ -55,6 +55,12 @@ function optionalFlag(name, value) {
   return value
 }
 
+function optionalFunction(name, value) {
+  if (value == null) return undefined
+  if (typeof value !== 'function') throw invalidArgument(`${name} must be a function, not ${typeName(value)}`)
+  return value
+}
+
 /**
  * Names and values in turn, of an object, a URLSearchParams, a Headers, a Map or an array of pairs. An array of values
  * repeats its name; `null` and `undefined` are left out.
@@ -131,4 +137,6 @@ function jsonText(value) {
   return written
 }
 
-module.exports = { bodyOf, optionalCount, optionalFlag, optionalNumber, optionalText, optionsOf, pairs, text }
+module.exports = {
+  bodyOf, optionalCount, optionalFlag, optionalFunction, optionalNumber, optionalText, optionsOf, pairs, pathOf, text,
+}

@@ -11,7 +11,7 @@ const emitters = new Map()
 const collected = new FinalizationRegistry((number) => emitters.delete(number))
 let last = 0
 
-const calls = native.createCalls((number, failure, result, event, question, begins) => {
+const calls = native.createCalls((number, failure, result, event, question, begins, progress) => {
   if (event) {
     emitters.get(number)?.deref()?.emit('log', eventOf(event))
     return
@@ -30,10 +30,30 @@ const calls = native.createCalls((number, failure, result, event, question, begi
     if (result?.stream) native.closeStream(result.stream, true)
     return
   }
+  if (progress) {
+    tell(number, call, progress)
+    return
+  }
   remove(number, call)
-  if (failure) call.reject(new SvctokenError(failure))
+  if (failure) call.reject(call.ending ? call.ending.error : new SvctokenError(failure))
   else call.resolve(result)
 })
+
+/** What the user's function throws ends the call. */
+function tell(number, call, { received, total }) {
+  if (call.ending) return
+  try {
+    call.onProgress({ received, total: total ?? null })
+  } catch (error) {
+    end(number, call, error)
+  }
+}
+
+/** Ends a call that leaves nothing behind when it rejects, and so does that when the native one has ended. */
+function end(number, call, error) {
+  call.ending = { error }
+  native.cancel(calls, number)
+}
 
 /** Of a call that was settled by its signal, there is no body any more. */
 function giveBody(upload, begins, answer) {
@@ -58,17 +78,19 @@ function createClient(emitter, constructor, options, environment) {
 
 /**
  * Starts a call and promises its result. `begin(calls, number, cancellable)` starts the native call and returns its
- * result if that is there already, else nothing. `upload` is its body, if that is read while it is sent.
+ * result if that is there already, else nothing. `upload` is its body, if that is read while it is sent; `download` has the
+ * function that is told of its progress, if the answer goes to a file.
  */
-function start(signal, begin, upload) {
+function start(signal, begin, upload, download) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) throw signal.reason
     const number = next()
-    const result = valueOf(begin(calls, number, signal !== undefined))
+    const result = valueOf(begin(calls, number, signal !== undefined || download !== undefined))
     if (result != null) return resolve(result)
-    const call = { signal, resolve, reject, upload, onAbort: undefined }
+    const call = { signal, resolve, reject, upload, onProgress: download?.onProgress, ending: undefined, onAbort: undefined }
     if (signal) {
       call.onAbort = () => {
+        if (download) return end(number, call, signal.reason)
         remove(number, call)
         reject(signal.reason)
         native.cancel(calls, number)

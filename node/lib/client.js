@@ -3,7 +3,9 @@
 const { EventEmitter } = require('node:events')
 const { inspect } = require('node:util')
 const native = require('../native.js')
-const { bodyOf, optionalCount, optionalFlag, optionalNumber, optionalText, optionsOf, pairs, text } = require('./arguments.js')
+const {
+  bodyOf, optionalCount, optionalFlag, optionalFunction, optionalNumber, optionalText, optionsOf, pairs, pathOf, text,
+} = require('./arguments.js')
 const { createClient, signalOf, start } = require('./calls.js')
 const { SvctokenError, invalidConfiguration, typeName, valueOf } = require('./error.js')
 const { handOver } = require('./log.js')
@@ -17,6 +19,7 @@ const REQUEST_OPTIONS = [
   'contentLength', 'accept', 'timeout', 'maxResponseBytes',
   'maxAttempts', 'idempotent', 'stream', 'idleTimeout', 'signal',
 ]
+const DOWNLOAD_OPTIONS = [...REQUEST_OPTIONS.filter((name) => name !== 'stream'), 'progress']
 const PAGES_OPTIONS = [
   'query', 'headers', 'accept', 'timeout', 'maxResponseBytes', 'maxAttempts', 'maxPages', 'signal',
 ]
@@ -138,7 +141,17 @@ class Client {
 
   async request(method, url, options) {
     refuseFromOwnCallback(this.#emitter)
-    const given = optionsOf(options, REQUEST_OPTIONS)
+    return this.#request(method, url, optionsOf(options, REQUEST_OPTIONS))
+  }
+
+  async download(method, url, path, options) {
+    refuseFromOwnCallback(this.#emitter)
+    const given = optionsOf(options, DOWNLOAD_OPTIONS)
+    const onProgress = optionalFunction('progress', given.progress)
+    return this.#request(method, url, given, { path: pathOf('path', path), onProgress })
+  }
+
+  #request(method, url, given, download) {
     const { body, bodyFile, upload, contentType } = bodyOf(given)
     const facts = {
       ...factsOf(method, url, given),
@@ -150,8 +163,10 @@ class Client {
       idempotent: optionalFlag('idempotent', given.idempotent),
       stream: optionalFlag('stream', given.stream),
       idleTimeout: optionalNumber('idleTimeout', given.idleTimeout),
+      download: download?.path,
+      progress: download?.onProgress !== undefined,
     }
-    const exchange = this.#exchange(facts, signalOf(given.signal), undefined, upload)
+    const exchange = this.#exchange(facts, signalOf(given.signal), { upload, download })
     return upload ? ending(upload, exchange) : exchange
   }
 
@@ -176,16 +191,16 @@ class Client {
     const facts = factsOf('GET', url, given)
     const signal = signalOf(given.signal)
     for (let next = facts.url; next != null; next = valueOf(native.nextPage(cursor))) {
-      yield await this.#exchange({ ...facts, url: next }, signal, cursor)
+      yield await this.#exchange({ ...facts, url: next }, signal, { cursor })
     }
   }
 
-  async #exchange(facts, signal, cursor, upload) {
+  async #exchange(facts, signal, { cursor, upload, download }) {
     if (this.beforeSend != null) {
       facts.defaultHeaders = pairs('what beforeSend returns', await this.beforeSend(facts.method, facts.url))
     }
     const answer = await start(signal, (calls, number, cancellable) =>
-      native.request(calls, this.#native, number, facts, cancellable, cursor), upload)
+      native.request(calls, this.#native, number, facts, cancellable, cursor), upload, download)
     const response = facts.stream ? new StreamingResponse(answer, signal) : new Response(answer)
     if (this.afterReceive != null) await this.afterReceive(response)
     return response

@@ -64,10 +64,27 @@ enum Message {
     AskedSecret { client: u32, question: u32 },
     /// A call needs the next bytes of its body, or the first.
     AskedBody { call: u32, question: u32, begins: bool },
+    /// A download has come so far.
+    Progressed { call: u32, progress: ProgressFacts },
+}
+
+/// How far a download has come, in bytes.
+#[napi(object, object_from_js = false)]
+pub(crate) struct ProgressFacts {
+    pub received: f64,
+    pub total: Option<f64>,
 }
 
 type Told = Either5<TokenFacts, ResponseFacts, bool, String, f64>;
-type Telling = FnArgs<(u32, Option<ErrorFacts>, Option<Told>, Option<EventFacts>, Option<u32>, Option<bool>)>;
+type Telling = FnArgs<(
+    u32,
+    Option<ErrorFacts>,
+    Option<Told>,
+    Option<EventFacts>,
+    Option<u32>,
+    Option<bool>,
+    Option<ProgressFacts>,
+)>;
 type Tell = ThreadsafeFunction<Message, (), Telling, Status, false, true>;
 
 /// The calls in progress of one environment (the main thread or a worker).
@@ -121,6 +138,12 @@ impl Shared {
         self.send(Message::AskedBody { call, question, begins });
     }
 
+    /// Has the function of a call called that is told of its progress.
+    pub(crate) fn progressed(&self, call: u32, received: u64, total: Option<u64>) {
+        let progress = ProgressFacts { received: received as f64, total: total.map(|total| total as f64) };
+        self.send(Message::Progressed { call, progress });
+    }
+
     fn send(&self, message: Message) {
         // Any other status than success says that the environment is ending.
         let _ = self.function().call(message, ThreadsafeFunctionCallMode::NonBlocking);
@@ -139,11 +162,12 @@ pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Sen
 
 /// Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
 /// undefined, event)` brings a log event, `tell(client, undefined, undefined, undefined, question)` asks for its secret,
-/// and `tell(call, undefined, undefined, undefined, question, begins)` for the next bytes of its body. Alone, it keeps no process alive.
+/// `tell(call, undefined, undefined, undefined, question, begins)` for the next bytes of its body, and a last argument is
+/// how far its download has come. Alone, it keeps no process alive.
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(
-        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number, begins?: boolean) => void"
+        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number, begins?: boolean, progress?: ProgressFacts) => void"
     )]
     tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
@@ -177,12 +201,15 @@ pub(crate) fn cancel(calls: &External<Calls>, call: u32) -> Either<ErrorFacts, (
 fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
     let (call, outcome) = match context.value {
         Message::Settled { call, outcome } => (call, outcome),
-        Message::Logged { client, event } => return Ok((client, None, None, Some(event), None, None).into()),
+        Message::Logged { client, event } => return Ok((client, None, None, Some(event), None, None, None).into()),
         Message::AskedSecret { client, question } => {
-            return Ok((client, None, None, None, Some(question), None).into());
+            return Ok((client, None, None, None, Some(question), None, None).into());
         }
         Message::AskedBody { call, question, begins } => {
-            return Ok((call, None, None, None, Some(question), Some(begins)).into());
+            return Ok((call, None, None, None, Some(question), Some(begins), None).into());
+        }
+        Message::Progressed { call, progress } => {
+            return Ok((call, None, None, None, None, None, Some(progress)).into());
         }
     };
     let outcome = outcome.and_then(|outcome| {
@@ -197,8 +224,8 @@ fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
         })
     });
     Ok(match outcome {
-        Ok(result) => (call, None, result, None, None, None).into(),
-        Err(failure) => (call, Some(failure.into()), None, None, None, None).into(),
+        Ok(result) => (call, None, result, None, None, None, None).into(),
+        Err(failure) => (call, Some(failure.into()), None, None, None, None, None).into(),
     })
 }
 

@@ -1,12 +1,14 @@
 //! Requests.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{Either, External, Uint8Array};
 use napi_derive::napi;
-use svctoken::{BodyQuestion, CancelToken, Client, duration_of_milliseconds};
+use svctoken::{CancelToken, Client, duration_of_milliseconds};
 
-use crate::call::{Calls, Outcome, REQUESTS};
+use crate::call::{Calls, Outcome, REQUESTS, Shared};
 use crate::client::NativeClient;
 use crate::error::{ErrorFacts, Failure, guarded};
 use crate::pages::Pages;
@@ -41,6 +43,10 @@ pub(crate) struct RequestFacts {
     pub stream: Option<bool>,
     /// In milliseconds.
     pub idle_timeout: Option<f64>,
+    /// The path of a file that the answer's body is written to.
+    pub download: Option<String>,
+    /// Progress is wanted.
+    pub progress: Option<bool>,
 }
 
 /// A body that is asked for its bytes.
@@ -71,6 +77,8 @@ struct Sending {
     idempotent: bool,
     stream: bool,
     idle_timeout: Option<Duration>,
+    download: Option<String>,
+    progress: bool,
 }
 
 /// Starts a request, which is settled later: of the next page of `pages`, if those are given.
@@ -91,8 +99,8 @@ pub(crate) fn request(
         let cancel = calls.0.cancels.token(call, cancellable || sending.stream);
         let due = began + sending.timeout.unwrap_or_else(|| client.timeout());
         let pages = pages.map(|pages| Pages::clone(pages));
-        let ask = body_of(call, &calls.0);
-        calls.0.run(&REQUESTS, call, due, move || sending.send(&client, began, &cancel, pages, ask))
+        let shared = calls.0.clone();
+        calls.0.run(&REQUESTS, call, due, move || sending.send(&client, began, &cancel, pages, call, &shared))
     })
 }
 
@@ -119,6 +127,8 @@ impl From<RequestFacts> for Sending {
             idempotent: request.idempotent.unwrap_or_default(),
             stream: request.stream.unwrap_or_default(),
             idle_timeout: request.idle_timeout.map(time),
+            download: request.download,
+            progress: request.progress.unwrap_or_default(),
         }
     }
 }
@@ -136,7 +146,8 @@ impl Sending {
         began: Instant,
         cancel: &CancelToken,
         pages: Option<Pages>,
-        ask: impl FnMut(BodyQuestion) + Send + 'static,
+        call: u32,
+        shared: &Arc<Shared>,
     ) -> Result<Outcome, Failure> {
         let mut request = client.request(self.method, self.url).began(began).cancel(cancel);
         if let Some(timeout) = self.timeout {
@@ -164,7 +175,8 @@ impl Sending {
             request = request.body_file(path);
         }
         if let Some(upload) = self.upload {
-            request = request.body_asked(ask, upload.length.map(|length| length as u64), upload.repeatable);
+            request =
+                request.body_asked(body_of(call, shared), upload.length.map(|length| length as u64), upload.repeatable);
         }
         if let Some(content_type) = self.content_type {
             request = request.content_type(content_type);
@@ -179,6 +191,14 @@ impl Sending {
             request = request.idle_timeout(timeout);
         }
         let request = request.idempotent(self.idempotent);
+        if let Some(path) = self.download {
+            let told = |received, total| {
+                shared.progressed(call, received, total);
+                ControlFlow::Continue(())
+            };
+            let request = if self.progress { request.on_progress(told) } else { request };
+            return Ok(Outcome::Response(request.download(path)?));
+        }
         if self.stream {
             return Ok(Outcome::Stream(Box::new(request.send_streaming()?), cancel.clone()));
         }

@@ -191,7 +191,31 @@ static void uploads(const svctoken::Client &client) {
     std::remove(path.c_str());
 }
 
+static void downloads(const svctoken::Client &client) {
+    const std::string path = "svctoken-members-" + std::to_string(std::rand()) + ".bin";
+    std::uint64_t last = 0;
+    svctoken::Options options;
+    options.on_progress([&last](std::uint64_t received, std::optional<std::uint64_t> total) {
+        CHECK(total == 1000);
+        last = received;
+    });
+    CHECK(client.download("GET", "/bytes/1000", path, options).status() == 200 && last == 1000);
+    CHECK(client.download("GET", "/bytes/7", path).body().empty());
+    std::ifstream file(path, std::ios::binary | std::ios::ate);
+    CHECK(file.tellg() == 7);
+    struct Mine {};
+    bool caught = false;
+    try {
+        client.download("GET", "/bytes/1000", path, options.on_progress([](auto, auto) { throw Mine(); }));
+    } catch (const Mine &) {
+        caught = true;
+    }
+    CHECK(caught && client.download("GET", "/bytes/8", path, options.on_progress(nullptr)).ok());
+    std::remove(path.c_str());
+}
+
 static void requests(const svctoken::Client &client) {
+    downloads(client);
     svctoken::Response response = client.request("GET", "/api/atlas/v2/groups");
     CHECK(response.status() == 200 && response.ok() && response.attempts() == 1);
     CHECK(response.text() == response.body() && response.text().find("\"totalCount\":3") != std::string::npos);

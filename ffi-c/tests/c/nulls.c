@@ -112,6 +112,10 @@ static int64_t read_nothing(void *user_data, void *buffer, size_t size) {
     return 0;
 }
 
+static bool go_on(void *user_data, uint64_t received, int64_t total) {
+    return user_data != NULL && (total < 0 || received <= (uint64_t)total);
+}
+
 static void count_release(void *user_data) { (*(int *)user_data)++; }
 
 static void call_options(const svctoken_client *client) {
@@ -123,6 +127,7 @@ static void call_options(const svctoken_client *client) {
     REFUSED(svctoken_options_set_body(NULL, "text", 4, "text/plain"));
     REFUSED(svctoken_options_set_body_file(NULL, "/dev/null", NULL));
     REFUSED(svctoken_options_set_body_callback(NULL, read_nothing, NULL, -1, NULL, &released, count_release));
+    REFUSED(svctoken_options_set_progress(NULL, go_on, &released, count_release));
     REFUSED(svctoken_options_set_max_response_bytes(NULL, 1));
     REFUSED(svctoken_options_set_idle_timeout(NULL, 1));
     REFUSED(svctoken_options_set_max_attempts(NULL, 1));
@@ -177,8 +182,11 @@ static void call_options(const svctoken_client *client) {
     CHECK(released == 1); /* another body took its place */
     CHECK(svctoken_options_set_body_callback(options, read_nothing, NULL, 0, NULL, &released, count_release) ==
           SVCTOKEN_OK);
+    CHECK(svctoken_options_set_progress(options, go_on, &released, count_release) == SVCTOKEN_OK);
+    CHECK(svctoken_options_set_progress(options, NULL, &released, count_release) == SVCTOKEN_OK);
+    CHECK(released == 2); /* nobody is told any more */
     svctoken_options_free(options);
-    CHECK(released == 2);
+    CHECK(released == 3);
 }
 
 static svctoken_client *clients(void) {
@@ -248,6 +256,14 @@ static void calls(const svctoken_client *client) {
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url",
                 svctoken_client_request_stream(client, "GET", NULL, NULL, &response, &error));
     REFUSED(svctoken_client_request_stream(client, "GET", "/", NULL, NULL, NULL));
+    REFUSED(svctoken_client_download(NULL, "GET", "/", "file", NULL, &response, NULL));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "method",
+                svctoken_client_download(client, NULL, "/", "file", NULL, &response, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url",
+                svctoken_client_download(client, "GET", NULL, "file", NULL, &response, &error));
+    CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "path",
+                svctoken_client_download(client, "GET", "/", NULL, NULL, &response, &error));
+    REFUSED(svctoken_client_download(client, "GET", "/", "file", NULL, NULL, NULL));
     svctoken_pages *pages = NULL;
     REFUSED(svctoken_pages_new(NULL, "/", NULL, &pages, NULL));
     CHECK_FAILS(SVCTOKEN_INVALID_ARGUMENT, "url", svctoken_pages_new(client, NULL, NULL, &pages, &error));

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use svctoken_core::{ErrorCode, OPTIONS, OptionKind};
 
 /// In the order of use: cbindgen keeps it.
-const SOURCES: [&str; 14] = [
-    "error", "log", "secret", "config", "cancel", "options", "body", "client", "token", "response", "pages", "stats",
-    "version", "testing",
+const SOURCES: [&str; 15] = [
+    "error", "log", "secret", "config", "cancel", "options", "body", "client", "token", "response", "download",
+    "pages", "stats", "version", "testing",
 ];
 
 fn root() -> PathBuf {

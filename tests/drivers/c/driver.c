@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "download.h"
 #include "lines.h"
 #include "upload.h"
 #include "svctoken.h"
@@ -375,6 +376,7 @@ typedef struct call {
     /* Of a stream: how much is asked for at once, after how many bytes the reader leaves, and after how many it cancels. */
     size_t stream, stop_after, cancel_after, measure;
     upload upload;
+    download download;
     int64_t take;
     void (*make)(struct call *);
     const svctoken_client *client;
@@ -531,11 +533,18 @@ static void request_stream(call *c) {
     svctoken_response_free(response);
 }
 
+static svctoken_code send_request(call *c, svctoken_response **response, svctoken_error **error) {
+    if (c->download.path == NULL) return svctoken_client_request(c->client, c->method, c->url, c->options, response, error);
+    svctoken_options_set_progress(c->options, hear_progress, &c->download, NULL);
+    return svctoken_client_download(c->client, c->method, c->url, c->download.path, c->options, response, error);
+}
+
 static void request_whole(call *c) {
     svctoken_response *response = NULL;
     svctoken_error *error = NULL;
-    if (svctoken_client_request(c->client, c->method, c->url, c->options, &response, &error) != SVCTOKEN_OK) {
+    if (send_request(c, &response, &error) != SVCTOKEN_OK) {
         add_error(&c->answer, error);
+        add_progress(&c->answer, &c->download);
         return;
     }
     append(&c->answer, "ok", 2);
@@ -558,6 +567,7 @@ static void request_whole(call *c) {
         svctoken_response_free(response);
         return;
     }
+    add_progress(&c->answer, &c->download);
     add_headers(&c->answer, response);
     svctoken_response_free(response);
 }
@@ -680,8 +690,14 @@ static bool read_streaming(call *c, const pair *p) {
     return false;
 }
 
+/* Whether the field says how a request's bodies go, other than as bytes. */
+static bool read_special(call *c, const pair *p) {
+    return read_streaming(c, p) || read_upload(&c->upload, p) || read_download(&c->download, p);
+}
+
 static void free_call(call *c) {
     end_upload(&c->upload);
+    free(c->download.path);
     svctoken_options_free(c->options);
     svctoken_cancel_free(c->cancel);
     free(c->answer.bytes);
@@ -719,7 +735,7 @@ static const char *start_call(void (*make)(call *), char *line, buffer *answer) 
     body sent = {0};
     for (pair p; broken == NULL && next_pair(&line, &p);) {
         if (make == introspect && strcmp(p.key, "token") == 0) c->token = strdup(p.value);
-        else if (make == request && (read_streaming(c, &p) || read_upload(&c->upload, &p))) continue;
+        else if (make == request && read_special(c, &p)) continue;
         else broken = set_call_option(c->options, &sent, &p);
     }
     c->then = sent.then;

@@ -324,6 +324,8 @@ struct Given {
     bool measure = false;
     std::optional<std::uint64_t> take;
     std::optional<Upload> upload;
+    std::optional<string> download;
+    bool progress_stop = false;
 };
 
 Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
@@ -342,6 +344,8 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
         else if (key == "stop_after") given.stop_after = count(value);
         else if (key == "cancel_after") given.cancel_after = count(value);
         else if (key == "measure") given.measure = true;
+        else if (key == "download") given.download = value;
+        else if (key == "progress_stop") given.progress_stop = true;
         else if (key == "upload") (given.upload = Upload(), upload.count = count(value));
         else if (key == "upload_as") upload.way = value;
         else if (key == "upload_length") upload.length = count(value);
@@ -389,9 +393,7 @@ Answer introspect(const svctoken::Client &client, const Given &given) {
     return Answer().add("body", json);
 }
 
-Answer request(const svctoken::Client &client, const string &method, const string &url,
-               const svctoken::Options &options, const string &then) {
-    const svctoken::Response response = client.request(method, url, options);
+Answer answer_of(const svctoken::Response &response, const string &then) {
     if (then == "check") response.raise_for_status();
     try {
         response.raise_for_status();
@@ -406,6 +408,27 @@ Answer request(const svctoken::Client &client, const string &method, const strin
     return answer;
 }
 
+Answer request(const svctoken::Client &client, const string &method, const string &url,
+               const svctoken::Options &options, const string &then) {
+    return answer_of(client.request(method, url, options), then);
+}
+
+Answer download(const svctoken::Client &client, const string &method, const string &url, Given given) {
+    std::vector<string> told;
+    given.options.on_progress([&](std::uint64_t received, std::optional<std::uint64_t> total) {
+        told.push_back(std::to_string(received) + '/' + (total ? std::to_string(*total) : "-"));
+        if (given.progress_stop) throw std::runtime_error("that is enough");
+    });
+    Answer answer;
+    try {
+        answer = answer_of(client.download(method, url, *given.download, given.options), given.then);
+    } catch (const svctoken::Error &error) {
+        answer = answer_of(error);
+    }
+    if (!told.empty()) answer.add("progress_first", told.front()).add("progress_last", told.back());
+    return answer;
+}
+
 // A number of /proc/self/status, in KiB; the peak is forgotten when the present is asked.
 std::int64_t memory(const string &name) {
     if (name == "VmRSS") std::ofstream("/proc/self/clear_refs") << "5";
@@ -416,13 +439,13 @@ std::int64_t memory(const string &name) {
     return 0;
 }
 
-// As request, with the memory that it took.
-Answer measured_request(const svctoken::Client &client, const string &method, const string &url,
-                        const svctoken::Options &options, const string &then) {
+// With the memory that it took.
+template <typename Make>
+Answer measured(Make make) {
     const std::int64_t begin = memory("VmRSS");
     Answer answer;
     try {
-        answer = request(client, method, url, options, then);
+        answer = make();
     } catch (const svctoken::Error &error) {
         answer = answer_of(error);
     }
@@ -565,8 +588,11 @@ private:
                 if (command == "revoke") return revoke(client, options);
                 if (command == "pages") return pages(client, url, given);
                 if (given.stream > 0) return request_stream(client, method, url, given, cancel);
-                if (given.measure) return measured_request(client, method, url, options, given.then);
-                return request(client, method, url, options, given.then);
+                const auto make = [&] {
+                    return given.download ? download(client, method, url, given)
+                                          : request(client, method, url, options, given.then);
+                };
+                return given.measure ? measured(make) : make();
             });
         };
         call.outcome = std::async(std::launch::async, run);

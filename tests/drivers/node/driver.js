@@ -77,13 +77,9 @@ const commands = {
   request: (fields) => startCall(fields, async (client, signal, [method, url, ...given], cancel) => {
     const { then, upload, ...options } = withUpload(requestOptions(given), cancel)
     if (upload) return measured(upload, () => client.request(text(method), text(url), { ...options, signal }).then(answerOf))
+    if (options.download !== undefined) return downloaded(client, text(method), text(url), then, { ...options, signal })
     if (options.stream) return readStream(client, text(method), text(url), then, { ...options, signal }, cancel)
-    const response = await client.request(text(method), text(url), { ...options, signal })
-    show(response)
-    const error = await response.error()
-    show(error)
-    if (then === 'check' && error) throw error
-    return answerOf(response, then)
+    return answerOf(await client.request(text(method), text(url), { ...options, signal }), then)
   }),
   pages: (fields) => startCall(fields, async (client, signal, [url, ...given]) => {
     const { take, ...options } = requestOptions(given)
@@ -220,6 +216,10 @@ function requestOptions(fields) {
 }
 
 async function answerOf(response, then) {
+  show(response)
+  const error = await response.error()
+  show(error)
+  if (then === 'check' && error) throw error
   const answer = [
     ['status', response.status], ['attempts', response.attempts], ['url', response.url], ['body', await response.bytes()],
   ]
@@ -228,6 +228,25 @@ async function answerOf(response, then) {
   // Headers hands out bytes as Latin-1.
   const headers = [...response.headers].map(([name, value]) => [`header.${name}`, Buffer.from(value, 'latin1')])
   return [...answer, ...headers]
+}
+
+async function downloaded(client, method, url, then, { download, progressStop, measure, ...options }) {
+  const told = []
+  const progress = ({ received, total }) => {
+    told.push(`${received}/${total ?? '-'}`)
+    if (progressStop) throw new Error('that is enough')
+  }
+  const begin = measure ? memory('VmRSS') : 0
+  const facts = () => [
+    ...(told.length > 0 ? [['progress_first', told[0]], ['progress_last', told.at(-1)]] : []),
+    ...(measure ? [['growth_kib', memory('VmHWM') - begin]] : []),
+  ]
+  try {
+    const response = await client.download(method, url, download, { ...options, progress })
+    return [...await answerOf(response, then), ...facts()]
+  } catch (cause) {
+    throw new Streamed(facts(), cause)
+  }
 }
 
 /** A call with a body that is read while it is sent. */

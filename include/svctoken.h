@@ -243,6 +243,11 @@ const char *svctoken_error_oauth_error(const svctoken_error *error);
 // The server's description, at most 300 characters; NULL if there was none, and for NULL.
 const char *svctoken_error_oauth_error_description(const svctoken_error *error);
 
+// The code that the API's answer has for the error, such as Atlas's "GROUP_NOT_FOUND", at most 300 characters: its body's
+// errorCode or error, its header X-Error-Code, or else the type of a problem (RFC 9457); NULL if there was none, and for
+// NULL.
+const char *svctoken_error_api_error_code(const svctoken_error *error);
+
 // How many milliseconds to wait before trying again; -1 if nobody said, and for NULL.
 int64_t svctoken_error_retry_after_ms(const svctoken_error *error);
 

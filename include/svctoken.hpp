@@ -93,6 +93,11 @@ public:
     std::optional<std::string> oauth_error_description() const {
         return detail::optional_text(svctoken_error_oauth_error_description(error_.get()));
     }
+    // The code that the API's answer has for the error, such as Atlas's "GROUP_NOT_FOUND", if there was one. See
+    // svctoken_error_api_error_code.
+    std::optional<std::string> api_error_code() const {
+        return detail::optional_text(svctoken_error_api_error_code(error_.get()));
+    }
     // How long to wait before trying again, if that is known.
     std::optional<std::chrono::milliseconds> retry_after() const noexcept {
         const std::int64_t wait = svctoken_error_retry_after_ms(error_.get());

@@ -610,6 +610,11 @@ export class SvctokenError extends Error {
   readonly oauthError?: string
   /** The server's description, at most 300 characters. */
   readonly oauthErrorDescription?: string
+  /**
+   * The code that the API's answer has for the error, such as Atlas's `GROUP_NOT_FOUND`: its body's `errorCode` or
+   * `error`, its header X-Error-Code, or else the `type` of a problem (RFC 9457).
+   */
+  readonly apiErrorCode?: string
   /** How long to wait before trying again, in milliseconds. */
   readonly retryAfter?: number
 }

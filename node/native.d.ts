@@ -104,6 +104,7 @@ export interface ErrorFacts {
   status?: number
   oauthError?: string
   oauthErrorDescription?: string
+  apiErrorCode?: string
   /** In milliseconds. */
   retryAfter?: number
 }

@@ -7,7 +7,8 @@ use std::io::{Write, stderr};
 use std::ops::ControlFlow;
 
 fn bar(received: u64, total: Option<u64>) -> ControlFlow<()> {
-    let share = total.filter(|total| *total > 0).map(|total| format!("{:.1} %", received as f64 / total as f64 * 100.0));
+    let share =
+        total.filter(|total| *total > 0).map(|total| format!("{:.1} %", received as f64 / total as f64 * 100.0));
     // Nobody is there to see it where that fails.
     let _ = write!(stderr(), "\r{:>7} {:>10.1} MB", share.unwrap_or_default(), received as f64 / 1e6);
     ControlFlow::Continue(())

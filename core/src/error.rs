@@ -184,6 +184,7 @@ struct Facts {
     status: Option<u16>,
     oauth_error: Option<String>,
     oauth_error_description: Option<String>,
+    api_error_code: Option<String>,
     retry_after: Option<Duration>,
     may_pass: bool,
 }
@@ -198,6 +199,7 @@ impl Error {
             status: None,
             oauth_error: None,
             oauth_error_description: None,
+            api_error_code: None,
             retry_after: None,
             may_pass: false,
         }))
@@ -247,6 +249,10 @@ impl Error {
             facts.oauth_error = error;
             facts.oauth_error_description = description;
         })
+    }
+
+    pub(crate) fn with_api_error_code(self, code: Option<String>) -> Error {
+        self.change(|facts| facts.api_error_code = code)
     }
 
     pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Error {
@@ -311,6 +317,12 @@ impl Error {
         self.0.oauth_error_description.as_deref()
     }
 
+    /// The code that the API's answer has for the error, such as Atlas's `GROUP_NOT_FOUND`, at most 300 characters: its
+    /// body's `errorCode` or `error`, its header X-Error-Code, or else the `type` of a problem (RFC 9457 section 3.1.1).
+    pub fn api_error_code(&self) -> Option<&str> {
+        self.0.api_error_code.as_deref()
+    }
+
     /// How long to wait before trying again, if the server or svctoken's own memory of the failure says so.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -334,6 +346,7 @@ impl fmt::Debug for Error {
             .field("status", &facts.status)
             .field("oauth_error", &facts.oauth_error)
             .field("oauth_error_description", &facts.oauth_error_description)
+            .field("api_error_code", &facts.api_error_code)
             .field("retry_after", &facts.retry_after)
             .finish()
     }

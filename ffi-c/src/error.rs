@@ -76,6 +76,7 @@ pub struct svctoken_error {
     next_step: CString,
     oauth_error: Option<CString>,
     oauth_error_description: Option<CString>,
+    api_error_code: Option<CString>,
 }
 
 impl svctoken_error {
@@ -87,6 +88,7 @@ impl svctoken_error {
             next_step: c_string(error.next_step()),
             oauth_error: error.oauth_error().map(c_string),
             oauth_error_description: error.oauth_error_description().map(c_string),
+            api_error_code: error.api_error_code().map(c_string),
             error,
         }
     }
@@ -147,6 +149,14 @@ pub extern "C" fn svctoken_error_oauth_error_description(error: Option<&svctoken
     value(null(), || {
         error.and_then(|error| error.oauth_error_description.as_ref()).map_or(null(), |text| text.as_ptr())
     })
+}
+
+/// The code that the API's answer has for the error, such as Atlas's "GROUP_NOT_FOUND", at most 300 characters: its body's
+/// errorCode or error, its header X-Error-Code, or else the type of a problem (RFC 9457); NULL if there was none, and for
+/// NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn svctoken_error_api_error_code(error: Option<&svctoken_error>) -> *const c_char {
+    value(null(), || error.and_then(|error| error.api_error_code.as_ref()).map_or(null(), |text| text.as_ptr()))
 }
 
 /// How many milliseconds to wait before trying again; -1 if nobody said, and for NULL.

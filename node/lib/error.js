@@ -11,7 +11,7 @@ class SvctokenError extends Error {
     this.number = facts.number
     this.what = facts.what
     this.nextStep = facts.nextStep
-    for (const name of ['stage', 'status', 'oauthError', 'oauthErrorDescription', 'retryAfter']) {
+    for (const name of ['stage', 'status', 'oauthError', 'oauthErrorDescription', 'apiErrorCode', 'retryAfter']) {
       if (facts[name] != null) this[name] = facts[name]
     }
   }

@@ -22,6 +22,7 @@ pub(crate) struct ErrorFacts {
     pub status: Option<u32>,
     pub oauth_error: Option<String>,
     pub oauth_error_description: Option<String>,
+    pub api_error_code: Option<String>,
     /// In milliseconds.
     pub retry_after: Option<f64>,
 }
@@ -38,6 +39,7 @@ impl From<Error> for ErrorFacts {
             status: error.status().map(u32::from),
             oauth_error: error.oauth_error().map(Into::into),
             oauth_error_description: error.oauth_error_description().map(Into::into),
+            api_error_code: error.api_error_code().map(Into::into),
             retry_after: error.retry_after().map(|after| after.as_secs_f64() * 1000.0),
         }
     }
@@ -89,6 +91,7 @@ impl From<Failure> for ErrorFacts {
             status: None,
             oauth_error: None,
             oauth_error_description: None,
+            api_error_code: None,
             retry_after: None,
         }
     }

@@ -82,6 +82,7 @@ fn make(py: Python<'_>, class: PyResult<Bound<'_, PyAny>>, error: &Error) -> PyR
     facts.set_item("status", error.status())?;
     facts.set_item("oauth_error", error.oauth_error())?;
     facts.set_item("oauth_error_description", error.oauth_error_description())?;
+    facts.set_item("api_error_code", error.api_error_code())?;
     facts.set_item("retry_after", error.retry_after().map(|time| time.as_secs_f64()))?;
     Ok(PyErr::from_value(class?.call((error.to_string(),), Some(&facts))?))
 }

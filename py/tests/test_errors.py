@@ -38,6 +38,7 @@ def test_every_class_is_pickled_and_copied_whole(cls: type[svctoken.Error]) -> N
         status=429,
         oauth_error="e",
         oauth_error_description="d",
+        api_error_code="c",
         retry_after=1.5,
     )
     copies = [pickle.loads(pickle.dumps(error, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]

@@ -40,11 +40,18 @@ pub(super) fn error_of(asked: &Asked, answer: &Answer) -> Option<Error> {
     let error = Error::new(ErrorCode::HttpStatus, Stage::Answer, what)
         .with_status(status)
         .with_oauth(oauth.0, oauth.1)
+        .with_api_error_code(code.clone().or_else(|| problem_type(&json)).as_deref().map(tidy))
         .with_retry_after(retry_after(&answer.headers));
     Some(match next_step(status, code.as_deref().unwrap_or_default(), asked.of_atlas()) {
         Some(next_step) => error.with_next_step(next_step),
         None => error,
     })
+}
+
+/// What a problem is called; `about:blank` says that its status tells as much (RFC 9457 section 4.2.1).
+fn problem_type(json: &Value) -> Option<String> {
+    let text = json.get("type").and_then(Value::as_str)?;
+    (!text.is_empty() && text != "about:blank").then(|| text.to_owned())
 }
 
 /// At most 300 characters of a server's text, on one line and without the token.
@@ -137,6 +144,17 @@ mod tests {
         assert_eq!(what(500, r#"{"title":"Broken"}"#), "500: Broken");
         let problem = r#"{"type":"https://x.example/p","title":"No credit.","detail":"It is 30, and that costs 50."}"#;
         assert_eq!(what(403, problem), "403: No credit.: It is 30, and that costs 50.");
+        let codes = [
+            (atlas, Some("GROUP_NOT_FOUND")),
+            (r#"{"error":"insufficient_scope"}"#, Some("insufficient_scope")),
+            (problem, Some("https://x.example/p")),
+            (r#"{"type":"about:blank","title":"Not Found"}"#, None),
+            (r#"{"error":404,"type":7}"#, None),
+            (r#"{"errorCode":"a.living.token"}"#, Some("[token]")),
+        ];
+        for (body, code) in codes {
+            assert_eq!(error_to("*/*", 404, body).api_error_code(), code, "{body}");
+        }
         let echo = r#"{"errorCode":"a.living\u0001.token","detail":"Bearer a.living.token is no good"}"#;
         assert_eq!(what(400, echo), "400 [token]: Bearer [token] is no good");
         for odd in ["", "<html>", "[]", "null", r#"{"errorCode":null,"detail":7,"badRequestDetail":null}"#] {

@@ -77,7 +77,7 @@ static void configurations() {
     CHECK(error.code() == SVCTOKEN_INVALID_CONFIGURATION && error.name() == "invalid_configuration");
     CHECK(std::string(error.what()).find("timeout") != std::string::npos && error.stage() == "configuration");
     CHECK(std::string(error.what()).find(error.next_step()) != std::string::npos);
-    CHECK(!error.status() && !error.oauth_error() && !error.oauth_error_description() && !error.retry_after());
+    CHECK(!error.status() && !error.oauth_error() && !error.oauth_error_description() && !error.api_error_code() && !error.retry_after());
 
     // Cut at its NUL, the secret would be another one.
     svctoken::Config cut;

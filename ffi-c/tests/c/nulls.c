@@ -12,6 +12,7 @@ static void errors(void) {
     CHECK(svctoken_error_status(NULL) == 0);
     CHECK(svctoken_error_oauth_error(NULL) == NULL);
     CHECK(svctoken_error_oauth_error_description(NULL) == NULL);
+    CHECK(svctoken_error_api_error_code(NULL) == NULL);
     CHECK(svctoken_error_retry_after_ms(NULL) == -1);
 }
 

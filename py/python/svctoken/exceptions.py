@@ -34,6 +34,9 @@ class Error(Exception):
     """The answer's OAuth error code (RFC 6749 section 5.2), such as ``"invalid_client"``."""
     oauth_error_description: str | None
     """The server's own description, at most 300 characters."""
+    api_error_code: str | None
+    """The code that the API's answer has for the error, such as Atlas's ``"GROUP_NOT_FOUND"``: its body's ``errorCode`` or
+    ``error``, its header X-Error-Code, or else the ``type`` of a problem (RFC 9457)."""
     retry_after: float | None
     """In how many seconds to try again, if that is known."""
 
@@ -47,6 +50,7 @@ class Error(Exception):
         status: int | None = None,
         oauth_error: str | None = None,
         oauth_error_description: str | None = None,
+        api_error_code: str | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
@@ -57,6 +61,7 @@ class Error(Exception):
         self.status = status
         self.oauth_error = oauth_error
         self.oauth_error_description = oauth_error_description
+        self.api_error_code = api_error_code
         self.retry_after = retry_after
 
 

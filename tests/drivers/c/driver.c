@@ -33,6 +33,7 @@ static void show_error(const svctoken_error *error) {
     show("next_step", svctoken_error_next_step(error));
     show("oauth_error", svctoken_error_oauth_error(error));
     show("oauth_error_description", svctoken_error_oauth_error_description(error));
+    show("api_error_code", svctoken_error_api_error_code(error));
 }
 
 static void add_error(buffer *answer, svctoken_error *error) {
@@ -45,6 +46,7 @@ static void add_error(buffer *answer, svctoken_error *error) {
     if (svctoken_error_status(error) != 0) add_number(answer, "status", svctoken_error_status(error));
     add_text(answer, "oauth_error", svctoken_error_oauth_error(error));
     add_text(answer, "oauth_error_description", svctoken_error_oauth_error_description(error));
+    add_text(answer, "api_error_code", svctoken_error_api_error_code(error));
     if (svctoken_error_retry_after_ms(error) >= 0) {
         add_number(answer, "retry_after_ms", svctoken_error_retry_after_ms(error));
     }

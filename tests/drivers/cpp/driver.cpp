@@ -98,6 +98,7 @@ void show(const svctoken::Error &error) {
     show("next_step", error.next_step());
     show("oauth_error", error.oauth_error().value_or(""));
     show("oauth_error_description", error.oauth_error_description().value_or(""));
+    show("api_error_code", error.api_error_code().value_or(""));
 }
 
 Answer answer_of(const svctoken::Error &error) {
@@ -108,6 +109,7 @@ Answer answer_of(const svctoken::Error &error) {
     if (error.status()) answer.add_number("status", *error.status());
     answer.add_known("oauth_error", error.oauth_error());
     answer.add_known("oauth_error_description", error.oauth_error_description());
+    answer.add_known("api_error_code", error.api_error_code());
     if (error.retry_after()) answer.add_number("retry_after_ms", error.retry_after()->count());
     return answer;
 }

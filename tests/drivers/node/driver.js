@@ -369,6 +369,7 @@ function errorFields(error) {
     status: error.status,
     oauth_error: error.oauthError,
     oauth_error_description: error.oauthErrorDescription,
+    api_error_code: error.apiErrorCode,
     retry_after_ms: error.retryAfter,
   }
   const classes = []

@@ -24,8 +24,9 @@ async function * later(source) {
 }
 
 /** The options of a request with the body that these describe in their place; `upload` is what the driver needs of it. */
-function withUpload({ upload, uploadAs, uploadLength, uploadFails, uploadCancel, measure, ...options }, cancel) {
-  if (upload === undefined) return { ...options, measure }
+function withUpload(all, cancel) {
+  if (all.upload === undefined) return all
+  const { upload, uploadAs, uploadLength, uploadFails, uploadCancel, measure, ...options } = all
   const source = pieces(upload, uploadFails, uploadCancel, cancel)
   const given = { ...options, contentLength: uploadLength, upload: { measure, done() {} } }
   switch (uploadAs) {

@@ -181,6 +181,7 @@ def error_fields(error: BaseException) -> tuple[str, list[tuple[str, object]]]:
         "status": error.status,
         "oauth_error": error.oauth_error,
         "oauth_error_description": error.oauth_error_description,
+        "api_error_code": error.api_error_code,
         "retry_after_ms": None if error.retry_after is None else round(error.retry_after * 1000),
         "class": ",".join(classes),
     }

@@ -145,6 +145,7 @@ const ERROR_FIELDS: &[&str] = &[
     "status",
     "oauth_error",
     "oauth_error_description",
+    "api_error_code",
     "retry_after_ms",
     "class",
     "streamed",

@@ -32,6 +32,9 @@ impl Answer {
         if let Some(description) = error.oauth_error_description() {
             answer = answer.with("oauth_error_description", description);
         }
+        if let Some(code) = error.api_error_code() {
+            answer = answer.with("api_error_code", code);
+        }
         if let Some(time) = error.retry_after() {
             answer = answer.with("retry_after_ms", time.as_millis());
         }

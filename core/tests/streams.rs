@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -100,4 +101,34 @@ fn a_reader_that_leaves_waits_for_nothing() {
     drop(response);
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
     server.join().expect("no panic");
+}
+
+#[test]
+fn a_reader_that_leaves_gives_its_connection_back_if_hardly_anything_is_left() {
+    for (length, expected) in [(64 * 1024, "same"), (64 * 1024 + 2, "anew")] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let base = format!("http://{}", listener.local_addr().expect("bound"));
+        let (all_sent, is_all_sent) = channel();
+        let server = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a client");
+            let mut request = [0; 4096];
+            assert!(socket.read(&mut request).expect("a request") > 0);
+            let (_, head) = head(length);
+            socket.write_all(&[head, vec![7; length]].concat()).expect("the kernel keeps as much");
+            all_sent.send(()).expect("the client waits");
+            let (mut socket, body) = match socket.read(&mut request) {
+                Ok(1..) => (socket, "same"),
+                _ => (listener.accept().expect("another connection").0, "anew"),
+            };
+            write!(socket, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{body}").expect("the client waits");
+        });
+        let client = Client::builder().access_token("a-ready-token").base_url(base).build().expect("a client");
+        let mut response = client.request("GET", "/").send_streaming().expect("a head");
+        is_all_sent.recv().expect("the whole answer is on its way");
+        response.read_exact(&mut [0; 1]).expect("what came");
+        drop(response);
+        let next = client.request("GET", "/").send().expect("an answer");
+        assert_eq!(next.text().expect("a text"), expected, "of {length} bytes one was read");
+        server.join().expect("no panic");
+    }
 }

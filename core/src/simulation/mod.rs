@@ -8,6 +8,7 @@ mod discovery;
 mod figures;
 mod model;
 mod properties;
+mod retries;
 mod revocation;
 mod servers;
 

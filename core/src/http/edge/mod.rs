@@ -97,8 +97,10 @@ impl HttpClient {
     ) -> std::result::Result<Answer, Broken> {
         #[cfg(test)]
         if let Some(played) = crate::simulation::exchange(outgoing, wait) {
-            let progress = Progress { left: true, ..Progress::default() };
-            return played.map_err(|error| Broken { error, progress });
+            return played.map_err(|error| {
+                let left = error.stage() != crate::error::Stage::Connecting;
+                Broken { error, progress: Progress { left, ..Progress::default() } }
+            });
         }
         let longest_idle = if is_idempotent(&outgoing.method) { IDLE_FOR } else { IDLE_FOR_ONCE_ONLY };
         let large_body = upload.is_some() || outgoing.body.is_some_and(|body| body.len() > OUTPUT_BUFFER);

@@ -96,7 +96,7 @@ function bodyOf({ json, body, bodyFile, contentType: type, contentLength }) {
     return { bodyFile: pathOf('bodyFile', bodyFile), contentType }
   }
   const upload = json === undefined && isStream(body) ? uploadOf(body, optionalSize('contentLength', contentLength)) : undefined
-  if (upload) return { upload, contentType: contentType ?? (body.type || undefined) }
+  if (upload) return { upload, contentType: contentType ?? ((body instanceof Blob && body.type) || undefined) }
   if (contentLength != null) throw invalidArgument('contentLength is for a body that is read while it is sent')
   if (json !== undefined) {
     if (body != null) throw invalidArgument('json and body cannot both be sent')

@@ -62,7 +62,7 @@ impl Connect {
         let stream = self.dialer.dial(&url.origin, &current_wait())?;
         in_current(|exchange| exchange.progress.reused = false);
         let buffers = LazyBuffers::new(BUFFER, OUTPUT_BUFFER);
-        Ok(Connection { stream, buffers, in_use: true, idle_since: clock::now(), cut: None })
+        Ok(Connection { stream, buffers, in_use: true, idle_since: clock::now(), cut: None, awaits_head: false })
     }
 }
 
@@ -76,6 +76,8 @@ pub(super) struct Connection {
     idle_since: BootTime,
     /// A request's body did not go out whole, so no other may follow it.
     cut: Option<Cut>,
+    /// The head of an answer is to come, and before it perhaps interim answers, which are not handed on.
+    awaits_head: bool,
 }
 
 enum Cut {
@@ -100,6 +102,23 @@ impl Connection {
             in_current(|exchange| exchange.progress.answered = true);
         }
         Ok(count)
+    }
+
+    /// As [`receive`](Connection::receive), without what comes before an answer: ureq refuses a 100 that has headers.
+    fn receive_answer(&mut self, wait: &Wait) -> Result<usize> {
+        loop {
+            let count = self.receive(wait)?;
+            while self.awaits_head {
+                match interim::beginning(self.buffers.input()) {
+                    Beginning::Continue(length) | Beginning::Interim(length) => self.buffers.input_consume(length),
+                    Beginning::Answer => self.awaits_head = false,
+                    Beginning::Unclear => break,
+                }
+            }
+            if count == 0 || !self.buffers.input().is_empty() {
+                return Ok(count);
+            }
+        }
     }
 
     /// Sends a part of the body, unless the server does not want it any more: then its answer is to be read.
@@ -189,6 +208,7 @@ impl Transport for Connection {
         if next.reason == Timeout::SendBody {
             return self.transmit_body(amount).map_err(other);
         }
+        self.awaits_head = true;
         let wait = current_wait();
         let before = self.stream.bytes_written();
         let output = &self.buffers.output()[..amount];
@@ -207,7 +227,7 @@ impl Transport for Connection {
         if next.reason == Timeout::Await100 {
             return self.await_continue(*next.after);
         }
-        match (self.receive(&current_wait()), self.cut.take()) {
+        match (self.receive_answer(&current_wait()), self.cut.take()) {
             // It said nothing, so what it did is all there is to tell.
             (Ok(0), Some(Cut::Refused(error))) => Err(other(error)),
             (Err(lost), Some(Cut::Refused(error))) if lost.code() == ErrorCode::ConnectionLost => Err(other(error)),

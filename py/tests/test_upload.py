@@ -95,6 +95,8 @@ def test_wrong_bodies_name_the_fix(space: Space, tmp_path: pathlib.Path) -> None
             client.request("POST", "/upload", data=data, content_length=5)
     with pytest.raises(svctoken.InvalidArgumentError, match="content_length"):
         client.request("POST", "/upload", json={}, content_length=5)
+    with pytest.raises(svctoken.InvalidArgumentError, match="content_length"):
+        client.request("POST", "/upload", data=iter([b""]), content_length=-1)
     with pytest.raises(TypeError, match="content_length"):
         client.request("POST", "/upload", data=iter([b""]), content_length="5")  # type: ignore[call-overload]
     assert space.report()["requests"] <= 1, "no more than the token's"

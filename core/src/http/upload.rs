@@ -184,6 +184,16 @@ impl<'a> Upload<'a> {
         Ok(count)
     }
 
+    /// Fails if a body that was said to have no bytes has one: nobody would read it.
+    pub(crate) fn check_empty(&mut self, wait: &Wait) -> Result<()> {
+        if self.length != Some(0) {
+            return Ok(());
+        }
+        let count = self.read_source(&mut [0], wait)?;
+        self.begun = count > 0;
+        if self.begun { Err(wrong("has more than its 0 bytes".into())) } else { Ok(()) }
+    }
+
     /// Says that so many bytes are not wanted, as if they had been read; 0 is the end.
     pub(crate) fn skip(&mut self, most: usize) -> usize {
         let left = self.length.map_or(0, |length| length - self.count);
@@ -259,6 +269,17 @@ mod tests {
             let body = whole(&mut upload(b"1234567", length));
             assert_eq!(body.as_deref().map_err(Error::what), expected.as_deref().map_err(|text| *text), "{length:?}");
         }
+    }
+
+    #[test]
+    fn a_body_without_bytes_has_none() {
+        let mut empty = upload(b"", Some(0));
+        assert!(empty.check_empty(&minute()).is_ok() && empty.can_be_sent_again());
+        let error = upload(b"1", Some(0)).check_empty(&minute()).expect_err("it has one");
+        assert_eq!(error.what(), "the request's body has more than its 0 bytes");
+        let mut full = upload(b"1", Some(1));
+        assert!(full.check_empty(&minute()).is_ok());
+        assert_eq!(whole(&mut full).expect("a body"), b"1");
     }
 
     #[test]

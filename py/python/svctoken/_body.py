@@ -65,6 +65,8 @@ def _data_body(data: Any) -> bytes | None:
 
 def _stream(data: Any, content_length: int | None) -> dict[str, object] | None:
     """What is read while it is sent; None for all else."""
+    if isinstance(content_length, int) and content_length < 0:
+        raise _native.invalid_argument("content_length must be 0 or more", False)
     if data is None or isinstance(data, (bytes, bytearray, memoryview, str)):
         return None
     if hasattr(data, "__fspath__"):

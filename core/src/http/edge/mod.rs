@@ -130,6 +130,7 @@ impl HttpClient {
         let needs_body = [Method::POST, Method::PUT, Method::PATCH].contains(&outgoing.method);
         let answer = match (upload, outgoing.body) {
             (Some(upload), _) => {
+                upload.check_empty(wait)?;
                 if let Some(length) = upload.length() {
                     request.headers_mut().insert("content-length", HeaderValue::from(length));
                 }

@@ -8,20 +8,20 @@ mod flight;
 pub(crate) mod governor;
 mod introspect;
 mod life;
+mod live;
 mod mint;
 #[cfg(test)]
 mod properties;
 mod record;
+mod refused;
 mod revoke;
 mod secrets;
 mod server_clock;
 mod shared;
 
 use std::cmp::min;
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -31,7 +31,6 @@ use crate::crypto;
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::PerProcess;
 use crate::grant::{Granted, Lifetime};
-use crate::http::HeaderValue;
 use crate::log::{Log, Reason};
 use crate::registry::Registry;
 use crate::secret::Secret;
@@ -40,161 +39,25 @@ use crate::token::flight::{Flight, NoToken, Progress};
 use crate::token::governor::{NotYet, Remembered};
 use crate::token::life::{Life, State};
 use crate::token::record::Found;
-use crate::token::revoke::Dropped;
-use crate::token::shared::InHand;
 use crate::wait::{Stop, Wait};
 
 pub(crate) use account::Account;
 pub(crate) use discovery::Directory;
 pub(crate) use flight::Minting;
 pub(crate) use governor::Hold;
+use live::LiveToken;
+pub use live::Token;
+pub(crate) use refused::Refusal;
 pub(crate) use secrets::{Secrets, Tools};
 pub(crate) use shared::Shared;
 
 /// How long the caller that starts a refresh waits for it while its token is still good.
 const PATIENCE_WHEN_STALE: Duration = Duration::from_secs(3);
-const TOO_FRESH: Duration = Duration::from_secs(5);
-/// So long after it was minted the refusal of a successor tells that the token is not the problem.
-const YOUNG_SUCCESSOR: Duration = Duration::from_secs(60);
 /// How often a caller that waits for its turn looks whether another has brought a token meanwhile.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Nobody told when a token that was given ends: only a refusal does.
 const READY_TOKEN_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
-/// An access token, as [`Client::get_token`](crate::Client::get_token) returns it.
-///
-/// It borrows the token that all callers share, without copying it and without a reference count that they would
-/// contend for. `Debug` shows nothing of it.
-pub struct Token(Guard<Arc<LiveToken>>);
-
-impl Token {
-    /// The token's text, as it stands behind `Bearer ` (RFC 6750 section 2.1).
-    pub fn as_str(&self) -> &str {
-        self.0.text.reveal()
-    }
-
-    /// When it ends by this machine's wall clock.
-    pub fn expires_at(&self) -> SystemTime {
-        clock::wall() + self.expires_in()
-    }
-
-    /// How long it still lives; zero if it ended, or was never to be kept.
-    pub fn expires_in(&self) -> Duration {
-        self.0.life.ends.since(clock::now())
-    }
-
-    /// The scope the server granted, if it named one (RFC 6749 section 3.3).
-    pub fn scope(&self) -> Option<&str> {
-        self.0.scope.as_deref()
-    }
-
-    /// Always `Bearer`, however the server spelt it.
-    pub fn token_type(&self) -> &'static str {
-        "Bearer"
-    }
-
-    /// A number that differs for each token of this process, so that a binding can keep its own form of the text.
-    pub fn generation(&self) -> u64 {
-        self.0.generation
-    }
-
-    /// `Bearer` and the text, ready to be sent.
-    pub(crate) fn header(&self) -> HeaderValue {
-        self.0.header.clone()
-    }
-
-    pub(crate) fn is_condemned(&self) -> bool {
-        self.0.life.is_condemned()
-    }
-
-    /// Whether it is so new that a replica of the API may not know it yet. A share of a short life, because a token
-    /// near its end is refused for being over.
-    pub(crate) fn is_too_fresh(&self) -> bool {
-        let life = self.0.life;
-        clock::now().since(life.begin) < min(TOO_FRESH, life.ends.since(life.begin) / 2)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("text", &self.0.text).field("expires_in", &self.expires_in()).finish()
-    }
-}
-
-/// A token and the moments of its life. Never changed: a change is a copy put in its place.
-struct LiveToken {
-    text: Secret,
-    refresh_token: Option<Secret>,
-    header: HeaderValue,
-    scope: Option<String>,
-    life: Life,
-    generation: u64,
-    /// It replaced a token that was refused, and no API has accepted it yet.
-    successor: bool,
-    /// Given up before its end, and kept so that it is known when it comes back.
-    dropped: Option<Dropped>,
-}
-
-static GENERATIONS: AtomicU64 = AtomicU64::new(1);
-
-impl LiveToken {
-    fn none() -> LiveToken {
-        LiveToken {
-            text: Secret::new(String::new()),
-            refresh_token: None,
-            header: HeaderValue::from_static(""),
-            scope: None,
-            life: Life::NONE,
-            generation: 0,
-            successor: false,
-            dropped: None,
-        }
-    }
-
-    fn new(granted: Granted, life: Life) -> LiveToken {
-        let header = Secret::new(format!("Bearer {}", granted.access_token.reveal()));
-        let mut header = HeaderValue::from_str(header.reveal()).expect("a b64token is a valid header value");
-        header.set_sensitive(true);
-        LiveToken {
-            text: granted.access_token,
-            refresh_token: granted.refresh_token,
-            header,
-            scope: granted.scope,
-            life,
-            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
-            successor: false,
-            dropped: None,
-        }
-    }
-
-    fn in_hand(&self, now: BootTime) -> InHand {
-        let state = self.life.state(now);
-        InHand {
-            begin: self.life.begin,
-            text: self.text.clone(),
-            alive: state != State::Ended,
-            in_no_hurry: state == State::Stale,
-        }
-    }
-
-    fn is(&self, text: &str) -> bool {
-        self.text.reveal() == text
-    }
-
-    fn with_life(&self, life: Life) -> LiveToken {
-        LiveToken {
-            text: self.text.clone(),
-            refresh_token: self.refresh_token.clone(),
-            header: self.header.clone(),
-            scope: self.scope.clone(),
-            life,
-            generation: self.generation,
-            successor: self.successor,
-            dropped: self.dropped,
-        }
-    }
-}
 
 /// One identity's token in this process.
 pub(crate) struct Slot {
@@ -417,68 +280,6 @@ impl Slot {
         Some(token)
     }
 
-    /// Condemns the token if it is the current one: it is to be replaced, and served until then. In a hold, none is.
-    pub(crate) fn condemn(&self, text: &str) -> Refusal {
-        let progress = self.progress();
-        let progress = lock(&progress);
-        let current = self.current.load();
-        let now = clock::now();
-        let alive = current.life.state(now) != State::Ended;
-        let held = progress.hold.is_some_and(|hold| hold.is_on(now));
-        if held || !alive || current.life.is_condemned() || !current.is(text) {
-            return Refusal::NoNews;
-        }
-        self.current.store(Arc::new(current.with_life(current.life.condemned())));
-        self.counters.condemned_token();
-        Refusal::Condemned
-    }
-
-    /// As [`condemn`](Slot::condemn), for those who send the token themselves, and of whom it is not known whether
-    /// they were ever accepted: the refusal of a successor so young is the second in a row, and opens a hold.
-    pub(crate) fn invalidate(&self, text: &str) -> Refusal {
-        let current = self.current.load();
-        let young = clock::now().since(current.life.begin) < YOUNG_SUCCESSOR;
-        if current.successor && young && current.is(text) {
-            return self.hold(&Token(current));
-        }
-        self.condemn(text)
-    }
-
-    /// A fresh token was refused even so: a newer one would fare no better, and minting is held for a while.
-    pub(crate) fn hold(&self, token: &Token) -> Refusal {
-        self.open_hold(&mut lock(&self.progress()), &token.0)
-    }
-
-    fn open_hold(&self, progress: &mut Progress, token: &LiveToken) -> Refusal {
-        // Its refusal was our own doing, and tells nothing about the next token.
-        if progress.revoked == Some(token.generation) {
-            return Refusal::NoNews;
-        }
-        let lifetime = token.life.ends.since(token.life.begin);
-        let hold = Hold::after(progress.hold, token.generation, lifetime, clock::now());
-        if progress.hold == Some(hold) {
-            return Refusal::NoNews;
-        }
-        progress.hold = Some(hold);
-        Refusal::HoldOpened(hold.length())
-    }
-
-    pub(crate) fn current_hold(&self) -> Option<Hold> {
-        lock(&self.progress()).hold
-    }
-
-    /// The successor of a condemned token was accepted: the token was the problem after all. True if that ends a hold.
-    pub(crate) fn accepted(&self, token: &Token) -> bool {
-        let progress = self.progress();
-        let mut progress = lock(&progress);
-        let was_held = progress.hold.take().is_some();
-        let current = self.current.load();
-        if current.generation == token.generation() && current.successor {
-            self.current.store(Arc::new(LiveToken { successor: false, ..current.with_life(current.life) }));
-        }
-        was_held
-    }
-
     fn progress(&self) -> Arc<crate::fork::Owned<Mutex<Progress>>> {
         self.progress.get(|| {
             // In a forked child: drawn again, so that the children of one parent do not all come at once.
@@ -564,17 +365,6 @@ impl Slot {
     }
 }
 
-/// What became of a refused token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// It will be replaced.
-    Condemned,
-    /// A hold was opened, or made longer.
-    HoldOpened(Duration),
-    /// It was known, or the token is another by now.
-    NoNews,
-}
-
 /// What a caller who has no fresh token found.
 enum Joined {
     Flight {
@@ -606,9 +396,9 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 mod tests {
     use super::*;
 
-    const HOUR: Lifetime = Lifetime::Lasts(Duration::from_secs(3600));
+    pub(super) const HOUR: Lifetime = Lifetime::Lasts(Duration::from_secs(3600));
 
-    fn granted(text: &str, lifetime: Lifetime) -> Granted {
+    pub(super) fn granted(text: &str, lifetime: Lifetime) -> Granted {
         Granted { access_token: Secret::new(text.into()), refresh_token: None, scope: None, lifetime }
     }
 
@@ -629,17 +419,6 @@ mod tests {
     }
 
     #[test]
-    fn p03_a_token_is_condemned_once_and_only_by_its_own_text() {
-        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"condemned")));
-        slot.adopt(&mut Progress::default(), granted("first", HOUR), clock::now());
-        assert!(slot.condemn("another") == Refusal::NoNews && slot.fresh().is_some());
-        assert!(slot.condemn("first") == Refusal::Condemned && slot.fresh().is_none());
-        assert_eq!(slot.condemn("first"), Refusal::NoNews, "the second caller that saw the 401 changes nothing");
-        slot.adopt(&mut Progress::default(), granted("second", HOUR), clock::now());
-        assert!(slot.condemn("first") == Refusal::NoNews && slot.fresh().is_some(), "its successor is not condemned");
-    }
-
-    #[test]
     fn p04_a_token_that_ended_on_its_way_displaces_none_that_lives() {
         let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"late")));
         let began = clock::now();
@@ -654,18 +433,6 @@ mod tests {
         let token = slot.adopt(&mut Progress::default(), granted("now or never", Lifetime::Unusable), clock::now());
         assert_eq!(token.text.reveal(), "now or never");
         assert!(slot.fresh().is_none());
-    }
-
-    #[test]
-    fn p03_in_a_hold_nothing_is_condemned_and_an_accepted_successor_ends_it() {
-        let slot = Slot::of(Identity::of_bytes(crypto::sha256(b"held")));
-        slot.adopt(&mut Progress::default(), granted("fresh", HOUR), clock::now());
-        let fresh = slot.fresh().expect("adopted");
-        assert_eq!(slot.hold(&fresh), Refusal::HoldOpened(Duration::from_secs(60)));
-        assert_eq!(slot.condemn("fresh"), Refusal::NoNews);
-        assert!(slot.fresh().is_some(), "in a hold a 401 condemns nothing");
-        slot.accepted(&fresh);
-        assert_eq!(slot.condemn("fresh"), Refusal::Condemned, "the hold has ended");
     }
 
     #[test]

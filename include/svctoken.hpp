@@ -388,9 +388,7 @@ public:
     }
     // The body, copied, and its Content-Type.
     Options &body(std::string_view bytes, const std::string &content_type) {
-        // The empty type is refused by name, as one with a NUL inside must be.
-        const char *type = detail::c_text(content_type);
-        svctoken_options_set_body(options_.get(), bytes.data(), bytes.size(), type == nullptr ? "\n" : type);
+        svctoken_options_set_body(options_.get(), bytes.data(), bytes.size(), given_type(content_type));
         return *this;
     }
     // The body: the file at that path, read while it is sent, in memory that does not grow. See
@@ -400,8 +398,7 @@ public:
         return *this;
     }
     Options &body_file(const std::string &path, const std::string &content_type) {
-        const char *type = detail::c_text(content_type);
-        svctoken_options_set_body_file(options_.get(), detail::c_text(path), type == nullptr ? "\n" : type);
+        svctoken_options_set_body_file(options_.get(), detail::c_text(path), given_type(content_type));
         return *this;
     }
     // The body: what `read(buffer, size)` gives while it is sent: it puts at most `size` bytes into `buffer` and returns how
@@ -493,6 +490,12 @@ public:
 
 private:
     friend class Client;
+    // The empty type is refused by name, as one with a NUL inside must be.
+    static const char *given_type(const std::string &content_type) noexcept {
+        const char *type = detail::c_text(content_type);
+        return type == nullptr ? "\n" : type;
+    }
+
     std::shared_ptr<svctoken_options> options_;
 };
 

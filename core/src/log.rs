@@ -204,9 +204,8 @@ impl Log {
         });
     }
 
-    pub(crate) fn request_resent(&self, reason: &'static str, send: u32) {
+    pub(crate) fn request_resent(&self, status: u16, reason: &'static str, send: u32) {
         self.emit(Severity::Debug, "request_resent", || {
-            let status = if reason == "expectation_failed" { 417 } else { 401 };
             let message = format!("sending a request again after a {status} ({reason}), for the {send}. time");
             (message, vec![("reason", reason.into()), ("send", send.to_string())])
         });

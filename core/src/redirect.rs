@@ -84,11 +84,14 @@ mod tests {
         Url::parse(text).expect("valid")
     }
 
+    /// A first request without a body.
+    fn redirected<'a>(method: &'a Method, url: &'a Url) -> Redirected<'a> {
+        Redirected { method, url, has_body: false, repeatable: true, followed: 0, allow_http: false }
+    }
+
     /// Where it leads: a URL, `answer`, or `refused`.
     fn led(method: &Method, from: &str, status: u16, location: &str) -> String {
-        let redirected =
-            Redirected { method, url: &url(from), has_body: false, repeatable: true, followed: 0, allow_http: false };
-        match redirected.target(&answer(status, &[location])) {
+        match redirected(method, &url(from)).target(&answer(status, &[location])) {
             Ok(Some(url)) => url.to_string(),
             Ok(None) => "answer".into(),
             Err(error) => {
@@ -131,14 +134,7 @@ mod tests {
         assert_eq!(led(&Method::GET, local, 302, "http://b.example/"), "refused");
         assert_eq!(led(&Method::GET, local, 302, "https://b.example/"), "https://b.example/");
         let (from, target) = (url(local), answer(302, &["http://b.example/"]));
-        let redirected = Redirected {
-            method: &Method::GET,
-            url: &from,
-            has_body: false,
-            repeatable: true,
-            followed: 0,
-            allow_http: true,
-        };
+        let redirected = Redirected { allow_http: true, ..redirected(&Method::GET, &from) };
         assert!(redirected.target(&target).expect("allowed").is_some());
     }
 
@@ -146,14 +142,7 @@ mod tests {
     fn five_are_followed_and_two_locations_are_none() {
         let from = url(HERE);
         let target = |followed, locations: &[&str]| {
-            let redirected = Redirected {
-                method: &Method::GET,
-                url: &from,
-                has_body: false,
-                repeatable: true,
-                followed,
-                allow_http: false,
-            };
+            let redirected = Redirected { followed, ..redirected(&Method::GET, &from) };
             redirected.target(&answer(302, locations)).map_err(|error| error.code())
         };
         assert!(target(4, &["/x"]).expect("the fifth").is_some());
@@ -165,14 +154,7 @@ mod tests {
     #[test]
     fn p07_a_body_goes_to_no_other_origin() {
         let from = url(HERE);
-        let redirected = Redirected {
-            method: &Method::GET,
-            url: &from,
-            has_body: true,
-            repeatable: true,
-            followed: 0,
-            allow_http: false,
-        };
+        let redirected = Redirected { has_body: true, ..redirected(&Method::GET, &from) };
         assert!(redirected.target(&answer(307, &["/x"])).expect("the same origin").is_some());
         let error = redirected.target(&answer(307, &["https://b.example/x"])).expect_err("another origin");
         assert!(error.what().contains("GET and its body"), "{error}");
@@ -181,14 +163,7 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_again_is_not_followed_with_its_body() {
         let from = url(HERE);
-        let redirected = Redirected {
-            method: &Method::PUT,
-            url: &from,
-            has_body: true,
-            repeatable: false,
-            followed: 0,
-            allow_http: false,
-        };
+        let redirected = Redirected { has_body: true, repeatable: false, ..redirected(&Method::PUT, &from) };
         for location in ["/x", "https://b.example/x"] {
             assert_eq!(redirected.target(&answer(307, &[location])).expect("the caller's answer"), None);
         }

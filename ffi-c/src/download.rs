@@ -62,11 +62,11 @@ pub extern "C" fn svctoken_options_set_progress(
 /// that does not grow; the response has no body then. Any other answer leaves the file alone, and has up to 64 KiB of its
 /// body, for svctoken_response_error to tell what they say.
 ///
-/// What comes is written to a temporary file in the same folder, .NAME.(16 digits).part, which takes the place of an older file when
-/// it is whole, with that one's permissions: at `path` there is never a part of a body. If the call fails, the temporary is
-/// removed; a process that is killed leaves it. Nothing is synced to the disk. Where `path` is a symbolic link, the file it
-/// leads to is replaced. A Content-Encoding of gzip is undone, and a gzip file left as it is. `options` may be NULL; see
-/// svctoken_options_set_progress.
+/// What comes is written to a temporary file in the same folder, .NAME.(16 digits).part, which takes the place of an older
+/// file when it is whole, with that one's permissions: at `path` there is never a part of a body. If the call fails, the
+/// temporary is removed; a process that is killed leaves it. Nothing is synced to the disk. Where `path` is a symbolic link,
+/// the file it leads to is replaced. A Content-Encoding of gzip is undone, and a gzip file left as it is. `options` may be
+/// NULL; see svctoken_options_set_progress.
 ///
 /// Fails beside what svctoken_client_request_stream and svctoken_response_read do with SVCTOKEN_INVALID_ARGUMENT, before
 /// any network, where no file can be made there or `path` is something else than a file, and with SVCTOKEN_INTERNAL where

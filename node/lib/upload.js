@@ -75,10 +75,11 @@ function uploadOf(body, length) {
   if (typeof open !== 'function') return undefined
   if (typeof body.destroy !== 'function') return new Upload(() => open.call(body), length, false)
   // The iterator of a Readable would end after the piece it waits for, which may never come.
-  return new Upload(() => ({ next: nextOf(open.call(body)), return: () => body.destroy() }), length, false)
+  return new Upload(() => {
+    const iterator = open.call(body)
+    return { next: () => iterator.next(), return: () => body.destroy() }
+  }, length, false)
 }
-
-const nextOf = (iterator) => () => iterator.next()
 
 /** As an iterator whose `return` does not wait for the piece that is read. */
 function piecesOf(stream) {

@@ -1,4 +1,4 @@
-//! What a server says before its answer (RFC 9110 section 15.2), while a request's body waits to be sent. Pure.
+//! What a server says before its answer (RFC 9110 section 15.2). Pure.
 
 /// What ureq understands as "go on", in the fewest bytes; it takes one with headers for the answer, and would never send
 /// the body.

@@ -103,33 +103,42 @@ pub(crate) struct Asked<'a> {
     repeatable: bool,
     /// The next question is for the first bytes.
     begins: bool,
-    given: Vec<u8>,
+    /// The last question with an answer, and how many of its bytes were read.
+    given: Option<Arc<Question>>,
     taken: usize,
 }
 
 impl<'a> Asked<'a> {
     pub(crate) fn new(ask: impl FnMut(BodyQuestion) + Send + 'a, repeatable: bool) -> Asked<'a> {
-        Asked { ask: Box::new(ask), repeatable, begins: true, given: Vec::new(), taken: 0 }
+        Asked { ask: Box::new(ask), repeatable, begins: true, given: None, taken: 0 }
     }
 
     fn rewind(&mut self) -> bool {
         if self.repeatable {
-            (self.begins, self.given, self.taken) = (true, Vec::new(), 0);
+            (self.begins, self.given) = (true, None);
         }
         self.repeatable
     }
 
+    /// What was given and not read yet.
+    fn left(&self) -> &[u8] {
+        let answer = self.given.as_ref().and_then(|question| question.answer.get());
+        answer.and_then(|answer| answer.as_deref().ok()).map_or(&[], |given| &given[self.taken..])
+    }
+
     fn read(&mut self, buffer: &mut [u8], wait: &Wait) -> Result<usize> {
-        if self.taken == self.given.len() {
+        if self.left().is_empty() {
             let question = Arc::new(Question { answered: Event::new(), answer: OnceLock::new() });
             let begins = std::mem::take(&mut self.begins);
             (self.ask)(BodyQuestion { question: question.clone(), begins });
             let answer = wait.until_set(question.answered.as_ref(), &question.answer);
             let answer = answer.map_err(|stop| stop.into_error(Stage::Sending, READING))?;
-            self.given = answer.clone().map_err(|why| wrong(format!("could not be read: {why}")))?;
-            self.taken = 0;
+            if let Err(why) = answer {
+                return Err(wrong(format!("could not be read: {why}")));
+            }
+            (self.given, self.taken) = (Some(question), 0);
         }
-        let left = &self.given[self.taken..];
+        let left = self.left();
         let count = left.len().min(buffer.len());
         buffer[..count].copy_from_slice(&left[..count]);
         self.taken += count;

@@ -1,6 +1,6 @@
 //! An answer's body, written to a file.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -143,10 +143,9 @@ impl Drop for PartFile {
 }
 
 /// As much of a name as fits, cut between characters where it has them.
-fn beginning_of(name: &std::ffi::OsStr) -> String {
+fn beginning_of(name: &OsStr) -> String {
     let name = name.to_string_lossy();
-    let end = (0..=LONGEST_NAME.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-    name[..end].to_owned()
+    name[..name.floor_char_boundary(LONGEST_NAME)].to_owned()
 }
 
 #[cfg(test)]

@@ -175,11 +175,15 @@ impl<'a> Sending<'a> {
     }
 
     fn resend(&mut self, reason: &'static str) -> Result<Answer> {
-        self.client.counters().resend();
-        self.client.log().request_resent(reason, self.sends + 1);
-        // What a 401 brings about is no failure of the server's.
-        self.tries -= 1;
+        self.count_resend(401, reason);
         self.send()
+    }
+
+    fn count_resend(&mut self, status: u16, reason: &'static str) {
+        self.client.counters().resend();
+        self.client.log().request_resent(status, reason, self.sends + 1);
+        // What these statuses bring about is no failure of the server's.
+        self.tries -= 1;
     }
 
     /// The answer after as many tries as the policy allows.
@@ -224,9 +228,7 @@ impl<'a> Sending<'a> {
             return happened;
         }
         self.expects_continue = false;
-        self.client.counters().resend();
-        self.client.log().request_resent("expectation_failed", self.sends + 1);
-        self.tries -= 1;
+        self.count_resend(417, "expectation_failed");
         self.exchange()
     }
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from ._options import BinaryReader, Data
+    from ._options import BinaryReader, Bytes, Data
 
 # Few calls of Python code for large bodies, and little memory.
 _PIECE = 256 * 1024
@@ -27,11 +27,10 @@ def arguments_of(json: Any, data: Data | None, content_length: int | None) -> tu
         arguments: dict[str, object] = {"default_content_type": "application/json"}
     elif isinstance(data, (Mapping, list, tuple)):
         body, arguments = None, {"form": data}
+    elif data is None or isinstance(data, (bytes, bytearray, memoryview, str)):
+        body, arguments = _bytes_body(data), {}
     else:
-        stream = _stream(data, content_length)
-        if stream is not None:
-            return None, stream
-        body, arguments = _data_body(data), {}
+        return None, _stream(data, content_length)
     if content_length is not None:
         raise _native.invalid_argument("content_length is for data that is read while it is sent", False)
     return body, arguments
@@ -46,29 +45,21 @@ def _json_body(value: Any) -> bytes:
         raise _native.invalid_argument(f"json cannot be written: {error}", isinstance(error, TypeError)) from error
 
 
-def _data_body(data: Any) -> bytes | None:
+def _bytes_body(data: Bytes | str | None) -> bytes | None:
     if data is None or isinstance(data, bytes):
         return data
     if isinstance(data, (bytearray, memoryview)):
         return bytes(data)
-    if isinstance(data, str):
-        try:
-            return data.encode()
-        except UnicodeEncodeError as error:
-            raise _native.invalid_argument(f"data is no text: {error.reason}", False) from error
-    raise _native.invalid_argument(
-        "data must be bytes, a str, a mapping or a list of pairs, a path, a binary file, or an iterable of bytes, "
-        f"not {type(data).__name__}",
-        True,
-    )
+    try:
+        return data.encode()
+    except UnicodeEncodeError as error:
+        raise _native.invalid_argument(f"data is no text: {error.reason}", False) from error
 
 
-def _stream(data: Any, content_length: int | None) -> dict[str, object] | None:
-    """What is read while it is sent; None for all else."""
+def _stream(data: Any, content_length: int | None) -> dict[str, object]:
+    """What is read while it is sent."""
     if isinstance(content_length, int) and content_length < 0:
         raise _native.invalid_argument("content_length must be 0 or more", False)
-    if data is None or isinstance(data, (bytes, bytearray, memoryview, str)):
-        return None
     if hasattr(data, "__fspath__"):
         if content_length is not None:
             raise _native.invalid_argument("content_length is not for a file, whose length is known", False)
@@ -83,7 +74,11 @@ def _stream(data: Any, content_length: int | None) -> dict[str, object] | None:
         return {"body_source": (_reader(data), lambda: data.seek(start), content_length)}
     if hasattr(data, "__iter__"):
         return {"body_source": (_pieces(iter(data)), None, content_length)}
-    return None
+    raise _native.invalid_argument(
+        "data must be bytes, a str, a mapping or a list of pairs, a path, a binary file, or an iterable of bytes, "
+        f"not {type(data).__name__}",
+        True,
+    )
 
 
 def _reader(file: BinaryReader) -> Callable[[], bytes]:

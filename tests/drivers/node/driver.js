@@ -76,7 +76,11 @@ const commands = {
   }),
   request: (fields) => startCall(fields, async (client, signal, [method, url, ...given], cancel) => {
     const { then, upload, ...options } = withUpload(requestOptions(given), cancel)
-    if (upload) return measured(upload, () => client.request(text(method), text(url), { ...options, signal }).then(answerOf))
+    if (upload) {
+      const { measure, done } = upload
+      const call = async () => answerOf(await client.request(text(method), text(url), { ...options, signal }), then)
+      return measured(measure, call).finally(done)
+    }
     if (options.download !== undefined) return downloaded(client, text(method), text(url), then, { ...options, signal })
     if (options.stream) return readStream(client, text(method), text(url), then, { ...options, signal }, cancel)
     return answerOf(await client.request(text(method), text(url), { ...options, signal }), then)
@@ -236,29 +240,19 @@ async function downloaded(client, method, url, then, { download, progressStop, m
     told.push(`${received}/${total ?? '-'}`)
     if (progressStop) throw new Error('that is enough')
   }
-  const begin = measure ? memory('VmRSS') : 0
-  const facts = () => [
-    ...(told.length > 0 ? [['progress_first', told[0]], ['progress_last', told.at(-1)]] : []),
-    ...(measure ? [['growth_kib', memory('VmHWM') - begin]] : []),
-  ]
-  try {
-    const response = await client.download(method, url, download, { ...options, progress })
-    return [...await answerOf(response, then), ...facts()]
-  } catch (cause) {
-    throw new Streamed(facts(), cause)
-  }
+  const facts = () => (told.length > 0 ? [['progress_first', told[0]], ['progress_last', told.at(-1)]] : [])
+  const call = async () => answerOf(await client.download(method, url, download, { ...options, progress }), then)
+  return measured(measure, call, facts)
 }
 
-/** A call with a body that is read while it is sent. */
-async function measured({ measure, done }, call) {
+/** What a call came to, with the memory that it took if that is to be measured, and with `more` facts. */
+async function measured(measure, call, more = () => []) {
   const begin = measure ? memory('VmRSS') : 0
-  const growth = () => (measure ? [['growth_kib', memory('VmHWM') - begin]] : [])
+  const facts = () => [...more(), ...(measure ? [['growth_kib', memory('VmHWM') - begin]] : [])]
   try {
-    return [...await call(), ...growth()]
+    return [...await call(), ...facts()]
   } catch (cause) {
-    throw new Streamed(growth(), cause)
-  } finally {
-    done()
+    throw new Streamed(facts(), cause)
   }
 }
 

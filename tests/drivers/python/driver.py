@@ -258,20 +258,33 @@ def stream_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tu
     return [*head, *facts(), *headers]
 
 
-def upload_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
-    measure = arguments.pop("measure", None)
-    done = upload.add_to(arguments)
+Facts = list[tuple[str, object]]
+
+
+def measured(measure: object, call: Callable[[], Facts], more: Callable[[], Facts] = list) -> Facts:
+    """What a call came to, with the memory that it took if that is to be measured, and with more facts."""
+
+    def facts() -> Facts:
+        return [*more(), *([("growth_kib", memory("VmHWM") - begin)] if measure else [])]
+
     begin = memory("VmRSS") if measure else 0
     try:
-        result = request_result(client, arguments)
+        result = call()
     except BaseException as error:
-        raise Streamed([("growth_kib", memory("VmHWM") - begin)] if measure else []) from error
+        raise Streamed(facts()) from error
+    return [*result, *facts()]
+
+
+def upload_result(client: svctoken.Client, arguments: dict[str, Any]) -> Facts:
+    measure = arguments.pop("measure", None)
+    done = upload.add_to(arguments)
+    try:
+        return measured(measure, lambda: request_result(client, arguments))
     finally:
         done()
-    return [*result, *([("growth_kib", memory("VmHWM") - begin)] if measure else [])]
 
 
-def download_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:
+def download_result(client: svctoken.Client, arguments: dict[str, Any]) -> Facts:
     then, stop, measure = (arguments.pop(name, None) for name in ("then", "progress_stop", "measure"))
     told: list[str] = []
 
@@ -280,16 +293,10 @@ def download_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[
         if stop:
             raise RuntimeError("that is enough")
 
-    def facts() -> list[tuple[str, object]]:
-        measured = [("growth_kib", memory("VmHWM") - begin)] if measure else []
-        return [*([("progress_first", told[0]), ("progress_last", told[-1])] if told else []), *measured]
+    def call() -> Facts:
+        return answer_fields(client.download(path=arguments.pop("download"), progress=progress, **arguments), then)
 
-    begin = memory("VmRSS") if measure else 0
-    try:
-        response = client.download(path=arguments.pop("download"), progress=progress, **arguments)
-    except BaseException as error:
-        raise Streamed(facts()) from error
-    return [*answer_fields(response, then), *facts()]
+    return measured(measure, call, lambda: [("progress_first", told[0]), ("progress_last", told[-1])] if told else [])
 
 
 def request_result(client: svctoken.Client, arguments: dict[str, Any]) -> list[tuple[str, object]]:

@@ -173,6 +173,11 @@ impl Drop for Driver {
     }
 }
 
+/// In hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn read_answer(bytes: &[u8]) -> Option<Answer> {
     let text = std::str::from_utf8(bytes).ok()?;
     let mut parts = text.split('\t');
@@ -182,9 +187,7 @@ fn read_answer(bytes: &[u8]) -> Option<Answer> {
     for part in parts {
         let (key, value) = line::split_pair(part)?;
         if key == "body" {
-            let hash = digest(&SHA256, &value);
-            let hash = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            fields.insert("body_sha256".to_owned(), hash.into());
+            fields.insert("body_sha256".to_owned(), sha256(&value).into());
             fields.insert("body_length".to_owned(), value.len().into());
         }
         let value = String::from_utf8_lossy(&value).into_owned();

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
+
+use crate::driver::sha256;
 
 /// `names`, sorted, and of each file its length, its SHA-256 and its mode.
 pub(crate) fn report(folder: &Path) -> Result<Value, String> {
@@ -19,9 +20,8 @@ pub(crate) fn report(folder: &Path) -> Result<Value, String> {
         }
         let content = fs::read(entry.path()).map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let sha256: String = digest(&SHA256, &content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let mode = format!("{:o}", metadata.permissions().mode() & 0o777);
-        report.insert(name.clone(), json!({"length": content.len(), "sha256": sha256, "mode": mode}));
+        report.insert(name.clone(), json!({"length": content.len(), "sha256": sha256(&content), "mode": mode}));
         names.push(name);
     }
     names.sort();

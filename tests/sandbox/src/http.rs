@@ -70,7 +70,7 @@ impl From<Ending> for NoRequest {
     }
 }
 
-const MALFORMED: NoRequest = NoRequest::Bad(400, "malformed request");
+pub(crate) const MALFORMED: NoRequest = NoRequest::Bad(400, "malformed request");
 
 /// Reads one request. `buffer` keeps the bytes that came after it.
 pub(crate) fn read_request(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<Request, NoRequest> {

@@ -1,15 +1,12 @@
 //! The body of a request as it arrives, read in pieces, so that one of gigabytes costs nothing.
 
-use std::fmt::Write;
-
 use ring::digest::{Context, SHA256};
 
-use crate::http::{BODY_LIMIT, NoRequest, Request, read_line, read_more};
+use crate::http::{BODY_LIMIT, MALFORMED, NoRequest, Request, read_line, read_more};
 use crate::rules::{Action, Continue};
 use crate::space::Space;
 use crate::wire::Wire;
 
-const MALFORMED: NoRequest = NoRequest::Bad(400, "malformed request");
 const TOO_LARGE: NoRequest = NoRequest::Bad(413, "request body too large");
 
 /// What the report shows of a body that nobody looks into.
@@ -114,10 +111,7 @@ impl IncomingBody {
             request.body.extend_from_slice(&piece[..piece.len().min(room)]);
         }
         request.unread = !matches!(self.left, Left::Nothing);
-        request.body_sha256 = digest.finish().as_ref().iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes every text");
-            text
-        });
+        request.body_sha256 = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(())
     }
 }

@@ -126,12 +126,7 @@ impl Connection {
         if self.cut.is_some() {
             return Ok(());
         }
-        let before = self.stream.bytes_written();
-        let sent = self.send_body(amount);
-        if self.stream.bytes_written() > before {
-            in_current(|exchange| exchange.progress.left = true);
-        }
-        self.cut = match sent {
+        self.cut = match self.send_body(amount) {
             Ok(cut) => cut,
             Err(error) if error.code() == ErrorCode::ConnectionLost => Some(Cut::Refused(error)),
             Err(error) => return Err(error),

@@ -4,7 +4,7 @@ use crate::Broken;
 use crate::answer::Answer;
 use crate::client::RECEIVED;
 use crate::download::Download;
-use crate::fields::{Fields, milliseconds, number, text};
+use crate::fields::{Fields, milliseconds, number, take, text};
 use crate::loud;
 use crate::stream::{Streaming, memory};
 use crate::upload::Upload;
@@ -107,10 +107,7 @@ pub(crate) fn request(client: Client, mut fields: Fields) -> Result<Call, Broken
     while let Some(pair) = fields.pair()? {
         pairs.push(pair);
     }
-    let then = match pairs.iter().position(|(key, _)| key == "then") {
-        Some(index) => text(pairs.remove(index).1)?,
-        None => String::new(),
-    };
+    let then = take(&mut pairs, "then")?.unwrap_or_default();
     let upload = Upload::take(&mut pairs)?;
     let download = Download::take(&mut pairs)?;
     let measured = (upload.is_some() || download.is_some()) && pairs.iter().any(|(key, _)| key == "measure");

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use crate::Broken;
-use crate::fields::text;
+use crate::fields::take;
 use svctoken::{Error, RequestBuilder, Response};
 
 pub(crate) struct Download {
@@ -15,11 +15,7 @@ pub(crate) struct Download {
 impl Download {
     /// Takes its fields out of the request's; `None` if it has none.
     pub(crate) fn take(pairs: &mut Vec<(String, Vec<u8>)>) -> Result<Option<Self>, Broken> {
-        let mut taken = |name: &str| match pairs.iter().position(|(key, _)| key == name) {
-            Some(index) => text(pairs.remove(index).1).map(Some),
-            None => Ok(None),
-        };
-        let (path, stop) = (taken("download")?, taken("progress_stop")?.is_some());
+        let (path, stop) = (take(pairs, "download")?, take(pairs, "progress_stop")?.is_some());
         Ok(path.map(|path| Self { path, stop }))
     }
 

@@ -26,6 +26,17 @@ impl Fields {
     }
 }
 
+/// Takes the pair of that name out of the others.
+pub(crate) fn take(pairs: &mut Vec<(String, Vec<u8>)>, name: &str) -> Result<Option<String>, Broken> {
+    let place = pairs.iter().position(|(key, _)| key == name);
+    place.map(|index| text(pairs.remove(index).1)).transpose()
+}
+
+/// As [`take`], a number.
+pub(crate) fn take_number(pairs: &mut Vec<(String, Vec<u8>)>, name: &str) -> Result<Option<u64>, Broken> {
+    take(pairs, name)?.map(|value| number(&value)).transpose()
+}
+
 /// Rust's texts are UTF-8, so others cannot be handed over.
 pub(crate) fn text(bytes: Vec<u8>) -> Result<String, Broken> {
     String::from_utf8(bytes).map_err(|_| not_expressible())

@@ -2,7 +2,7 @@
 
 use crate::Broken;
 use crate::answer::Answer;
-use crate::fields::{number, text};
+use crate::fields::take_number;
 use crate::loud;
 use svctoken::{CancelToken, Error, RequestBuilder};
 
@@ -21,10 +21,7 @@ pub(crate) struct Streaming {
 impl Streaming {
     /// Takes its fields out of the request's; `None` if it has none.
     pub(crate) fn take(pairs: &mut Vec<(String, Vec<u8>)>) -> Result<Option<Self>, Broken> {
-        let mut taken = |name: &str| match pairs.iter().position(|(key, _)| key == name) {
-            Some(index) => number(&text(pairs.remove(index).1)?).map(Some),
-            None => Ok(None),
-        };
+        let mut taken = |name| take_number(pairs, name);
         let (stop_after, cancel_after) = (taken("stop_after")?, taken("cancel_after")?);
         let measure = taken("measure")?.is_some();
         let size = taken("stream")?.map(|size| size as usize);

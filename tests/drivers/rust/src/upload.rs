@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Broken;
-use crate::fields::{number, text};
+use crate::fields::{not_expressible, take, take_number};
 use svctoken::{BodySource, CancelToken, RequestBuilder};
 
 /// How much a source gives at once.
@@ -13,49 +13,50 @@ const PIECE: usize = 64 * 1024;
 
 pub(crate) struct Upload {
     count: u64,
-    as_file: Option<TemporaryFile>,
-    as_bytes: bool,
-    repeatable: bool,
+    way: Way,
     length: Option<u64>,
     fails: u64,
     cancel: u64,
 }
 
+/// How the library is given the body.
+enum Way {
+    Source,
+    Repeatable,
+    Bytes,
+    File(TemporaryFile),
+}
+
 impl Upload {
     /// Takes its fields out of the request's; `None` if it has none.
     pub(crate) fn take(pairs: &mut Vec<(String, Vec<u8>)>) -> Result<Option<Self>, Broken> {
-        let mut taken = |name: &str| match pairs.iter().position(|(key, _)| key == name) {
-            Some(index) => text(pairs.remove(index).1).map(Some),
-            None => Ok(None),
-        };
-        let way = taken("upload_as")?;
-        let mut numbers = |name: &str| taken(name)?.map(|value| number(&value)).transpose();
+        let way = take(pairs, "upload_as")?;
+        let mut numbers = |name| take_number(pairs, name);
         let (length, fails, cancel) = (numbers("upload_length")?, numbers("upload_fails")?, numbers("upload_cancel")?);
         let Some(count) = numbers("upload")? else { return Ok(None) };
         let (fails, cancel) = (fails.unwrap_or(u64::MAX), cancel.unwrap_or(u64::MAX));
-        let as_file = match way.as_deref() {
-            None | Some("source" | "bytes" | "repeatable") => None,
-            Some("file") => Some(TemporaryFile::with(count)?),
-            _ => return Err(Broken("not expressible".to_owned())),
+        let way = match way.as_deref() {
+            None | Some("source") => Way::Source,
+            Some("repeatable") => Way::Repeatable,
+            Some("bytes") => Way::Bytes,
+            Some("file") => Way::File(TemporaryFile::with(count)?),
+            _ => return Err(not_expressible()),
         };
-        let (as_bytes, repeatable) = (way.as_deref() == Some("bytes"), way.as_deref() == Some("repeatable"));
-        Ok(Some(Self { count, as_file, as_bytes, repeatable, length, fails, cancel }))
+        Ok(Some(Self { count, way, length, fails, cancel }))
     }
 
     pub(crate) fn add_to<'a>(&self, request: RequestBuilder<'a>, cancel: &CancelToken) -> RequestBuilder<'a> {
-        if let Some(TemporaryFile(path)) = &self.as_file {
-            return request.body_file(path);
-        }
-        if self.as_bytes {
-            let mut bytes = vec![0; self.count as usize];
-            pattern(0, &mut bytes);
-            return request.body(bytes);
-        }
         let (left, fails) = (self.count, self.fails);
         let source = Source { position: 0, left, fails, cancel_at: self.cancel, cancel: cancel.clone() };
-        match self.repeatable {
-            true => request.body_from(Repeatable { from: source.clone(), source }, self.length),
-            false => request.body_from(source, self.length),
+        match &self.way {
+            Way::Source => request.body_from(source, self.length),
+            Way::Repeatable => request.body_from(Repeatable { from: source.clone(), source }, self.length),
+            Way::Bytes => {
+                let mut bytes = vec![0; self.count as usize];
+                pattern(0, &mut bytes);
+                request.body(bytes)
+            }
+            Way::File(TemporaryFile(path)) => request.body_file(path),
         }
     }
 }

@@ -246,7 +246,8 @@ export interface RequestOptions extends CallOptions {
 export interface DownloadOptions extends Omit<RequestOptions, 'stream'> {
   /**
    * Told how many bytes came, after decoding, and of how many, or `null` where the answer does not tell: when the body
-   * begins, with 0, then at most every 100 ms, and once when all came. What it throws ends the call, which rejects with it.
+   * begins, with 0, then at most every 100 ms, and once when all came. The download goes on, and the file comes to its place,
+   * when it has returned; a promise is not awaited. What it throws ends the call, which rejects with it.
    */
   progress?: ((progress: { received: number, total: number | null }) => void) | null
 }

@@ -22,6 +22,9 @@ export declare function advanceClock(milliseconds: number): ErrorFacts | undefin
 /** The next bytes of a body, none at its end, or why it gave none; they are copied before this returns. */
 export declare function answerBody(calls: ExternalObject<Calls>, question: number, bytes?: Uint8Array | undefined | null, whyNone?: string | undefined | null): ErrorFacts | undefined
 
+/** Whether the download goes on. */
+export declare function answerProgress(calls: ExternalObject<Calls>, question: number, goesOn: boolean): ErrorFacts | undefined
+
 /** What a client's function gave, or why it gave nothing. */
 export declare function answerSecret(calls: ExternalObject<Calls>, question: number, secret?: string | undefined | null, whyNone?: string | undefined | null): ErrorFacts | undefined
 
@@ -60,12 +63,12 @@ export interface CounterFacts {
 }
 
 /**
- * Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
- * undefined, event)` brings a log event, `tell(client, undefined, undefined, undefined, question)` asks for its secret,
- * `tell(call, undefined, undefined, undefined, question, begins)` for the next bytes of its body, and a last argument is
- * how far its download has come. Alone, it keeps no process alive.
+ * Makes the environment's calls. Each ends by `tell('kept', call, result)` or `tell('failed', call, error)`;
+ * `tell('logged', client, event)` brings a log event. To be answered by the question's number are
+ * `tell('asked_secret', client, undefined, question)`, `tell('asked_body', call, begins, question)` and
+ * `tell('progressed', call, progress, question)`. Alone, it keeps no process alive.
  */
-export declare function createCalls(tell: (number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number, begins?: boolean, progress?: ProgressFacts) => void): ExternalObject<Calls>
+export declare function createCalls(tell: (what: 'kept' | 'failed' | 'logged' | 'asked_secret' | 'asked_body' | 'progressed', number: number, value?: TokenFacts | ResponseFacts | boolean | string | number | ErrorFacts | EventFacts | ProgressFacts, question?: number) => void): ExternalObject<Calls>
 
 /**
  * Makes a client of options by their names in JavaScript; `environment` is what the constructor may read, and `number`

@@ -837,6 +837,7 @@ module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __n
 module.exports = nativeBinding
 module.exports.advanceClock = nativeBinding.advanceClock
 module.exports.answerBody = nativeBinding.answerBody
+module.exports.answerProgress = nativeBinding.answerProgress
 module.exports.answerSecret = nativeBinding.answerSecret
 module.exports.cancel = nativeBinding.cancel
 module.exports.clearCache = nativeBinding.clearCache

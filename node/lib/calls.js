@@ -11,48 +11,36 @@ const emitters = new Map()
 const collected = new FinalizationRegistry((number) => emitters.delete(number))
 let last = 0
 
-const calls = native.createCalls((number, failure, result, event, question, begins, progress) => {
-  if (event) {
+const calls = native.createCalls((what, number, value, question) => heard[what](number, value, question))
+
+const heard = {
+  kept(number, result) {
+    const call = remove(number)
+    if (call) call.resolve(result)
+    else if (result?.stream) native.closeStream(result.stream, true)
+  },
+  failed(number, failure) {
+    const call = remove(number)
+    call?.reject(call.ending ? call.ending.error : new SvctokenError(failure))
+  },
+  logged(number, event) {
     emitters.get(number)?.deref()?.emit('log', eventOf(event))
-    return
-  }
-  if (begins != null) {
-    giveBody(inProgress.get(number)?.upload, begins, (bytes, why) => native.answerBody(calls, question, bytes, why))
-    return
-  }
-  if (question != null) {
+  },
+  asked_secret(number, _, question) {
     giveSecret(emitters.get(number)?.deref(), (secret, why) => native.answerSecret(calls, question, secret, why))
-    return
-  }
-  const call = inProgress.get(number)
-  // An aborted call was settled by its signal.
-  if (call === undefined) {
-    if (result?.stream) native.closeStream(result.stream, true)
-    return
-  }
-  if (progress) {
-    tell(number, call, progress)
-    return
-  }
-  remove(number, call)
-  if (failure) call.reject(call.ending ? call.ending.error : new SvctokenError(failure))
-  else call.resolve(result)
-})
-
-/** What the user's function throws ends the call. */
-function tell(number, call, { received, total }) {
-  if (call.ending) return
-  try {
-    call.onProgress({ received, total: total ?? null })
-  } catch (error) {
-    end(number, call, error)
-  }
-}
-
-/** Ends a call that leaves nothing behind when it rejects, and so does that when the native one has ended. */
-function end(number, call, error) {
-  call.ending = { error }
-  native.cancel(calls, number)
+  },
+  asked_body(number, begins, question) {
+    giveBody(inProgress.get(number)?.upload, begins, (bytes, why) => native.answerBody(calls, question, bytes, why))
+  },
+  progressed(number, { received, total }, question) {
+    const call = inProgress.get(number)
+    try {
+      if (!call.ending) call.onProgress({ received, total: total ?? null })
+    } catch (error) {
+      call.ending = { error }
+    }
+    native.answerProgress(calls, question, !call.ending)
+  },
 }
 
 /** Of a call that was settled by its signal, there is no body any more. */
@@ -90,9 +78,9 @@ function start(signal, begin, upload, download) {
     const call = { signal, resolve, reject, upload, onProgress: download?.onProgress, ending: undefined, onAbort: undefined }
     if (signal) {
       call.onAbort = () => {
-        if (download) return end(number, call, signal.reason)
-        remove(number, call)
-        reject(signal.reason)
+        // A download leaves nothing behind when it rejects, and so does that when the native one has ended.
+        if (download) call.ending = { error: signal.reason }
+        else remove(number).reject(signal.reason)
         native.cancel(calls, number)
       }
       // Not by `onabort`, which is the user's.
@@ -103,10 +91,14 @@ function start(signal, begin, upload, download) {
   })
 }
 
-function remove(number, call) {
+/** Nothing if the call was settled by its signal before. */
+function remove(number) {
+  const call = inProgress.get(number)
+  if (call === undefined) return undefined
   inProgress.delete(number)
   if (inProgress.size === 0) native.keepAlive(calls, false)
   call.signal?.removeEventListener('abort', call.onAbort)
+  return call
 }
 
 /** A call's `signal`, checked. */

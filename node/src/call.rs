@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use napi::bindgen_prelude::{Buffer, Either, Either5, External, FnArgs, Function};
+use napi::bindgen_prelude::{Buffer, Either, Either8, External, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use napi_derive::napi;
@@ -64,8 +64,8 @@ enum Message {
     AskedSecret { client: u32, question: u32 },
     /// A call needs the next bytes of its body, or the first.
     AskedBody { call: u32, question: u32, begins: bool },
-    /// A download has come so far.
-    Progressed { call: u32, progress: ProgressFacts },
+    /// A download has come so far, and goes on when that was heard.
+    Progressed { call: u32, question: u32, progress: ProgressFacts },
 }
 
 /// How far a download has come, in bytes.
@@ -75,16 +75,9 @@ pub(crate) struct ProgressFacts {
     pub total: Option<f64>,
 }
 
-type Told = Either5<TokenFacts, ResponseFacts, bool, String, f64>;
-type Telling = FnArgs<(
-    u32,
-    Option<ErrorFacts>,
-    Option<Told>,
-    Option<EventFacts>,
-    Option<u32>,
-    Option<bool>,
-    Option<ProgressFacts>,
-)>;
+type Told = Either8<TokenFacts, ResponseFacts, bool, String, f64, ErrorFacts, EventFacts, ProgressFacts>;
+/// What it is, the number of the call or the client, what there is to say of it, and the question to be answered.
+type Telling = FnArgs<(&'static str, u32, Option<Told>, Option<u32>)>;
 type Tell = ThreadsafeFunction<Message, (), Telling, Status, false, true>;
 
 /// The calls in progress of one environment (the main thread or a worker).
@@ -138,10 +131,10 @@ impl Shared {
         self.send(Message::AskedBody { call, question, begins });
     }
 
-    /// Has the function of a call called that is told of its progress.
-    pub(crate) fn progressed(&self, call: u32, received: u64, total: Option<u64>) {
+    /// Has the function of a call called that is told of its progress, which answers the question by its number.
+    pub(crate) fn progressed(&self, call: u32, question: u32, received: u64, total: Option<u64>) {
         let progress = ProgressFacts { received: received as f64, total: total.map(|total| total as f64) };
-        self.send(Message::Progressed { call, progress });
+        self.send(Message::Progressed { call, question, progress });
     }
 
     fn send(&self, message: Message) {
@@ -160,14 +153,14 @@ pub(crate) fn start(pool: &'static Pool, due: Instant, work: impl FnOnce() + Sen
         .map_err(|error| Failure::Own(ErrorCode::Internal, format!("no thread for the call: {error}")))
 }
 
-/// Makes the environment's calls, each of which ends by `tell(call, failure, result)`; `tell(client, undefined,
-/// undefined, event)` brings a log event, `tell(client, undefined, undefined, undefined, question)` asks for its secret,
-/// `tell(call, undefined, undefined, undefined, question, begins)` for the next bytes of its body, and a last argument is
-/// how far its download has come. Alone, it keeps no process alive.
+/// Makes the environment's calls. Each ends by `tell('kept', call, result)` or `tell('failed', call, error)`;
+/// `tell('logged', client, event)` brings a log event. To be answered by the question's number are
+/// `tell('asked_secret', client, undefined, question)`, `tell('asked_body', call, begins, question)` and
+/// `tell('progressed', call, progress, question)`. Alone, it keeps no process alive.
 #[napi(catch_unwind)]
 pub(crate) fn create_calls(
     #[napi(
-        ts_arg_type = "(number: number, failure?: ErrorFacts, result?: TokenFacts | ResponseFacts | boolean | string | number, event?: EventFacts, question?: number, begins?: boolean, progress?: ProgressFacts) => void"
+        ts_arg_type = "(what: 'kept' | 'failed' | 'logged' | 'asked_secret' | 'asked_body' | 'progressed', number: number, value?: TokenFacts | ResponseFacts | boolean | string | number | ErrorFacts | EventFacts | ProgressFacts, question?: number) => void"
     )]
     tell: Function<'_, Telling, ()>,
 ) -> napi::Result<External<Calls>> {
@@ -199,34 +192,31 @@ pub(crate) fn cancel(calls: &External<Calls>, call: u32) -> Either<ErrorFacts, (
 
 /// Runs on the environment's own thread.
 fn telling(context: ThreadsafeCallContext<Message>) -> napi::Result<Telling> {
-    let (call, outcome) = match context.value {
-        Message::Settled { call, outcome } => (call, outcome),
-        Message::Logged { client, event } => return Ok((client, None, None, Some(event), None, None, None).into()),
-        Message::AskedSecret { client, question } => {
-            return Ok((client, None, None, None, Some(question), None, None).into());
+    Ok(match context.value {
+        Message::Settled { call, outcome } => match outcome.and_then(|outcome| caught(|| Ok(value_of(outcome)))) {
+            Ok(value) => ("kept", call, value, None),
+            Err(failure) => ("failed", call, Some(Either8::F(failure.into())), None),
+        },
+        Message::Logged { client, event } => ("logged", client, Some(Either8::G(event)), None),
+        Message::AskedSecret { client, question } => ("asked_secret", client, None, Some(question)),
+        Message::AskedBody { call, question, begins } => ("asked_body", call, Some(Either8::C(begins)), Some(question)),
+        Message::Progressed { call, question, progress } => {
+            ("progressed", call, Some(Either8::H(progress)), Some(question))
         }
-        Message::AskedBody { call, question, begins } => {
-            return Ok((call, None, None, None, Some(question), Some(begins), None).into());
-        }
-        Message::Progressed { call, progress } => {
-            return Ok((call, None, None, None, None, None, Some(progress)).into());
-        }
-    };
-    let outcome = outcome.and_then(|outcome| {
-        caught(|| match outcome {
-            Outcome::Token(token) => Ok(Some(Either5::A(token))),
-            Outcome::Response(response) => Ok(Some(Either5::B(facts(response)))),
-            Outcome::Stream(response, cancel) => Ok(Some(Either5::B(facts_of_stream(*response, cancel)))),
-            Outcome::Read(count) => Ok(Some(Either5::E(count as f64))),
-            Outcome::Revoked(revoked) => Ok(Some(Either5::C(revoked))),
-            Outcome::Introspected(json) => Ok(Some(Either5::D(json))),
-            Outcome::Done => Ok(None),
-        })
-    });
-    Ok(match outcome {
-        Ok(result) => (call, None, result, None, None, None, None).into(),
-        Err(failure) => (call, Some(failure.into()), None, None, None, None, None).into(),
-    })
+    }
+    .into())
+}
+
+fn value_of(outcome: Outcome) -> Option<Told> {
+    match outcome {
+        Outcome::Token(token) => Some(Either8::A(token)),
+        Outcome::Response(response) => Some(Either8::B(facts(response))),
+        Outcome::Stream(response, cancel) => Some(Either8::B(facts_of_stream(*response, cancel))),
+        Outcome::Read(count) => Some(Either8::E(count as f64)),
+        Outcome::Revoked(revoked) => Some(Either8::C(revoked)),
+        Outcome::Introspected(json) => Some(Either8::D(json)),
+        Outcome::Done => None,
+    }
 }
 
 fn text(response: &Response) -> Option<String> {

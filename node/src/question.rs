@@ -1,6 +1,8 @@
-//! What JavaScript alone can answer, and a thread of the core's waits for: a client's secret, the next bytes of a body.
+//! What JavaScript alone can answer, and a thread of the core's waits for: a client's secret, the next bytes of a body,
+//! whether a download goes on.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +29,7 @@ struct State {
 enum Open {
     Secret(Sender<Answer>),
     Body(BodyQuestion),
+    Progress(Sender<ControlFlow<()>>),
 }
 
 impl Questions {
@@ -111,6 +114,34 @@ pub(crate) fn answer_body(
     guarded(|| {
         if let Some(Open::Body(open)) = calls.0.questions.take(question) {
             open.answer(bytes.map(|bytes| bytes.to_vec()).ok_or_else(|| why_none.unwrap_or_default()));
+        }
+        Ok(())
+    })
+}
+
+/// What tells the function of the call of that number how far its download has come, and waits until it has heard.
+pub(crate) fn progress_of(
+    call: u32,
+    environment: &Arc<Shared>,
+) -> impl FnMut(u64, Option<u64>) -> ControlFlow<()> + Send + 'static {
+    let environment = Arc::downgrade(environment);
+    move |received, total| {
+        let Some(environment) = environment.upgrade() else { return ControlFlow::Break(()) };
+        let (answer, answered) = channel();
+        if let Some(question) = environment.questions.open(Open::Progress(answer)) {
+            environment.progressed(call, question, received, total);
+        }
+        // Where the environment has ended, nobody has the other end any more.
+        answered.recv().unwrap_or(ControlFlow::Break(()))
+    }
+}
+
+/// Whether the download goes on.
+#[napi]
+pub(crate) fn answer_progress(calls: &External<Calls>, question: u32, goes_on: bool) -> Either<ErrorFacts, ()> {
+    guarded(|| {
+        if let Some(Open::Progress(open)) = calls.0.questions.take(question) {
+            let _ = open.send(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) });
         }
         Ok(())
     })

@@ -1,6 +1,5 @@
 //! Requests.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use crate::call::{Calls, Outcome, REQUESTS, Shared};
 use crate::client::NativeClient;
 use crate::error::{ErrorFacts, Failure, guarded};
 use crate::pages::Pages;
-use crate::question::body_of;
+use crate::question::{body_of, progress_of};
 
 /// What is to be sent.
 #[napi(object, object_to_js = false)]
@@ -192,11 +191,7 @@ impl Sending {
         }
         let request = request.idempotent(self.idempotent);
         if let Some(path) = self.download {
-            let told = |received, total| {
-                shared.progressed(call, received, total);
-                ControlFlow::Continue(())
-            };
-            let request = if self.progress { request.on_progress(told) } else { request };
+            let request = if self.progress { request.on_progress(progress_of(call, shared)) } else { request };
             return Ok(Outcome::Response(request.download(path)?));
         }
         if self.stream {

@@ -8,14 +8,15 @@
 /* What the fields of a request say of its download, and what its progress was. */
 typedef struct {
     char *path;
-    bool stop, told;
+    bool stops, told;
+    uint64_t stop_at;
     char first[48], last[48];
 } download;
 
 /* Whether the field says something of a download. */
 static bool read_download(download *d, const pair *p) {
     if (strcmp(p->key, "download") == 0) d->path = strdup(p->value);
-    else if (strcmp(p->key, "progress_stop") == 0) d->stop = true;
+    else if (strcmp(p->key, "progress_stop") == 0) d->stops = true, d->stop_at = strtoull(p->value, NULL, 10);
     else return false;
     return true;
 }
@@ -26,7 +27,7 @@ static bool hear_progress(void *user_data, uint64_t received, int64_t total) {
     else snprintf(d->last, sizeof d->last, "%" PRIu64 "/%" PRId64, received, total);
     if (!d->told) memcpy(d->first, d->last, sizeof d->first);
     d->told = true;
-    return !d->stop;
+    return !d->stops || received < d->stop_at;
 }
 
 static void add_progress(buffer *answer, const download *d) {

@@ -327,7 +327,7 @@ struct Given {
     std::optional<std::uint64_t> take;
     std::optional<Upload> upload;
     std::optional<string> download;
-    bool progress_stop = false;
+    std::optional<std::uint64_t> progress_stop;
 };
 
 Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
@@ -347,7 +347,7 @@ Given call_options(Fields &fields, const svctoken::CancelToken &cancel) {
         else if (key == "cancel_after") given.cancel_after = count(value);
         else if (key == "measure") given.measure = true;
         else if (key == "download") given.download = value;
-        else if (key == "progress_stop") given.progress_stop = true;
+        else if (key == "progress_stop") given.progress_stop = count(value);
         else if (key == "upload") (given.upload = Upload(), upload.count = count(value));
         else if (key == "upload_as") upload.way = value;
         else if (key == "upload_length") upload.length = count(value);
@@ -419,7 +419,7 @@ Answer download(const svctoken::Client &client, const string &method, const stri
     std::vector<string> told;
     given.options.on_progress([&](std::uint64_t received, std::optional<std::uint64_t> total) {
         told.push_back(std::to_string(received) + '/' + (total ? std::to_string(*total) : "-"));
-        if (given.progress_stop) throw std::runtime_error("that is enough");
+        if (given.progress_stop && received >= *given.progress_stop) throw std::runtime_error("that is enough");
     });
     Answer answer;
     try {

@@ -238,7 +238,7 @@ async function downloaded(client, method, url, then, { download, progressStop, m
   const told = []
   const progress = ({ received, total }) => {
     told.push(`${received}/${total ?? '-'}`)
-    if (progressStop) throw new Error('that is enough')
+    if (received >= progressStop) throw new Error('that is enough')
   }
   const facts = () => (told.length > 0 ? [['progress_first', told[0]], ['progress_last', told.at(-1)]] : [])
   const call = async () => answerOf(await client.download(method, url, download, { ...options, progress }), then)

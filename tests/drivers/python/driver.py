@@ -290,7 +290,7 @@ def download_result(client: svctoken.Client, arguments: dict[str, Any]) -> Facts
 
     def progress(received: int, total: int | None) -> None:
         told.append(f"{received}/{'-' if total is None else total}")
-        if stop:
+        if stop is not None and received >= int(stop):
             raise RuntimeError("that is enough")
 
     def call() -> Facts:

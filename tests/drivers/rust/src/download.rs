@@ -4,18 +4,18 @@ use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use crate::Broken;
-use crate::fields::take;
+use crate::fields::{take, take_number};
 use svctoken::{Error, RequestBuilder, Response};
 
 pub(crate) struct Download {
     path: String,
-    stop: bool,
+    stop: Option<u64>,
 }
 
 impl Download {
     /// Takes its fields out of the request's; `None` if it has none.
     pub(crate) fn take(pairs: &mut Vec<(String, Vec<u8>)>) -> Result<Option<Self>, Broken> {
-        let (path, stop) = (take(pairs, "download")?, take(pairs, "progress_stop")?.is_some());
+        let (path, stop) = (take(pairs, "download")?, take_number(pairs, "progress_stop")?);
         Ok(path.map(|path| Self { path, stop }))
     }
 
@@ -29,7 +29,11 @@ impl Download {
         let progress = |received: u64, total: Option<u64>| {
             let total = total.map_or("-".to_owned(), |total| total.to_string());
             calls.lock().expect("nobody panics").push(format!("{received}/{total}"));
-            if self.stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if self.stop.is_some_and(|stop| received >= stop) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         };
         let response = request.on_progress(progress).download(&self.path);
         let calls = calls.into_inner().expect("nobody panics");

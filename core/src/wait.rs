@@ -125,6 +125,8 @@ pub(crate) struct Wait {
     limit: Limit,
     cancel: Option<CancelToken>,
     interrupt: Option<Interrupt>,
+    /// What is not here already times out.
+    at_once: bool,
 }
 
 /// The host's check, and when it was asked last.
@@ -165,7 +167,8 @@ pub(crate) enum Interest {
 impl Wait {
     /// A wait that only time ends.
     pub(crate) fn of(option: &'static str, length: Duration) -> Wait {
-        Wait { deadline: far_enough(length), limit: Limit { option, length }, cancel: None, interrupt: None }
+        let (deadline, limit) = (far_enough(length), Limit { option, length });
+        Wait { deadline, limit, cancel: None, interrupt: None, at_once: false }
     }
 
     /// The wait of one call.
@@ -191,6 +194,11 @@ impl Wait {
     /// The wait of what is left to do after the call's own end: the cancel stays, the time does not count any more.
     pub(crate) fn beyond_the_call(&self) -> Wait {
         Wait { cancel: self.cancel.clone(), ..Wait::of("timeout", Duration::MAX) }
+    }
+
+    /// The same wait, for what is here already: for anything else it has timed out.
+    pub(crate) fn at_once(&self) -> Wait {
+        Wait { at_once: true, ..self.clone() }
     }
 
     /// Has the host asked by this check from now on, or no longer.
@@ -265,8 +273,11 @@ impl Wait {
             if blind {
                 left = min(left, SLICE);
             }
+            if self.at_once {
+                left = Duration::ZERO;
+            }
             // Rounded up to the next millisecond, so that a poll never ends just before the deadline it was for.
-            let rounded = left + Duration::from_micros(500);
+            let rounded = if left.is_zero() { left } else { left + Duration::from_micros(500) };
             #[cfg(test)]
             let rounded = crate::simulation::wait(left).map_or(rounded, |()| Duration::ZERO);
             let mut fds = [const { None }; 2];
@@ -276,6 +287,7 @@ impl Wait {
                 Ok(Ready { event: true, .. }) => return Ok(true),
                 // Without the flag it was set in the other process of a fork, which shares the descriptor.
                 Ok(Ready { cancel: true, .. }) => return Err(Stop::Cancelled),
+                Ok(_) if self.at_once => return Err(Stop::TimedOut(self.limit)),
                 Ok(_) => {}
                 Err(Errno::INTR) => {}
                 // Nothing else can come of a valid poll but want of memory: then look again after a slice.
@@ -403,6 +415,16 @@ mod tests {
         event.set();
         let wait = Wait::of("timeout", Duration::from_secs(60));
         assert_eq!(wait.event(&event, None), Ok(true));
+        assert_eq!(wait.event(&event, None), Ok(true));
+    }
+
+    #[test]
+    fn a_wait_for_what_is_here_already_sees_that_and_waits_for_nothing_else() {
+        let wait = Wait::of("timeout", Duration::from_secs(60)).at_once();
+        let event = Event::new().expect("a test has descriptors");
+        let limit = Limit { option: "timeout", length: Duration::from_secs(60) };
+        assert_eq!(wait.event(&event, None), Err(Stop::TimedOut(limit)));
+        event.set();
         assert_eq!(wait.event(&event, None), Ok(true));
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -130,5 +130,88 @@ fn a_reader_that_leaves_gives_its_connection_back_if_hardly_anything_is_left() {
         let next = client.request("GET", "/").send().expect("an answer");
         assert_eq!(next.text().expect("a text"), expected, "of {length} bytes one was read");
         server.join().expect("no panic");
+    }
+}
+
+/// A client whose server sends `first`, tells that it has, and sends `rest` when it is told to, or after 10 ms if it need
+/// not be; then it ends the connection.
+fn client_of_two(first: Vec<u8>, rest: Vec<u8>, must_be_told: bool) -> (Client, Receiver<()>, Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let base = format!("http://{}", listener.local_addr().expect("bound"));
+    let (has_sent, sent) = channel();
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        let (mut socket, _) = listener.accept().expect("a client");
+        let _ = socket.read(&mut [0; 4096]).expect("a request");
+        socket.write_all(&first).expect("the kernel keeps as much");
+        has_sent.send(()).expect("the client waits");
+        let patience = Duration::from_millis(if must_be_told { 20_000 } else { 10 });
+        let _ = told.recv_timeout(patience);
+        let _ = socket.write_all(&rest);
+    });
+    let client = Client::builder().access_token("a-ready-token").base_url(base).build().expect("a client");
+    (client, sent, tell)
+}
+
+#[test]
+fn a_read_takes_all_that_is_here_and_waits_for_no_more() {
+    let (_, head) = head(80_000);
+    let (client, sent, tell) = client_of_two([head, vec![7; 50_000]].concat(), vec![8; 30_000], true);
+    let mut response = client.request("GET", "/").send_streaming().expect("a head");
+    sent.recv().expect("half of it is here");
+    let mut buffer = vec![0; 100_000];
+    assert_eq!(response.read_some(&mut buffer[..40_000]).expect("bytes"), 40_000);
+    assert_eq!(response.read_some(&mut buffer).expect("bytes"), 10_000);
+    assert_eq!(&buffer[..10_000], &[7; 10_000]);
+    tell.send(()).expect("the server waits");
+    let mut rest = Vec::new();
+    response.read_to_end(&mut rest).expect("a whole body");
+    assert_eq!(rest, [8; 30_000]);
+}
+
+#[test]
+fn an_end_too_early_is_told_after_the_bytes_that_came() {
+    let (_, head) = head(80_000);
+    let (client, sent, tell) = client_of_two([head, vec![7; 50_000]].concat(), Vec::new(), true);
+    let mut response = client.request("GET", "/").send_streaming().expect("a head");
+    sent.recv().expect("half of it is here");
+    drop(tell);
+    // Until the end is here too, which a read finds that has taken all.
+    let (mut buffer, mut count) = (vec![0; 100_000], 0);
+    let error = loop {
+        match response.read_some(&mut buffer) {
+            Ok(0) => panic!("{count} bytes are not the whole body"),
+            Ok(more) => count += more,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((count, error.code()), (50_000, ErrorCode::ConnectionLost));
+    assert_eq!(response.read_some(&mut buffer).expect_err("as before").code(), ErrorCode::ConnectionLost);
+}
+
+#[test]
+fn a_body_in_gzip_may_pause_anywhere() {
+    let member = |text: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(text).and_then(|()| encoder.finish()).expect("memory takes all")
+    };
+    // RFC 1952 section 2.2 has them read as one body.
+    let gzip = [member(b"one body "), member(b"of two members")].concat();
+    let head = |length| format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n");
+    for cut in 0..gzip.len() {
+        let first = [head(gzip.len()).as_bytes(), &gzip[..cut]].concat();
+        let (client, sent, tell) = client_of_two(first, gzip[cut..].to_vec(), false);
+        let mut response = client.request("GET", "/").send_streaming().expect("a head");
+        sent.recv().expect("a part of it is here");
+        let (mut body, mut buffer) = (Vec::new(), [0; 100]);
+        loop {
+            let count = response.read_some(&mut buffer).unwrap_or_else(|error| panic!("cut at {cut}: {error}"));
+            body.extend_from_slice(&buffer[..count]);
+            let _ = tell.send(());
+            if count == 0 {
+                break;
+            }
+        }
+        assert_eq!(body, b"one body of two members", "cut at {cut}");
     }
 }

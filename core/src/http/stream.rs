@@ -81,12 +81,18 @@ fn read(
 ) -> Result<usize> {
     // Bytes that are here already ask no socket, and would hide a cancel.
     wait.check().map_err(|stop| stop.into_error(Stage::Receiving, "reading the answer's body"))?;
-    let read = body.read(buffer, wait, idle)?;
+    // As much as is allowed is handed out, and only then looked for more.
+    let most = match limit {
+        Some(limit) if *count == limit => {
+            let more = body.read(&mut [0], wait, idle)?;
+            return if more == 0 { Ok(0) } else { Err(body.too_large(limit)) };
+        }
+        Some(limit) => usize::try_from(limit - *count).unwrap_or(usize::MAX).min(buffer.len()),
+        None => buffer.len(),
+    };
+    let read = body.read(&mut buffer[..most], wait, idle)?;
     *count += read as u64;
-    match limit {
-        Some(limit) if *count > limit => Err(body.too_large(limit)),
-        _ => Ok(read),
-    }
+    Ok(read)
 }
 
 fn of_the_parent() -> Error {

@@ -1,6 +1,7 @@
 //! Our sockets as ureq's transports.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use ureq::Timeout;
@@ -102,6 +103,17 @@ impl Connection {
             in_current(|exchange| exchange.progress.answered = true);
         }
         Ok(count)
+    }
+
+    /// As [`receive`](Connection::receive), but not waiting.
+    fn take_what_is_here(&mut self) -> std::result::Result<bool, ureq::Error> {
+        let wait = current_wait();
+        match self.receive(&wait.at_once()) {
+            Err(error) if error.code() == ErrorCode::Timeout && wait.check().is_ok() => {
+                Err(ureq::Error::Io(ErrorKind::WouldBlock.into()))
+            }
+            received => received.map(|count| count > 0).map_err(other),
+        }
     }
 
     /// As [`receive`](Connection::receive), without what comes before an answer: ureq refuses a 100 that has headers.
@@ -221,6 +233,9 @@ impl Transport for Connection {
         self.in_use = true;
         if next.reason == Timeout::Await100 {
             return self.await_continue(*next.after);
+        }
+        if in_current(|exchange| exchange.at_once) {
+            return self.take_what_is_here();
         }
         match (self.receive_answer(&current_wait()), self.cut.take()) {
             // It said nothing, so what it did is all there is to tell.

@@ -17,6 +17,8 @@ pub(super) struct Exchange {
     pub(super) wait: Wait,
     /// How long one read may wait for a byte, where that is no matter of the whole call's time.
     pub(super) idle: Option<Duration>,
+    /// A read takes what is here already, and else would block.
+    pub(super) at_once: bool,
     /// How long a connection may have been idle that this request goes over.
     pub(super) longest_idle: Duration,
     /// The origin that a proxy is to be told in the request's first line, which is yet to be written.
@@ -33,6 +35,7 @@ impl Exchange {
         Exchange {
             wait: wait.clone(),
             idle: None,
+            at_once: false,
             longest_idle,
             forwarded_to: None,
             large_body: false,

@@ -10,7 +10,7 @@ use ureq::{Body, BodyReader};
 
 use crate::config::url::{Origin, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::http::edge::current::InCall;
+use crate::http::edge::current::{InCall, in_current};
 use crate::http::edge::{BUFFER, IDLE_FOR, from_ureq};
 use crate::wait::Wait;
 
@@ -24,6 +24,8 @@ pub(crate) struct OpenBody {
     length: Option<u64>,
     /// Where it comes from, for messages.
     origin: Origin,
+    /// What ended it, after bytes that are to be read before.
+    failed: Option<Error>,
 }
 
 /// A body's Content-Encoding, undone.
@@ -64,7 +66,7 @@ impl OpenBody {
             true => Decoding::NotBegun(BufReader::with_capacity(BUFFER, reader)),
             false => Decoding::AsItIs(reader),
         };
-        OpenBody { decoding, length, origin: url.origin.clone() }
+        OpenBody { decoding, length, origin: url.origin.clone(), failed: None }
     }
 
     /// How many bytes it will have, where that is known.
@@ -98,8 +100,25 @@ impl OpenBody {
     /// Reads what there is, waiting for the first byte at most `idle`; 0 is the end, and then the connection is back in
     /// the pool.
     pub(crate) fn read(&mut self, buffer: &mut [u8], wait: &Wait, idle: Duration) -> Result<usize> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let _in_call = InCall::reading(wait, idle);
-        self.decoding.read(buffer).map_err(|error| from_ureq(error.into(), &self.origin))
+        let mut count = self.decoding.read(buffer).map_err(|error| from_ureq(error.into(), &self.origin))?;
+        // ureq hands out what its buffer holds, which may be far less than came.
+        in_current(|exchange| exchange.at_once = true);
+        while count > 0 && count < buffer.len() {
+            match self.decoding.read(&mut buffer[count..]) {
+                Ok(0) => break,
+                Ok(more) => count += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    self.failed = Some(from_ureq(error.into(), &self.origin));
+                    break;
+                }
+            }
+        }
+        Ok(count)
     }
 
     /// Reads at most `most` bytes into the void, within the wait, so that the connection may serve again.

@@ -130,7 +130,7 @@ lint: $(VENV)/.made ## formatting, clippy, types
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 bench: check-tools $(VENV)/.made ## how fast it is beside what users would take instead, as ratios within one run
-	tests/bench/run
+	tests/bench/run $(ONLY)
 
 sizes: $(VENV)/.made ## what is shipped, in bytes and crates, against its limits
 	tests/sizes

@@ -17,7 +17,7 @@ pub(crate) static READS: Pool = Pool::new("svctoken-read", 256);
 /// A read has its own limit, and waits for a thread as long as it takes.
 const NEVER_DUE: Duration = Duration::from_secs(365 * 24 * 3600);
 
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = 256 * 1024;
 
 /// A body, and what ends its reads.
 pub(crate) struct NativeStream {

@@ -13,6 +13,9 @@
 #endif
 
 #define PATH "/bytes/1024?anonymous=1"
+#define LARGE_PATH "/bytes/8388608?anonymous=1"
+#define LARGE 8388608
+#define PIECE (64 * 1024)
 #define TOKEN_LENGTH 700
 
 static char token[TOKEN_LENGTH + 1];
@@ -57,6 +60,22 @@ static void make_request(void) {
     if (svctoken_response_status(response) != 200 || svctoken_response_body_len(response) != 1024) fail("wrong answer");
     svctoken_response_free(response);
 }
+
+static void read_stream(void) {
+    static char piece[PIECE];
+    svctoken_error *error = NULL;
+    svctoken_response *response = NULL;
+    if (svctoken_client_request_stream(client, "GET", LARGE_PATH, NULL, &response, &error)) {
+        fail(svctoken_error_message(error));
+    }
+    size_t received = 0, count = 0;
+    do {
+        if (svctoken_response_read(response, piece, sizeof piece, &count, &error)) fail(svctoken_error_message(error));
+        received += count;
+    } while (count > 0);
+    if (received != LARGE) fail("wrong answer");
+    svctoken_response_free(response);
+}
 #elif defined HAVE_CURL
 static CURL *curl;
 static char body[2048];
@@ -70,9 +89,15 @@ static size_t receive(char *data, size_t size, size_t count, void *ignored) {
     return size * count;
 }
 
-static void make_curl(void) {
+static size_t count_bytes(char *data, size_t size, size_t count, void *ignored) {
+    (void)data, (void)ignored;
+    received += size * count;
+    return size * count;
+}
+
+static void make_curl(const char *path) {
     static char url[1024], header[TOKEN_LENGTH + 64];
-    snprintf(url, sizeof url, "%s%s", getenv("MONGODB_ATLAS_BASE_URL"), PATH);
+    snprintf(url, sizeof url, "%s%s", getenv("MONGODB_ATLAS_BASE_URL"), path);
     snprintf(header, sizeof header, "Authorization: Bearer %s", token);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     curl = curl_easy_init();
@@ -88,6 +113,17 @@ static void request_by_curl(void) {
     received = 0;
     if (curl_easy_perform(curl) != CURLE_OK || received != 1024) fail("libcurl failed");
 }
+
+static void make_curl_stream(void) {
+    make_curl(LARGE_PATH);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, count_bytes);
+    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)PIECE);
+}
+
+static void stream_by_curl(void) {
+    received = 0;
+    if (curl_easy_perform(curl) != CURLE_OK || received != LARGE) fail("libcurl failed");
+}
 #endif
 
 int main(int count, char **arguments) {
@@ -99,8 +135,10 @@ int main(int count, char **arguments) {
     if (strcmp(what, "copy") == 0) once = copy;
     if (strcmp(what, "token") == 0) make_client(), once = get_token;
     if (strcmp(what, "request") == 0) make_client(), once = make_request;
+    if (strcmp(what, "stream") == 0) make_client(), once = read_stream;
 #elif defined HAVE_CURL
-    if (strcmp(what, "curl") == 0) make_curl(), once = request_by_curl;
+    if (strcmp(what, "curl") == 0) make_curl(PATH), once = request_by_curl;
+    if (strcmp(what, "curl_stream") == 0) make_curl_stream(), once = stream_by_curl;
 #endif
     if (once == NULL) {
         printf("missing: this program was built without %s\n", what);

@@ -1,6 +1,8 @@
 // A contestant in JavaScript: bench.mjs WHAT [--once], see tests/bench/README.md. Imports only what WHAT needs.
 
 const PATH = '/bytes/1024?anonymous=1'
+const LARGE_PATH = '/bytes/8388608?anonymous=1'
+const LARGE = 8 * 1024 * 1024
 const TOKEN = 'x'.repeat(700)
 const AUTHORIZATION = { authorization: `Bearer ${TOKEN}` }
 
@@ -31,20 +33,45 @@ const OF = {
     return async () => (await fetch(process.env.MONGODB_ATLAS_BASE_URL + PATH, { headers: AUTHORIZATION })).arrayBuffer()
   },
   async http() {
-    const url = process.env.MONGODB_ATLAS_BASE_URL + PATH
-    const { Agent, request } = await import(url.startsWith('https:') ? 'node:https' : 'node:http')
-    const agent = new Agent({ keepAlive: true })
+    const send = await sender(PATH)
     return () => new Promise((resolve, reject) => {
-      const sent = request(url, { agent, headers: AUTHORIZATION }, (answer) => {
+      send((answer) => {
         const parts = []
         answer.on('data', (part) => parts.push(part))
         answer.on('end', () => resolve(Buffer.concat(parts)))
         answer.on('error', reject)
-      })
-      sent.on('error', reject)
-      sent.end()
+      }, reject)
     })
   },
+  async stream() {
+    const one = await client()
+    return async () => count(await one.request('GET', LARGE_PATH, { stream: true }))
+  },
+  async fetch_stream() {
+    return async () => count((await fetch(process.env.MONGODB_ATLAS_BASE_URL + LARGE_PATH, { headers: AUTHORIZATION })).body)
+  },
+  async http_stream() {
+    const send = await sender(LARGE_PATH)
+    return () => new Promise((resolve, reject) => send((answer) => count(answer).then(resolve, reject), reject))
+  },
+}
+
+async function count(body) {
+  let length = 0
+  for await (const piece of body) length += piece.length
+  if (length !== LARGE) throw new Error(`an answer of ${length} bytes`)
+}
+
+/** What sends a request by node:http or node:https. */
+async function sender(path) {
+  const url = process.env.MONGODB_ATLAS_BASE_URL + path
+  const { Agent, request } = await import(url.startsWith('https:') ? 'node:https' : 'node:http')
+  const agent = new Agent({ keepAlive: true })
+  return (answered, failed) => {
+    const sent = request(url, { agent, headers: AUTHORIZATION }, answered)
+    sent.on('error', failed)
+    sent.end()
+  }
 }
 
 async function main() {

@@ -3,6 +3,9 @@
 import sys
 
 PATH = "/bytes/1024?anonymous=1"
+LARGE_PATH = "/bytes/8388608?anonymous=1"
+LARGE = 8 * 1024 * 1024
+PIECE = 64 * 1024
 TOKEN = "x" * 700
 
 
@@ -36,24 +39,61 @@ def of_request():
     return lambda: client.request("GET", PATH).content
 
 
-def url_and_ca():
+def of_stream():
+    import svctoken
+
+    client = svctoken.Client.atlas()
+
+    def once():
+        with client.request("GET", LARGE_PATH, stream=True) as response:
+            count(response)
+
+    return once
+
+
+def count(pieces):
+    length = sum(map(len, pieces))
+    if length != LARGE:
+        raise SystemExit(f"an answer of {length} bytes")
+
+
+def url_and_ca(path=PATH):
     import os
 
-    return os.environ["MONGODB_ATLAS_BASE_URL"] + PATH, os.environ["SVCTOKEN_CA_FILE"]
+    return os.environ["MONGODB_ATLAS_BASE_URL"] + path, os.environ["SVCTOKEN_CA_FILE"]
 
 
-def of_pycurl():
-    from io import BytesIO
-
+def curl_handle(path):
     import pycurl
 
-    url, ca = url_and_ca()
+    url, ca = url_and_ca(path)
     handle = pycurl.Curl()
     handle.setopt(pycurl.URL, url)
     handle.setopt(pycurl.CAINFO, ca)
     handle.setopt(pycurl.HTTPHEADER, ["Authorization: Bearer " + TOKEN])
     handle.setopt(pycurl.TIMEOUT, 60)
     handle.setopt(pycurl.NOSIGNAL, 1)
+    return pycurl, handle
+
+
+def of_pycurl_stream():
+    pycurl, handle = curl_handle(LARGE_PATH)
+    handle.setopt(pycurl.BUFFERSIZE, PIECE)
+
+    def once():
+        pieces = []
+        handle.setopt(pycurl.WRITEFUNCTION, lambda piece: pieces.append(len(piece)))
+        handle.perform()
+        if sum(pieces) != LARGE:
+            raise SystemExit(f"an answer of {sum(pieces)} bytes")
+
+    return once
+
+
+def of_pycurl():
+    from io import BytesIO
+
+    pycurl, handle = curl_handle(PATH)
 
     def once():
         body = BytesIO()
@@ -74,14 +114,45 @@ def of_pyreqwest():
     return lambda: client.get(url).bearer_auth(TOKEN).build().send().bytes()
 
 
-def of_httpx():
+def httpx_client(ca):
     import ssl
 
     import httpx
 
+    return httpx.Client(verify=ssl.create_default_context(cafile=ca), headers={"Authorization": "Bearer " + TOKEN})
+
+
+def of_httpx():
     url, ca = url_and_ca()
-    client = httpx.Client(verify=ssl.create_default_context(cafile=ca), headers={"Authorization": "Bearer " + TOKEN})
+    client = httpx_client(ca)
     return lambda: client.get(url).content
+
+
+def of_httpx_stream():
+    url, ca = url_and_ca(LARGE_PATH)
+    client = httpx_client(ca)
+
+    def once():
+        with client.stream("GET", url) as response:
+            count(response.iter_bytes())
+
+    return once
+
+
+def of_requests_stream():
+    import requests
+
+    url, ca = url_and_ca(LARGE_PATH)
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = ca
+    session.headers["Authorization"] = "Bearer " + TOKEN
+
+    def once():
+        with session.get(url, stream=True, timeout=60) as response:
+            count(response.iter_content(PIECE))
+
+    return once
 
 
 def oauthlib_session():

@@ -165,7 +165,7 @@ impl Contest {
             let language = |entry: &Entry| entry.label.split_once(':').map(|(language, _)| language);
             if language(of) != language(to)
                 || of.label == to.label
-                || !["token", "request", "import"].contains(&of.what)
+                || !["token", "request", "stream", "import"].contains(&of.what)
             {
                 return Err(format!("table.rs compares {} with {}", of.label, to.label));
             }

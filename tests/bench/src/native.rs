@@ -19,6 +19,9 @@ type Once = Box<dyn FnMut() -> Result<()>>;
 
 const PATH: &str = "/bytes/1024?anonymous=1";
 const BODY: usize = 1024;
+const LARGE_PATH: &str = "/bytes/8388608?anonymous=1";
+const LARGE_BODY: usize = 8 * 1024 * 1024;
+const PIECE: usize = 64 * 1024;
 
 /// Makes calls as it is told by lines on standard input, or one.
 pub(crate) fn contestant(what: &str, only_once: bool) -> std::result::Result<(), String> {
@@ -33,6 +36,8 @@ fn run(what: &str, only_once: bool) -> Result<()> {
         "request" => request()?,
         "raw" => raw()?,
         "ureq" => by_ureq()?,
+        "stream" => stream()?,
+        "ureq_stream" => stream_by_ureq()?,
         _ => return Err("no such contestant".into()),
     };
     once()?;
@@ -83,6 +88,23 @@ fn request() -> Result<Once> {
     Ok(Box::new(move || check(client.request("GET", PATH).send()?.into_body().len())))
 }
 
+fn stream() -> Result<Once> {
+    let client = Client::atlas()?;
+    let mut piece = vec![0; PIECE];
+    Ok(Box::new(move || count(&mut client.request("GET", LARGE_PATH).send_streaming()?, &mut piece)))
+}
+
+fn count(body: &mut impl Read, piece: &mut [u8]) -> Result<()> {
+    let mut length = 0;
+    loop {
+        match body.read(piece)? {
+            0 if length == LARGE_BODY => return Ok(()),
+            0 => return Err(format!("an answer of {length} bytes").into()),
+            more => length += more,
+        }
+    }
+}
+
 fn check(length: usize) -> Result<()> {
     if length == BODY { Ok(()) } else { Err(format!("an answer of {length} bytes").into()) }
 }
@@ -96,15 +118,28 @@ fn ca_pem() -> Result<Vec<u8>> {
 }
 
 fn by_ureq() -> Result<Once> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = RootCerts::new_with_certs(&[Certificate::from_pem(&ca_pem()?)?]);
-    let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build();
-    let agent = ureq::Agent::new_with_config(ureq::Agent::config_builder().tls_config(tls).proxy(None).build());
-    let (url, authorization) = (format!("{}{PATH}", base_url()?), format!("Bearer {}", "x".repeat(700)));
+    let (agent, url, authorization) = ureq_agent(PATH)?;
     Ok(Box::new(move || {
         let mut answer = agent.get(&url).header("Authorization", &authorization).call()?;
         check(answer.body_mut().read_to_vec()?.len())
     }))
+}
+
+fn stream_by_ureq() -> Result<Once> {
+    let (agent, url, authorization) = ureq_agent(LARGE_PATH)?;
+    let mut piece = vec![0; PIECE];
+    Ok(Box::new(move || {
+        let answer = agent.get(&url).header("Authorization", &authorization).call()?;
+        count(&mut answer.into_body().into_reader(), &mut piece)
+    }))
+}
+
+fn ureq_agent(path: &str) -> Result<(ureq::Agent, String, String)> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = RootCerts::new_with_certs(&[Certificate::from_pem(&ca_pem()?)?]);
+    let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build();
+    let agent = ureq::Agent::new_with_config(ureq::Agent::config_builder().tls_config(tls).proxy(None).build());
+    Ok((agent, format!("{}{path}", base_url()?), format!("Bearer {}", "x".repeat(700))))
 }
 
 /// Fixed bytes out, and the answer's bytes in.

@@ -47,6 +47,20 @@ pub(crate) const CONTESTS: &[Contest] = &[
     Contest { title: "A request over HTTP", how: How::Calls, tls: false, entries: REQUESTS, targets: HTTP_TARGETS },
     Contest { title: "A request over TLS", how: How::Calls, tls: true, entries: REQUESTS, targets: TLS_TARGETS },
     Contest {
+        title: "8 MiB as a stream over HTTP",
+        how: How::Calls,
+        tls: false,
+        entries: STREAMS,
+        targets: STREAM_TARGETS,
+    },
+    Contest {
+        title: "8 MiB as a stream over TLS",
+        how: How::Calls,
+        tls: true,
+        entries: STREAMS,
+        targets: STREAM_TARGETS,
+    },
+    Contest {
         title: "A process that gets a token",
         how: How::Processes,
         tls: true,
@@ -146,4 +160,28 @@ const TLS_TARGETS: &[Target] = &[
     target(9, 8, Cpu, 0.04),
     compare(12, 10, Cpu),
     target(12, 11, Cpu, 1.0),
+];
+
+const STREAMS: &[Entry] = &[
+    entry("Rust: ureq", "rust", "ureq_stream"),
+    entry("Rust: svctoken", "rust", "stream"),
+    entry("C: libcurl", "curl", "curl_stream"),
+    entry("C: svctoken", "c", "stream"),
+    entry("Python: pycurl", "python", "pycurl_stream"),
+    entry("Python: requests", "python", "requests_stream"),
+    entry("Python: httpx", "python", "httpx_stream"),
+    entry("Python: svctoken", "python", "stream"),
+    entry("Node: http", "node", "http_stream"),
+    entry("Node: fetch", "node", "fetch_stream"),
+    entry("Node: svctoken", "node", "stream"),
+];
+
+const STREAM_TARGETS: &[Target] = &[
+    compare(1, 0, Time),
+    target(3, 2, Time, 1.0),
+    target(7, 4, Time, 1.0),
+    compare(7, 5, Time),
+    compare(7, 6, Time),
+    target(10, 8, Time, 0.67),
+    compare(10, 9, Time),
 ];

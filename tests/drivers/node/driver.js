@@ -270,8 +270,8 @@ function memory(name) {
   return Number(readFileSync('/proc/self/status', 'utf8').match(new RegExp(`^${name}:\\s+(\\d+)`, 'm'))[1])
 }
 
-/** What the sandbox's bodies are made of. */
-const PATTERN = Buffer.from(Uint8Array.from({ length: 100_000 }, (_, index) => index % 251))
+/** What the sandbox's bodies are made of, enough for any piece of one. */
+const PATTERN = Buffer.from(Uint8Array.from({ length: 256 * 1024 + 251 }, (_, index) => index % 251))
 
 async function readStream(client, method, url, then, { stopAfter, cancelAfter, measure, ...options }, cancel) {
   const response = await client.request(method, url, options)

@@ -128,6 +128,7 @@ test-processes: build ## processes of all five languages that share one token: P
 lint: $(VENV)/.made ## formatting, clippy, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --package svctoken --no-default-features --locked -- -D warnings
 
 bench: check-tools $(VENV)/.made ## how fast it is beside what users would take instead, as ratios within one run
 	tests/bench/run $(ONLY)

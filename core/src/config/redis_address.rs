@@ -8,7 +8,6 @@ use crate::secret::Secret;
 const PORT: u16 = 6379;
 
 /// A Redis server and how to log in to it. `Display` shows no credential.
-#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "without the feature nobody logs in"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RedisAddress {
     /// https stands for TLS.

@@ -36,13 +36,13 @@ enum Verdict {
 
 impl Policy {
     /// How long to wait before the next try, after `tries` of them and with `left` of the call's time; `None`: what has
-    /// happened is the caller's to see.
+    /// happened is the caller's to see. `fraction` is drawn only where there is a next try: it costs a system call.
     pub(crate) fn pause(
         self,
         happened: &Result<Answer, Broken>,
         tries: u32,
         left: Duration,
-        fraction: f64,
+        fraction: impl FnOnce() -> f64,
     ) -> Option<Duration> {
         if tries >= self.most {
             return None;
@@ -50,7 +50,7 @@ impl Policy {
         let pause = match self.verdict(happened) {
             Verdict::Final => return None,
             Verdict::AtOnce => Duration::ZERO,
-            Verdict::Again(asked) => max(backoff(tries, fraction), asked.unwrap_or_default()),
+            Verdict::Again(asked) => max(backoff(tries, fraction()), asked.unwrap_or_default()),
         };
         (pause < left).then_some(pause)
     }
@@ -111,10 +111,17 @@ mod tests {
     #[test]
     fn p09_of_all_statuses_only_these_are_tried_again() {
         for status in 100..1000 {
-            let again = |policy: Policy| policy.pause(&answer(status, None), 1, SECOND * 60, 1.0).is_some();
+            let again = |policy: Policy| policy.pause(&answer(status, None), 1, SECOND * 60, || 1.0).is_some();
             assert_eq!(again(REPEATABLE), [408, 429, 502, 503, 504].contains(&status), "{status}");
             assert_eq!(again(ONCE), status == 429, "{status}");
         }
+    }
+
+    #[test]
+    fn chance_is_asked_only_where_there_is_a_next_try() {
+        let asked = || panic!("a system call for nothing");
+        assert_eq!(REPEATABLE.pause(&answer(200, None), 1, SECOND * 60, asked), None);
+        assert_eq!(REPEATABLE.pause(&answer(503, None), 3, SECOND * 60, asked), None, "the last try");
     }
 
     #[test]
@@ -129,12 +136,12 @@ mod tests {
                     let lost = *code == ErrorCode::ConnectionLost;
                     let context = format!("{code:?} at {stage:?}, {progress:?}");
                     assert_eq!(
-                        ONCE.pause(&happened, 1, SECOND * 60, 1.0).is_some(),
+                        ONCE.pause(&happened, 1, SECOND * 60, || 1.0).is_some(),
                         never_connected || (lost && !progress.left),
                         "{context}"
                     );
                     assert_eq!(
-                        REPEATABLE.pause(&happened, 1, SECOND * 60, 1.0).is_some(),
+                        REPEATABLE.pause(&happened, 1, SECOND * 60, || 1.0).is_some(),
                         never_connected || lost,
                         "{context}"
                     );
@@ -150,7 +157,7 @@ mod tests {
             let refused = Error::new(code, stage, "x");
             for (error, again) in [(refused.clone(), false), (refused.that_may_pass(), true)] {
                 let happened = Err(Broken { error, progress });
-                assert_eq!(ONCE.pause(&happened, 1, SECOND * 60, 1.0).is_some(), again, "{code:?}");
+                assert_eq!(ONCE.pause(&happened, 1, SECOND * 60, || 1.0).is_some(), again, "{code:?}");
             }
         }
     }
@@ -159,7 +166,7 @@ mod tests {
     fn a_closed_idle_connection_is_replaced_at_once_and_nothing_else_is() {
         for progress in every_progress() {
             let lost = broken(ErrorCode::ConnectionLost, Stage::Receiving, progress);
-            let pause = REPEATABLE.pause(&lost, 1, SECOND * 60, 1.0);
+            let pause = REPEATABLE.pause(&lost, 1, SECOND * 60, || 1.0);
             let at_once = progress.reused && !progress.answered;
             assert_eq!(pause, Some(if at_once { Duration::ZERO } else { SECOND / 2 }), "{progress:?}");
         }
@@ -170,24 +177,24 @@ mod tests {
         let happened = answer(503, None);
         for most in 1..=10 {
             for tries in 1..=12 {
-                let pause = Policy { most, repeatable: true }.pause(&happened, tries, SECOND * 60, 1.0);
+                let pause = Policy { most, repeatable: true }.pause(&happened, tries, SECOND * 60, || 1.0);
                 assert_eq!(pause.is_some(), tries < most, "{tries} of {most}");
             }
         }
         for left in [0, 499, 500] {
-            let pause = REPEATABLE.pause(&happened, 1, Duration::from_millis(left), 1.0);
+            let pause = REPEATABLE.pause(&happened, 1, Duration::from_millis(left), || 1.0);
             assert_eq!(pause, None, "{left} ms left");
         }
-        assert_eq!(REPEATABLE.pause(&happened, 1, Duration::from_millis(501), 1.0), Some(SECOND / 2));
+        assert_eq!(REPEATABLE.pause(&happened, 1, Duration::from_millis(501), || 1.0), Some(SECOND / 2));
         let over =
             broken(ErrorCode::ConnectionLost, Stage::Receiving, Progress { reused: true, ..Progress::default() });
-        assert_eq!(REPEATABLE.pause(&over, 1, Duration::ZERO, 0.0), None, "no time, no try at once either");
+        assert_eq!(REPEATABLE.pause(&over, 1, Duration::ZERO, || 0.0), None, "no time, no try at once either");
     }
 
     #[test]
     fn p09_retry_after_is_waited_for_in_full_or_not_at_all() {
         for (status, policy) in [(429, ONCE), (503, REPEATABLE)] {
-            let pause = |text, left| policy.pause(&answer(status, Some(text)), 1, SECOND * left, 1.0);
+            let pause = |text, left| policy.pause(&answer(status, Some(text)), 1, SECOND * left, || 1.0);
             assert_eq!(pause("7", 60), Some(SECOND * 7));
             assert_eq!(pause("0", 60), Some(SECOND / 2), "jitter all the same");
             assert_eq!(pause("60", 60), None, "the answer at once");

@@ -191,7 +191,7 @@ impl<'a> Sending<'a> {
         loop {
             let happened = self.exchange_with_or_without_expectation();
             let left = self.wait.remaining();
-            let pause = self.policy.pause(&happened, self.tries, left, crypto::random_fraction());
+            let pause = self.policy.pause(&happened, self.tries, left, crypto::random_fraction);
             let Some(pause) = pause.filter(|_| self.target.body.can_be_sent_again()) else {
                 return self.final_outcome(happened);
             };

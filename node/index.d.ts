@@ -201,10 +201,11 @@ export interface RequestOptions extends CallOptions {
    *
    * A Blob (as `fs.openAsBlob` makes of a file), a ReadableStream, and any iterable, sync or async, of bytes and strings is
    * read while it is sent, each piece when it is wanted, in memory that does not grow. The server is asked first whether
-   * it wants the body, as for any of more than 1 MiB (`Expect: 100-continue`), and given 1 s to say so. Without its length
-   * the body goes in chunks. What was begun to be read is sent again only if it is a Blob. What reading it throws is what
-   * the call rejects with. However the call ends, a ReadableStream is cancelled, a Readable destroyed, and the `return` of
-   * another iterator called. `timeout` covers the sending too.
+   * it wants the body, as for any of more than 1 MiB (`Expect: 100-continue`), and given 1 s to say so; if it says nothing,
+   * it is not asked again for 5 minutes. Without its length the body goes in chunks. What was begun to be read is sent
+   * again only if it is a Blob. What reading it throws is what the call rejects with. However the call ends, a
+   * ReadableStream is cancelled, a Readable destroyed, and the `return` of another iterator called. `timeout` covers the
+   * sending too.
    */
   body?: string | ArrayBufferView | ArrayBuffer | URLSearchParams | Blob | BodyPieces | null
   /**

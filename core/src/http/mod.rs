@@ -3,6 +3,7 @@
 mod date;
 mod dial;
 mod edge;
+mod expectation;
 mod interim;
 mod stream;
 mod upload;

@@ -60,10 +60,11 @@ impl<'a> Sending<'a> {
         reading: Reading,
         policy: Policy,
     ) -> Result<Sending<'a>> {
-        let expects_continue = target.body.is_large();
+        let http = client.http();
+        let expects_continue = target.body.is_large() && http.may_expect_continue(&target.url.origin);
         Ok(Sending {
             client,
-            http: client.http(),
+            http,
             target,
             expects_continue,
             wait,

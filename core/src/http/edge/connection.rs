@@ -188,6 +188,7 @@ impl Connection {
                     }
                     Ok(_) => {}
                     Err(error) if error.code() == ErrorCode::Timeout && wait.check().is_ok() => {
+                        in_current(|exchange| exchange.expectation_ignored = true);
                         return Err(ureq::Error::Timeout(Timeout::Await100));
                     }
                     Err(error) => return Err(other(error)),

@@ -25,6 +25,8 @@ pub(super) struct Exchange {
     pub(super) forwarded_to: Option<String>,
     /// The request's body is so large that its server may answer, and read no more, before it has left.
     pub(super) large_body: bool,
+    /// The server was asked whether it wants the body, and said nothing.
+    pub(super) expectation_ignored: bool,
     /// The server has answered, or taken no more, before the body was whole: what is left of that goes nowhere.
     pub(super) body_unwanted: bool,
     pub(super) progress: Progress,
@@ -39,6 +41,7 @@ impl Exchange {
             longest_idle,
             forwarded_to: None,
             large_body: false,
+            expectation_ignored: false,
             body_unwanted: false,
             progress: Progress::default(),
         }

@@ -26,6 +26,7 @@ use crate::http::dial::Dialer;
 use crate::http::edge::connection::{Connect, NoLookUp};
 use crate::http::edge::current::{Exchange, InCall, current_wait, in_current};
 pub(crate) use crate::http::edge::open_body::OpenBody;
+use crate::http::expectation::Expectations;
 use crate::http::{Answer, BodyStream, Broken, Network, Outgoing, Reading, Upload, is_idempotent};
 use crate::net::tunnel;
 use crate::wait::Wait;
@@ -53,6 +54,7 @@ const LONGEST_EXPECTATION: Duration = Duration::from_secs(1);
 pub(crate) struct HttpClient {
     agent: Agent,
     proxies: Arc<Proxies>,
+    expectations: Expectations,
 }
 
 impl HttpClient {
@@ -72,7 +74,13 @@ impl HttpClient {
             .timeout_send_body(Some(Duration::from_secs(365 * 24 * 3600)))
             .build();
         let connector = Connect { dialer: Dialer::new(network) };
-        HttpClient { agent: Agent::with_parts(config, connector, NoLookUp), proxies: network.proxies.clone() }
+        let agent = Agent::with_parts(config, connector, NoLookUp);
+        HttpClient { agent, proxies: network.proxies.clone(), expectations: Expectations::default() }
+    }
+
+    /// Whether it is worth a second to ask a server if it wants a body.
+    pub(crate) fn may_expect_continue(&self, origin: &Origin) -> bool {
+        self.expectations.are_known_to(origin)
     }
 
     /// Sends a request and reads its answer: of one that is to be read as a stream the head, and if that says no
@@ -147,6 +155,11 @@ impl HttpClient {
         }
         check_framing(&head.headers, outgoing.url)?;
         let status = head.status.as_u16();
+        if in_current(|exchange| exchange.expectation_ignored)
+            || (status == 417 && outgoing.headers.contains_key("expect"))
+        {
+            self.expectations.failed(&outgoing.url.origin);
+        }
         let mut open = OpenBody::new(body, &head.headers, outgoing.url);
         match reading {
             Reading::Whole { limit } => Ok(Answer::whole(status, head.headers, open.read_whole(limit)?)),

@@ -201,6 +201,11 @@ impl Wait {
         Wait { at_once: true, ..self.clone() }
     }
 
+    /// Whether it is only for what is here already.
+    pub(crate) fn is_at_once(&self) -> bool {
+        self.at_once
+    }
+
     /// Has the host asked by this check from now on, or no longer.
     pub(crate) fn set_interrupt(&mut self, check: Option<InterruptCheck>) {
         self.interrupt = check.map(Interrupt::new);

@@ -174,6 +174,118 @@ fn a_server_that_says_nothing_gets_the_body_after_a_second() {
 }
 
 #[test]
+fn p09_interim_answers_do_not_end_the_body_they_come_into() {
+    const HEAD: usize = 100_000;
+    let (client, server) = client_and([|served| {
+        served.head();
+        // Nothing in the second it is given, and then both ends speak at once.
+        assert_eq!(served.body(HEAD).len(), HEAD);
+        served.say("HTTP/1.1 100 Continue\r\nVia: 1.1 proxy\r\n\r\nHTTP/1.1 10");
+        served.say("3 Early Hints\r\nLink: </style.css>\r\n\r\n");
+        assert_eq!(served.body(HEAD).len(), HEAD);
+        served.say("HTTP/1.1 102 Processing\r\n\r\n");
+        assert_eq!(served.body(MANY as usize / 8 - 2 * HEAD).len(), MANY as usize / 8 - 2 * HEAD);
+        served.say(OK);
+        // Bytes that are small enough to be sent unasked are not; these are many, and unasked for.
+        served.head();
+        served.say("HTTP/1.1 102 Processing\r\n\r\n");
+        assert_eq!(served.body(64 * 1024).len(), 64 * 1024);
+        served.say(OK);
+    }]);
+    check(client.request("PUT", "/").body_from(zeros().take(MANY / 8), Some(MANY / 8)).send(), 200, 1);
+    check(client.request("PUT", "/").body(vec![0; 64 * 1024]).send(), 200, 1);
+    server.join().expect("the server's part");
+}
+
+#[test]
+fn p09_what_comes_right_behind_the_permission_is_seen_before_the_body() {
+    const PERMISSIONS: &str =
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\nA: b\r\n\r\n";
+    let (client, server) = client_and([
+        |served| {
+            served.head();
+            served.say(PERMISSIONS);
+            assert_eq!(served.body(7), b"1234567");
+            served.say(OK);
+            served.head();
+            served.say(&[PERMISSIONS, TOO_LARGE].concat());
+            assert_eq!(served.rest(), b"", "of a body that is not wanted nothing is sent");
+        },
+        |served| {
+            served.head();
+            served.say(OK);
+        },
+    ]);
+    check(client.request("PUT", "/").body_from(&b"1234567"[..], Some(7)).send(), 200, 1);
+    check(client.request("PUT", "/").body_from(zeros(), Some(MANY)).send(), 413, 1);
+    check(client.request("GET", "/").send(), 200, 1);
+    server.join().expect("the server's part");
+}
+
+#[test]
+fn a_body_that_begins_like_an_interim_answer_is_a_body() {
+    const BODY: &str = "HTTP/1.1 102 Processing\r\n\r\nis what it says";
+    let (client, server) = client_and([|served| {
+        for _ in 0..2 {
+            served.head();
+            served.say(&format!("HTTP/1.1 413 Content Too Large\r\nContent-Length: {}\r\n\r\n", BODY.len()));
+            thread::sleep(Duration::from_millis(20));
+            served.say(BODY);
+        }
+    }]);
+    let responses =
+        [client.request("GET", "/").send(), client.request("PUT", "/").body_from(&b"1234567"[..], None).send()];
+    for response in responses {
+        assert_eq!(response.expect("an answer").text().expect("ASCII"), BODY);
+    }
+    server.join().expect("the server's part");
+}
+
+#[test]
+fn a_server_that_was_silent_is_not_asked_again_by_the_next_try() {
+    let (client, server) = client_and([
+        |served| {
+            let head = served.head().to_ascii_lowercase();
+            assert!(head.contains("expect"), "{head}");
+            assert_eq!(served.body(1024 * 1024 + 1).len(), 1024 * 1024 + 1);
+            // And ends, so that the second is known of a call without an answer too.
+        },
+        |served| {
+            let head = served.head().to_ascii_lowercase();
+            assert!(!head.contains("expect"), "{head}");
+            assert_eq!(served.body(1024 * 1024 + 1).len(), 1024 * 1024 + 1);
+            served.say(OK);
+        },
+    ]);
+    check(client.request("PUT", "/").body(vec![0; 1024 * 1024 + 1]).send(), 200, 2);
+    server.join().expect("the server's part");
+}
+
+#[test]
+fn p09_a_stream_that_nobody_was_asked_for_trusts_no_idle_connection() {
+    let (client, server) = client_and([
+        |served| {
+            served.head();
+            assert_eq!(served.body(7), b"1234567");
+            served.say(OK);
+            served.stays = true;
+        },
+        |served| {
+            let head = served.head().to_ascii_lowercase();
+            assert!(!head.contains("expect"), "{head}");
+            assert_eq!(served.body(7), b"1234567");
+            served.say(OK);
+            served.head();
+            served.say(OK);
+        },
+    ]);
+    check(client.request("PUT", "/").body_from(&b"1234567"[..], Some(7)).send(), 200, 1);
+    check(client.request("PUT", "/").body_from(&b"1234567"[..], Some(7)).send(), 200, 1);
+    check(client.request("GET", "/").send(), 200, 1);
+    server.join().expect("the server's part");
+}
+
+#[test]
 fn a_server_that_knows_no_expectations_gets_the_request_without() {
     const FAILED: &str = "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n";
     let (client, server) = client_and([

@@ -117,7 +117,8 @@ impl TlsSocket {
                     return Err(Error::new(ErrorCode::ConnectionLost, Stage::Receiving, what));
                 }
             }
-            if self.connection.wants_write() {
+            // Who does not wait writes nothing either: of a record that is cut short, rustls would send all again.
+            if self.connection.wants_write() && !wait.is_at_once() {
                 self.flush(wait)?;
             }
             self.receive(wait)?;

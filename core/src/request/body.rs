@@ -134,8 +134,9 @@ impl<'a> RequestBuilder<'a> {
     /// `invalid_argument`; without, the body goes in chunks (RFC 9112 section 7.1), which some servers do not take.
     ///
     /// The server is asked first whether it wants the body (`Expect: 100-continue`, as for every body over 1 MiB) and
-    /// given 1 s to say so; if it says nothing, it is not asked again for 5 minutes. A server that answers before it has
-    /// the whole body gets no more of it. Sent again, after a 401 or by the rules of retries and redirects, is only what
+    /// given 1 s to say so; if it says nothing, it is not asked again for 5 minutes, and gets each body that is read over a
+    /// new connection. A server that answers before it has the whole body gets no more of it; that is seen when the source
+    /// gives bytes to send. Sent again, after a 401 or by the rules of retries and redirects, is only what
     /// was not begun to be read, or can [go back](BodySource::rewind); else the answer or error is the caller's.
     ///
     /// The call's timeout covers the sending too: give a large body enough.

@@ -40,7 +40,7 @@ pub(super) struct Sending<'a> {
     token: Token,
     /// It was when it was sent.
     too_fresh: bool,
-    /// The body waits until the server wants it.
+    /// The body sent last waited until the server wanted it, or was to.
     expects_continue: bool,
     /// No redirect has led to another origin: after that the token is never sent, even if the next leads back.
     with_token: bool,
@@ -60,13 +60,11 @@ impl<'a> Sending<'a> {
         reading: Reading,
         policy: Policy,
     ) -> Result<Sending<'a>> {
-        let http = client.http();
-        let expects_continue = target.body.is_large() && http.may_expect_continue(&target.url.origin);
         Ok(Sending {
             client,
-            http,
+            http: client.http(),
             target,
-            expects_continue,
+            expects_continue: false,
             wait,
             reading,
             policy,
@@ -228,7 +226,6 @@ impl<'a> Sending<'a> {
         if !(unmet && self.expects_continue && self.target.body.can_be_sent_again()) {
             return happened;
         }
-        self.expects_continue = false;
         self.count_resend(417, "expectation_failed");
         self.exchange()
     }
@@ -241,6 +238,7 @@ impl<'a> Sending<'a> {
         if self.with_token {
             target.headers.insert("authorization", self.token.header());
         }
+        self.expects_continue = target.body.is_large() && self.http.may_expect_continue(&target.url.origin);
         if self.expects_continue {
             target.headers.insert("expect", HeaderValue::from_static("100-continue"));
         } else {

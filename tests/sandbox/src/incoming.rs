@@ -102,6 +102,9 @@ impl IncomingBody {
             if piece.is_empty() {
                 break;
             }
+            if self.expects_continue && request.body_length == 0 {
+                wire.write(action.interim_answer_to_the_body())?;
+            }
             digest.update(&piece);
             request.body_length += piece.len() as u64;
             let room = kept - request.body.len();
@@ -120,11 +123,19 @@ impl Action {
     fn answer_to_expectation(&self) -> &'static [u8] {
         match self.r#continue {
             None => b"HTTP/1.1 100 Continue\r\n\r\n",
-            Some(Continue::Omit) => b"",
+            Some(Continue::Omit | Continue::Late) => b"",
             Some(Continue::Headers) => b"HTTP/1.1 100 Continue\r\nServer: sandbox\r\nX-Hint: 1\r\n\r\n",
             Some(Continue::EarlyHints) => {
                 b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
             }
+        }
+    }
+
+    /// What is said when the body's first bytes are there.
+    fn interim_answer_to_the_body(&self) -> &'static [u8] {
+        match self.r#continue {
+            Some(Continue::Late) => b"HTTP/1.1 100 Continue\r\nX-Hint: 1\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
+            _ => b"",
         }
     }
 }

@@ -123,6 +123,7 @@ pub(crate) enum Continue {
     Omit,
     Headers,
     EarlyHints,
+    Late,
 }
 
 /// Where an answer is cut off.

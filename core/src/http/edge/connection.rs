@@ -149,33 +149,71 @@ impl Connection {
 
     fn send_body(&mut self, amount: usize) -> Result<Option<Cut>> {
         let wait = current_wait();
-        let mut left = &self.buffers.output()[..amount];
         if !in_current(|exchange| exchange.large_body) {
-            return self.stream.write_all(left, &wait).map(|()| None);
+            return self.stream.write_all(&self.buffers.output()[..amount], &wait).map(|()| None);
         }
-        while !left.is_empty() {
-            match self.stream.write_unless_answered(left, &wait)? {
-                Some(count) => left = &left[count..],
-                None => return Ok(Some(Cut::Answered)),
+        let mut sent = 0;
+        let mut has_spoken = !self.buffers.input().is_empty();
+        loop {
+            if has_spoken && self.has_answered(&wait)? {
+                self.begin_answer();
+                return Ok(Some(Cut::Answered));
+            }
+            if sent == amount {
+                return Ok(None);
+            }
+            let written = self.stream.write_unless_answered(&self.buffers.output()[sent..amount], &wait)?;
+            sent += written.unwrap_or(0);
+            has_spoken = written.is_none();
+        }
+    }
+
+    /// Whether the server, which has said something or ended, has begun to answer, or ended. Interim answers are dropped:
+    /// one may come at any time (RFC 9110 section 15.2), and the first, to an expectation, later than it was waited for.
+    fn has_answered(&mut self, wait: &Wait) -> Result<bool> {
+        loop {
+            match interim::beginning(self.buffers.input()) {
+                Beginning::Answer => return Ok(true),
+                Beginning::Continue(length) | Beginning::Interim(length) => {
+                    self.buffers.input_consume(length);
+                    if self.buffers.input().is_empty() {
+                        return Ok(false);
+                    }
+                }
+                // Too much for a head, which ureq tells; or an end.
+                Beginning::Unclear if self.buffers.input().len() > LARGEST_HEAD || self.receive(wait)? == 0 => {
+                    return Ok(true);
+                }
+                Beginning::Unclear => {}
             }
         }
-        Ok(None)
+    }
+
+    /// Leaves the rest to ureq, which waits for more than what was there when it looked last, unless some of that was
+    /// taken since.
+    fn begin_answer(&mut self) {
+        self.awaits_head = false;
+        self.put_before_input(0, &[]);
     }
 
     /// Waits for "100 Continue", for an answer, or until `longest` is over and the body goes without.
     fn await_continue(&mut self, longest: Duration) -> std::result::Result<bool, ureq::Error> {
         let wait = current_wait();
         let expectation = wait.limited("the time to say 100 Continue", longest);
+        let mut is_wanted = false;
         loop {
             match interim::beginning(self.buffers.input()) {
                 Beginning::Answer => {
-                    // ureq waits for more than what was there when it looked last, unless some of that was taken since.
-                    self.put_before_input(0, &[]);
+                    self.begin_answer();
                     return Ok(true);
                 }
-                Beginning::Interim(length) => self.buffers.input_consume(length),
                 Beginning::Continue(length) => {
-                    self.put_before_input(length, interim::CONTINUE);
+                    is_wanted = true;
+                    self.put_before_input(length, &[]);
+                }
+                Beginning::Interim(length) => self.put_before_input(length, &[]),
+                Beginning::Unclear if is_wanted && self.buffers.input().is_empty() => {
+                    self.put_before_input(0, interim::CONTINUE);
                     return Ok(true);
                 }
                 Beginning::Unclear if self.buffers.input().len() > LARGEST_HEAD => {
@@ -188,7 +226,7 @@ impl Connection {
                     }
                     Ok(_) => {}
                     Err(error) if error.code() == ErrorCode::Timeout && wait.check().is_ok() => {
-                        in_current(|exchange| exchange.expectation_ignored = true);
+                        in_current(|exchange| exchange.expectation_ignored = !is_wanted);
                         return Err(ureq::Error::Timeout(Timeout::Await100));
                     }
                     Err(error) => return Err(other(error)),
@@ -197,7 +235,8 @@ impl Connection {
         }
     }
 
-    /// Has ureq read these bytes in place of the first `length`.
+    /// Has ureq read these bytes in place of the first `length`. The input is moved to the front of its buffer, where ureq's
+    /// own use of that for a body finds room for sure.
     fn put_before_input(&mut self, length: usize, bytes: &[u8]) {
         let input = [bytes, &self.buffers.input()[length..]].concat();
         self.buffers.input_consume(self.buffers.input().len());
@@ -238,14 +277,16 @@ impl Transport for Connection {
         if in_current(|exchange| exchange.at_once) {
             return self.take_what_is_here();
         }
-        match (self.receive_answer(&current_wait()), self.cut.take()) {
-            // It said nothing, so what it did is all there is to tell.
-            (Ok(0), Some(Cut::Refused(error))) => Err(other(error)),
-            (Err(lost), Some(Cut::Refused(error))) if lost.code() == ErrorCode::ConnectionLost => Err(other(error)),
-            (received, cut) => {
-                self.cut = cut;
-                received.map(|count| count > 0).map_err(other)
-            }
+        let received = self.receive_answer(&current_wait());
+        let has_ended = match &received {
+            Ok(count) => *count == 0,
+            Err(error) => error.code() == ErrorCode::ConnectionLost,
+        };
+        let said_nothing = has_ended && self.awaits_head;
+        match self.cut.take_if(|cut| said_nothing && matches!(cut, Cut::Refused(_))) {
+            // What it did is all there is to tell.
+            Some(Cut::Refused(error)) => Err(other(error)),
+            _ => received.map(|count| count > 0).map_err(other),
         }
     }
 

@@ -110,7 +110,12 @@ impl HttpClient {
                 Broken { error, progress: Progress { left, ..Progress::default() } }
             });
         }
-        let longest_idle = if is_idempotent(&outgoing.method) { IDLE_FOR } else { IDLE_FOR_ONCE_ONLY };
+        let longest_idle = match &upload {
+            // Where nobody was asked, what is gone of the body when it finds its connection closed may never come back.
+            Some(upload) if upload.length() != Some(0) && !outgoing.headers.contains_key("expect") => Duration::ZERO,
+            _ if is_idempotent(&outgoing.method) => IDLE_FOR,
+            _ => IDLE_FOR_ONCE_ONLY,
+        };
         let large_body = upload.is_some() || outgoing.body.is_some_and(|body| body.len() > OUTPUT_BUFFER);
         let _in_call = InCall::of(Exchange { large_body, ..Exchange::new(wait, longest_idle) });
         self.exchange(outgoing, upload, wait, reading)
@@ -149,15 +154,16 @@ impl HttpClient {
             (None, None) if needs_body => self.agent.run(request.map(|()| &[] as &[u8])),
             (None, None) => self.agent.run(request),
         };
+        if in_current(|exchange| exchange.expectation_ignored) {
+            self.expectations.failed(&outgoing.url.origin);
+        }
         let (head, body) = answer.map_err(|error| from_ureq(error, &outgoing.url.origin))?.into_parts();
         if let Some(proxy) = forwarder.filter(|_| head.status == 407) {
             return Err(refused_by(proxy, &head.headers, outgoing.url));
         }
         check_framing(&head.headers, outgoing.url)?;
         let status = head.status.as_u16();
-        if in_current(|exchange| exchange.expectation_ignored)
-            || (status == 417 && outgoing.headers.contains_key("expect"))
-        {
+        if status == 417 && outgoing.headers.contains_key("expect") {
             self.expectations.failed(&outgoing.url.origin);
         }
         let mut open = OpenBody::new(body, &head.headers, outgoing.url);

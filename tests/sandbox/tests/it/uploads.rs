@@ -70,6 +70,20 @@ fn what_is_said_to_an_expectation() {
 }
 
 #[test]
+fn interim_answers_may_come_when_the_body_has_begun() {
+    let setup = with_rule(json!({ "continue": "late" }));
+    let mut connection = setup.connect();
+    announce(&mut connection, false);
+    assert!(connection.read_until_silence().is_empty());
+    connection.send(&hundred()[..10]);
+    for line in ["HTTP/1.1 100 Continue", "X-Hint: 1", "", "HTTP/1.1 102 Processing", ""] {
+        assert_eq!(connection.line(), line);
+    }
+    connection.send(&hundred()[10..]);
+    assert_eq!(connection.read_answer("POST").json()["sha256"], SHA256);
+}
+
+#[test]
 fn an_answer_may_come_before_the_body_and_ends_the_connection() {
     for (bytes, chunked) in [(0, false), (0, true), (10, false)] {
         let setup = with_rule(json!({ "body_bytes": bytes, "status": 413 }));

@@ -14,9 +14,9 @@ use crate::config::preset::Preset;
 use crate::config::settings::{Cache, Server, Settings, TokenSource};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::fork::{Owned, PerProcess};
-use crate::http::{HttpClient, Network};
+use crate::http::{HeaderMap, HttpClient, Network};
 use crate::log::{Log, LogHook};
-use crate::request::{AfterReceive, BeforeSend, Hooks, RequestBuilder};
+use crate::request::{self, AfterReceive, BeforeSend, Hooks, RequestBuilder};
 use crate::stats::{RequestCounters, Stats, TokenCounts};
 use crate::store::Store;
 use crate::store::file::FileStore;
@@ -33,6 +33,8 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
+    /// What every request has unless its call says otherwise.
+    default_headers: HeaderMap,
     network: Arc<Network>,
     /// Where the token is, unless that may change with the secret.
     slot: Option<Arc<Slot>>,
@@ -122,6 +124,7 @@ impl ClientBuilder {
     /// Fails with `invalid_configuration` or `credential_unavailable`, naming the option. No network is used.
     pub fn preset(self, preset: &Preset) -> Result<Client> {
         let settings = preset.resolve(self.config, &self.environment)?;
+        let default_headers = request::default_headers(&settings)?;
         let network = Network::from_settings(&settings)?;
         let (slot, secrets) = match &settings.tokens {
             TokenSource::Grant(grant) => {
@@ -134,6 +137,7 @@ impl ClientBuilder {
         };
         Ok(Client(Arc::new(Inner {
             settings,
+            default_headers,
             network,
             slot,
             secrets,
@@ -401,6 +405,10 @@ impl Client {
             return Err(Error::new(ErrorCode::Closed, Stage::Argument, "the client was closed"));
         }
         Ok(())
+    }
+
+    pub(crate) fn default_headers(&self) -> &HeaderMap {
+        &self.0.default_headers
     }
 
     pub(crate) fn settings(&self) -> &Settings {

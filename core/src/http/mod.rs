@@ -9,7 +9,7 @@ mod stream;
 mod upload;
 
 pub(crate) use date::{date, retry_after};
-pub(crate) use edge::{HeaderMap, HeaderName, HeaderValue, HttpClient, Method};
+pub(crate) use edge::{HeaderMap, HeaderName, HeaderValue, HttpClient, Method, header_names};
 pub(crate) use stream::BodyStream;
 pub(crate) use upload::{Asked, Source, Upload, WholeFile};
 pub use upload::{BodyQuestion, BodySource};

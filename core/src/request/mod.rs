@@ -2,6 +2,7 @@
 
 mod body;
 mod download;
+mod headers;
 mod hooks;
 mod paging;
 mod sending;
@@ -15,9 +16,10 @@ use crate::config::header;
 use crate::config::settings::{Settings, check_attempts};
 use crate::config::url::{self, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
-use crate::http::{Answer, HeaderMap, HeaderName, HeaderValue, Method, Reading, is_idempotent};
+use crate::http::{Answer, Method, Reading, is_idempotent};
 use crate::request::body::RequestBody;
 use crate::request::download::OnProgress;
+pub(crate) use crate::request::headers::default_headers;
 pub(crate) use crate::request::hooks::Hooks;
 pub use crate::request::hooks::{AfterReceive, BeforeSend};
 pub use crate::request::paging::{Items, Pages};
@@ -26,8 +28,6 @@ use crate::response::{Asked, Response, StreamingResponse};
 use crate::retry::Policy;
 use crate::wait::{CallOptions, CancelToken, InterruptCheck, Wait};
 
-/// More than any server takes, and few enough for the map that holds them, which panics when it is full.
-const MOST_HEADERS: usize = 1000;
 /// How long a stream may pause unless its call says otherwise.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -196,7 +196,7 @@ impl<'a> RequestBuilder<'a> {
         }
         self.body.write_form()?;
         let url = self.url(settings)?;
-        let headers = self.header_map(settings)?;
+        let headers = self.header_map()?;
         let method = self.checked_method()?;
         if self.options.timeout == Some(Duration::ZERO) {
             return Err(Error::argument("timeout must be above zero"));
@@ -261,34 +261,6 @@ impl<'a> RequestBuilder<'a> {
         }
         Ok(method)
     }
-
-    fn header_map(&self, settings: &Settings) -> Result<HeaderMap> {
-        if self.headers.len() + self.default_headers.len() + settings.headers.len() > MOST_HEADERS {
-            return Err(Error::argument(format!("a request has more than {MOST_HEADERS} headers")));
-        }
-        let mut headers = HeaderMap::new();
-        let mut defaults = vec![("user-agent", settings.user_agent.as_str()), ("accept", settings.accept.as_str())];
-        defaults.extend(settings.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        for (name, value) in defaults {
-            headers.insert(header_name(name)?, header_value(name, value)?);
-        }
-        for (name, value) in [("accept", &self.accept), ("content-type", &self.body.content_type)] {
-            if let Some(value) = value {
-                header::check_value(value).map_err(|why| Error::argument(format!("{name} {why}")))?;
-                headers.insert(header_name(name)?, header_value(name, value)?);
-            }
-        }
-        for given in [&self.default_headers, &self.headers] {
-            for (name, value) in given {
-                header::check(name, value).map_err(Error::argument)?;
-                headers.remove(name.as_str());
-            }
-            for (name, value) in given {
-                headers.append(header_name(name)?, header_value(name, value)?);
-            }
-        }
-        Ok(headers)
-    }
 }
 
 impl fmt::Debug for RequestBuilder<'_> {
@@ -298,14 +270,4 @@ impl fmt::Debug for RequestBuilder<'_> {
             .field("target", &url::shown(&self.target))
             .finish_non_exhaustive()
     }
-}
-
-fn header_name(name: &str) -> Result<HeaderName> {
-    HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| Error::argument(format!("the header name {name:?} cannot be sent")))
-}
-
-fn header_value(name: &str, value: &str) -> Result<HeaderValue> {
-    HeaderValue::from_bytes(value.as_bytes())
-        .map_err(|_| Error::argument(format!("the value of the header {name} cannot be sent")))
 }

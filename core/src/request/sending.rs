@@ -9,7 +9,9 @@ use crate::config::url::Url;
 use crate::crypto;
 use crate::error::{ErrorCode, Result, Stage};
 use crate::fork::Owned;
-use crate::http::{Answer, Broken, HeaderMap, HeaderValue, HttpClient, Method, Outgoing, Reading};
+use crate::http::{
+    Answer, Broken, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Outgoing, Reading, header_names,
+};
 use crate::log::Outcome;
 use crate::redirect::{HARMLESS_HEADERS, Redirected};
 use crate::request::body::Payload;
@@ -20,6 +22,11 @@ use crate::wait::{Stop, Wait};
 
 /// How long a token that is too fresh is given to become known everywhere.
 const REPLICA_LAG: Duration = Duration::from_millis(250);
+
+/// RFC 9745.
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+/// RFC 8594.
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
 /// What is sent, and where.
 pub(super) struct Target<'a> {
@@ -95,9 +102,9 @@ impl<'a> Sending<'a> {
                 Some(url) => self.follow(answer.status, url),
                 None => {
                     let asked = Asked {
-                        url: self.target.url.to_string(),
+                        url: self.target.url.text(),
                         authorization: self.token.header(),
-                        accept: self.target.headers.get("accept").cloned(),
+                        accept: self.target.headers.get(header_names::ACCEPT).cloned(),
                         method: self.target.method,
                     };
                     return Ok((answer, self.sends, asked));
@@ -107,8 +114,8 @@ impl<'a> Sending<'a> {
     }
 
     fn tell_of_deprecation(&self, answer: &Answer) {
-        let text = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
-        let (deprecation, sunset) = (text("deprecation"), text("sunset"));
+        let text = |name: HeaderName| answer.headers.get(name).and_then(|value| value.to_str().ok());
+        let (deprecation, sunset) = (text(DEPRECATION), text(SUNSET));
         if deprecation.is_some() || sunset.is_some() {
             let path = self.target.url.path_and_query.split('?').next().unwrap_or_default();
             self.client.deprecated(path, deprecation, sunset);
@@ -236,13 +243,13 @@ impl<'a> Sending<'a> {
         self.too_fresh = self.token.is_too_fresh();
         let target = &mut self.target;
         if self.with_token {
-            target.headers.insert("authorization", self.token.header());
+            target.headers.insert(header_names::AUTHORIZATION, self.token.header());
         }
         self.expects_continue = target.body.is_large() && self.http.may_expect_continue(&target.url.origin);
         if self.expects_continue {
-            target.headers.insert("expect", HeaderValue::from_static("100-continue"));
+            target.headers.insert(header_names::EXPECT, HeaderValue::from_static("100-continue"));
         } else {
-            target.headers.remove("expect");
+            target.headers.remove(header_names::EXPECT);
         }
         let headers = mem::take(&mut target.headers);
         let (body, upload) = target.body.parts();

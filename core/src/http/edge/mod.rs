@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::uri::Uri;
-pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method};
+pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, header as header_names};
 use ureq::{Agent, SendBody};
 
 use crate::config::proxy::{Proxies, ProxyAddress};
@@ -112,7 +112,9 @@ impl HttpClient {
         }
         let longest_idle = match &upload {
             // Where nobody was asked, what is gone of the body when it finds its connection closed may never come back.
-            Some(upload) if upload.length() != Some(0) && !outgoing.headers.contains_key("expect") => Duration::ZERO,
+            Some(upload) if upload.length() != Some(0) && !outgoing.headers.contains_key(header_names::EXPECT) => {
+                Duration::ZERO
+            }
             _ if is_idempotent(&outgoing.method) => IDLE_FOR,
             _ => IDLE_FOR_ONCE_ONLY,
         };
@@ -134,7 +136,7 @@ impl HttpClient {
         *request.method_mut() = outgoing.method.clone();
         *request.uri_mut() = to_uri(outgoing.url)?;
         *request.headers_mut() = outgoing.headers.clone();
-        request.headers_mut().entry("accept-encoding").or_insert(HeaderValue::from_static("gzip"));
+        request.headers_mut().entry(header_names::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
         let forwarder = self.proxies.forwarder(&outgoing.url.origin);
         if let Some(proxy) = forwarder {
             request.headers_mut().extend(proxy_authorization(proxy));
@@ -145,7 +147,7 @@ impl HttpClient {
             (Some(upload), _) => {
                 upload.check_empty(wait)?;
                 if let Some(length) = upload.length() {
-                    request.headers_mut().insert("content-length", HeaderValue::from(length));
+                    request.headers_mut().insert(header_names::CONTENT_LENGTH, HeaderValue::from(length));
                 }
                 let mut outflow = Outflow(upload);
                 self.agent.run(request.map(|()| SendBody::from_reader(&mut outflow)))
@@ -163,7 +165,7 @@ impl HttpClient {
         }
         check_framing(&head.headers, outgoing.url)?;
         let status = head.status.as_u16();
-        if status == 417 && outgoing.headers.contains_key("expect") {
+        if status == 417 && outgoing.headers.contains_key(header_names::EXPECT) {
             self.expectations.failed(&outgoing.url.origin);
         }
         let mut open = OpenBody::new(body, &head.headers, outgoing.url);
@@ -221,7 +223,7 @@ fn refused_by(proxy: &ProxyAddress, headers: &HeaderMap, url: &Url) -> Error {
 }
 
 fn to_uri(url: &Url) -> Result<Uri> {
-    url.to_string()
+    url.text()
         .parse()
         .map_err(|error| Error::argument(format!("the URL on {} is not one HTTP can carry: {error}", url.origin)))
 }
@@ -229,8 +231,8 @@ fn to_uri(url: &Url) -> Result<Uri> {
 /// Two lengths, or a length beside chunks, and two readers disagree where the answer ends (RFC 9112 section 6.3). The
 /// connection goes with the answer's body, which is dropped unread.
 fn check_framing(headers: &HeaderMap, url: &Url) -> Result<()> {
-    let lengths = headers.get_all("content-length").iter().count();
-    if lengths > 1 || (lengths == 1 && headers.contains_key("transfer-encoding")) {
+    let lengths = headers.get_all(header_names::CONTENT_LENGTH).iter().count();
+    if lengths > 1 || (lengths == 1 && headers.contains_key(header_names::TRANSFER_ENCODING)) {
         let what = format!("{} sent an answer with two lengths", url.origin);
         return Err(Error::new(ErrorCode::BadAnswer, Stage::Receiving, what));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flate2::bufread::MultiGzDecoder;
 use ureq::http::HeaderMap;
+use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use ureq::{Body, BodyReader};
 
 use crate::config::url::{Origin, Url};
@@ -56,9 +57,9 @@ impl Read for Decoding {
 
 impl OpenBody {
     pub(super) fn new(body: Body, headers: &HeaderMap, url: &Url) -> OpenBody {
-        let encoded = headers.get("content-encoding").is_some_and(|encoding| is_gzip(encoding.as_bytes()));
+        let encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| is_gzip(encoding.as_bytes()));
         // Of a body that is encoded, the length tells nothing about what it becomes.
-        let is_empty = headers.get("content-length").is_some_and(|length| length == "0");
+        let is_empty = headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
         let length = body.content_length().or(is_empty.then_some(0)).filter(|_| !encoded);
         // ureq's limit is inclusive; the byte too many is ours to find.
         let reader = body.into_with_config().limit(u64::MAX).reader();

@@ -111,7 +111,8 @@ impl Client {
         boundary(py, || {
             let token = convert::text_argument("token", token)?;
             log::look_at_level(py)?;
-            let was_current = self.core.invalidate_token(&token);
+            // Other processes may hold the lock of the file for a moment.
+            let was_current = py.detach(|| self.core.invalidate_token(&token));
             raised()?;
             Ok(was_current)
         })

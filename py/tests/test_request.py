@@ -104,6 +104,17 @@ def test_an_answer_that_is_not_what_was_asked_for(new_space: Callable[..., Space
     assert isinstance(caught.value, svctoken.BadAnswerError) and caught.value.stage == "answer"
 
 
+def test_json_that_is_too_deep_is_an_error_of_ours(new_space: Callable[..., Space]) -> None:
+    client = new_space(rules=[{"path": "/echo", "do": {"status": 200, "body": "[" * 100_000}}]).client()
+    with pytest.raises(svctoken.BadAnswerError):
+        client.request("GET", "/echo").json()
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(svctoken.InvalidArgumentError, match="json cannot be written"):
+        client.request("POST", "/echo", json=deep)
+
+
 def test_an_error_status_is_an_answer_until_asked(space: Space) -> None:
     response = space.client().request("GET", "/api/atlas/v2/groups/000000000000000000000000")
     assert response.status_code == 404 and not response.ok

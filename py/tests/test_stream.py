@@ -6,7 +6,10 @@ import gc
 import io
 import os
 import shutil
+import signal
+import sys
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -104,6 +107,91 @@ def test_a_forked_child_neither_reads_nor_spoils_its_parents_stream(space: Space
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert begin + response.read() == pattern(3_000_000)
+
+
+def read_in_a_thread(response: svctoken.StreamingResponse) -> tuple[threading.Thread, list[Exception]]:
+    """A thread that waits for a byte, and what ends it."""
+    ended: list[Exception] = []
+
+    def read() -> None:
+        try:
+            response.read(1)
+        except Exception as error:
+            ended.append(error)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    while getattr(sys._current_frames().get(reader.ident or 0), "f_code", None) is not type(response).read.__code__:
+        time.sleep(0.001)
+    # Of what is called from there no frame tells.
+    time.sleep(0.05)
+    return reader, ended
+
+
+def stalled(new_space: Callable[..., Space]) -> svctoken.StreamingResponse:
+    response = new_space(rules=STALLED).client().request("GET", "/bytes/5000", stream=True, idle_timeout=20)
+    assert len(response.read(1000)) == 1000
+    return response
+
+
+@pytest.mark.timeout(60)
+def test_p08_close_waits_for_no_reader_and_ends_it(new_space: Callable[..., Space]) -> None:
+    response = stalled(new_space)
+    reader, ended = read_in_a_thread(response)
+    with pytest.raises(svctoken.InvalidArgumentError, match="read already"):
+        response.read(1)
+    response.close()
+    reader.join(10)
+    assert [str(error) for error in ended] == [str(pytest.raises(svctoken.InvalidArgumentError, response.read).value)]
+    assert "closed" in str(ended[0])
+
+
+@pytest.mark.timeout(60)
+def test_p08_a_signals_handler_closes_the_response_it_interrupts(new_space: Callable[..., Space]) -> None:
+    response = stalled(new_space)
+    refused: list[Exception] = []
+
+    def handle(*_: object) -> None:
+        try:
+            response.read(1)
+        except svctoken.InvalidArgumentError as error:
+            refused.append(error)
+        response.close()
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        with pytest.raises(svctoken.InvalidArgumentError, match="closed"):
+            response.read(1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(refused) == 1 and "read already" in str(refused[0])
+
+
+@pytest.mark.timeout(60)
+def test_p08_a_forked_child_closes_what_another_thread_was_reading(new_space: Callable[..., Space]) -> None:
+    response = stalled(new_space)
+    reader, _ = read_in_a_thread(response)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        try:
+            response.read(1)
+        except svctoken.InvalidArgumentError as error:
+            response.close()
+            os._exit(0 if "forked" in str(error) else 2)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert reader.is_alive()
+    response.close()
+    reader.join(10)
+    assert not reader.is_alive()
+
+
+def test_a_piece_of_any_size_may_be_asked_for(space: Space) -> None:
+    pieces = list(space.client().request("GET", "/bytes/3000000", stream=True).iter_content(sys.maxsize))
+    assert b"".join(pieces) == pattern(3_000_000) and max(map(len, pieces)) <= 1024 * 1024
 
 
 def test_hooks_see_streams_before_their_bodies(space: Space) -> None:

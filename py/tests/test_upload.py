@@ -58,6 +58,16 @@ def test_a_file_is_sent_from_where_it_is(space: Space) -> None:
     assert response.json()["length"] == len(BODY) and response.attempts == 2, "and again from there"
 
 
+def test_a_file_like_one_may_seek_without_saying_where_it_is(space: Space) -> None:
+    class Quiet(io.BytesIO):
+        def seek(self, *arguments: int) -> Any:
+            super().seek(*arguments)
+
+    answer = space.client().request("POST", "/upload", data=Quiet(b"12345")).json()
+    assert answer["length"] == 5
+    assert ["content-length", "5"] in space.report()["log"][-1]["headers"]
+
+
 def test_what_cannot_seek_goes_in_chunks(space: Space) -> None:
     here, there = socket.socketpair()
     with here, there, there.makefile("rb") as file:
@@ -86,8 +96,9 @@ def test_wrong_bodies_name_the_fix(space: Space, tmp_path: pathlib.Path) -> None
         (7, "an iterable of bytes, not int"),
         (iter([7]), "int"),
     ):
-        with pytest.raises(TypeError, match=fix):
+        with pytest.raises(TypeError, match=fix) as caught:
             client.request("POST", "/upload", data=data)
+        assert isinstance(caught.value, svctoken.InvalidArgumentError)
     with pytest.raises(svctoken.InvalidArgumentError, match="missing"):
         client.request("POST", "/upload", data=tmp_path / "missing")
     for data in (b"bytes", {"a": "form"}, tmp_path):

@@ -38,6 +38,8 @@ def example() -> str | None:
         with client.request("GET", "/b", stream=True, idle_timeout=timedelta(seconds=5)) as stream:
             pieces: list[bytes] = [stream.read(5), *stream, *stream.iter_content(4096), whole.content]
             print(pieces, stream.status_code)
+        either: svctoken.Response | svctoken.StreamingResponse = client.request("GET", "/a", stream=bool(pieces))
+        client.request("POST", "/a", data=[("a", "b")] if either.ok else (("a", 1),))
         for page in client.pages("/a", params={"n": 1}, max_pages=10, cancel=cancel):
             page.raise_for_status()
         names: list[str] = [item["name"] for item in client.items("/a", member="data", timeout=5)]
@@ -53,3 +55,4 @@ def wrong() -> None:
     svctoken.Client(client_sercet="x")  # type: ignore[call-arg]
     svctoken.Client(timeout="3")  # type: ignore[arg-type]
     svctoken.Client.atlas().get_token(5)  # type: ignore[call-arg]
+    svctoken.Client.atlas().request("POST", "/a", data={"a": 1}.items())  # type: ignore[arg-type]

@@ -31,24 +31,29 @@ impl RequestBuilder<'_> {
             return Err(Error::argument(format!("a request has more than {MOST_HEADERS} headers")));
         }
         let mut headers = defaults.clone();
+        put(&self.default_headers, &mut headers)?;
         for (name, value) in [("accept", &self.accept), ("content-type", &self.body.content_type)] {
             if let Some(value) = value {
                 header::check_value(value).map_err(|why| Error::argument(format!("{name} {why}")))?;
                 headers.insert(name, header_value(name, value).map_err(Error::argument)?);
             }
         }
-        for given in [&self.default_headers, &self.headers] {
-            for (name, value) in given {
-                header::check(name, value).map_err(Error::argument)?;
-                headers.remove(name.as_str());
-            }
-            for (name, value) in given {
-                let value = header_value(name, value).map_err(Error::argument)?;
-                headers.append(header_name(name).map_err(Error::argument)?, value);
-            }
-        }
+        put(&self.headers, &mut headers)?;
         Ok(headers)
     }
+}
+
+/// In the place of those there are of the same names.
+fn put(given: &[(String, String)], headers: &mut HeaderMap) -> Result<()> {
+    for (name, value) in given {
+        header::check(name, value).map_err(Error::argument)?;
+        headers.remove(name.as_str());
+    }
+    for (name, value) in given {
+        let value = header_value(name, value).map_err(Error::argument)?;
+        headers.append(header_name(name).map_err(Error::argument)?, value);
+    }
+    Ok(())
 }
 
 /// The error says what is wrong.

@@ -41,7 +41,7 @@ def _json_body(value: Any) -> bytes:
 
     try:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise _native.invalid_argument(f"json cannot be written: {error}", isinstance(error, TypeError)) from error
 
 
@@ -69,7 +69,8 @@ def _stream(data: Any, content_length: int | None) -> dict[str, object]:
         if start is None:
             return {"body_source": (_reader(data), None, content_length)}
         if content_length is None:
-            content_length = max(data.seek(0, 2) - start, 0)
+            data.seek(0, 2)
+            content_length = max(data.tell() - start, 0)
             data.seek(start)
         return {"body_source": (_reader(data), lambda: data.seek(start), content_length)}
     if hasattr(data, "__iter__"):
@@ -93,8 +94,8 @@ def _pieces(iterator: Iterator[Any]) -> Callable[[], bytes]:
 
     def read() -> bytes:
         for piece in iterator:
-            if len(piece) > 0:
-                return _bytes(piece, "give a list of pairs for a form, and encode texts")
+            if given := _bytes(piece, "give a list of pairs for a form, and encode texts"):
+                return given
         return b""
 
     return read

@@ -146,6 +146,28 @@ class Client(_native.Client):
             cancel: _native.CancelToken | None = None,
         ) -> StreamingResponse: ...
 
+        @overload
+        def request(
+            self,
+            method: str,
+            url: str,
+            *,
+            params: Pairs | None = None,
+            headers: Pairs | None = None,
+            json: Any = None,
+            data: Data | None = None,
+            content_type: str | None = None,
+            content_length: int | None = None,
+            accept: str | None = None,
+            timeout: Seconds | None = None,
+            max_response_bytes: int | None = None,
+            max_attempts: int | None = None,
+            idempotent: bool | None = None,
+            stream: bool,
+            idle_timeout: Seconds | None = None,
+            cancel: _native.CancelToken | None = None,
+        ) -> Response | StreamingResponse: ...
+
     def request(
         self,
         method: str,
@@ -171,11 +193,12 @@ class Client(_native.Client):
 
         ``url`` is a path on ``base_url``'s origin, or a URL of it or of one of ``allowed_origins``. ``params`` are
         added to its query. The body is ``json``, written by :func:`json.dumps`, or ``data``: bytes as they are, a str
-        as UTF-8, a mapping or a list of pairs as a form, or what is read while it is sent, below; None is no body. ``timeout`` is the whole call, in seconds or as a timedelta, and
-        ``max_response_bytes`` the largest body of the answer; None is the client's, 60 s and 64 MiB unless set.
+        as UTF-8, a mapping, a list or a tuple of pairs as a form, or what is read while it is sent, below; None is no
+        body. ``timeout`` is the whole call, in seconds or as a timedelta, and ``max_response_bytes`` the largest body
+        of the answer; None is the client's, 60 s and 64 MiB unless set.
 
-        A ``data`` that is a path (as of pathlib), an open binary file or an iterable of bytes is read while it is sent, in
-        memory that does not grow, and is never closed. The server is asked first whether it wants the body, as for any of
+        A ``data`` that is a path (as of pathlib), an open binary file or an iterable of bytes, but for lists and tuples,
+        is read while it is sent, in memory that does not grow, and is never closed. The server is asked first whether it wants the body, as for any of
         more than 1 MiB (``Expect: 100-continue``), and given 1 s to say so. It is told the length of files and of what can
         seek, and else ``content_length``, in bytes, if that is given; without, the body goes in chunks. What was begun to
         be read is sent again only if it is a path or can seek. What reading it raises ends the call, and is raised as it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol, TypedDict, Union
 
@@ -23,7 +23,9 @@ class BinaryReader(Protocol):
     def read(self, size: int, /) -> Bytes: ...
 
 
-Data = Union[Bytes, str, Pairs, "os.PathLike[str]", BinaryReader, Iterable[Bytes]]
+Form = Union[Mapping[str, object], Sequence[tuple[str, object]]]
+"""A form's fields, as a mapping, a list or a tuple; values as of :data:`Pairs`."""
+Data = Union[Bytes, str, Form, "os.PathLike[str]", BinaryReader, Iterable[Bytes]]
 """What a request's body may be beside JSON; see :meth:`svctoken.Client.request`."""
 
 

@@ -128,7 +128,7 @@ class Response(_Answer):
 
         try:
             return json.loads(self.content, **kwargs)
-        except ValueError:
+        except (ValueError, RecursionError):
             self._native.check_json()
             raise
 
@@ -138,7 +138,8 @@ class StreamingResponse(_Answer):
 
     Iterate over it, or over :meth:`iter_content`, or :meth:`read` it as a file. Read to its end, its connection serves
     the next request; closed or dropped before, the connection is closed, unless the rest is here within 10 ms and at
-    most 64 KiB. One thread reads at a time; Ctrl-C and the call's ``cancel`` end a read.
+    most 64 KiB. One thread reads at a time: what another, or a signal's handler, wants to read meanwhile is an
+    :class:`InvalidArgumentError`. Ctrl-C, the call's ``cancel`` and :meth:`close` end a read.
 
     Reading raises :class:`TimeoutError` when no byte came for the call's ``idle_timeout``, :class:`CancelledError`,
     :class:`ConnectionLostError`, :class:`BadAnswerError`, and :class:`AnswerTooLargeError` beyond the call's
@@ -151,7 +152,7 @@ class StreamingResponse(_Answer):
         self._body = body
 
     def iter_content(self, chunk_size: int = 65536) -> Iterator[bytes]:
-        """The body in pieces as they come, of at most ``chunk_size`` bytes, with any Content-Encoding of gzip undone.
+        """The body in pieces as they come, of at most ``chunk_size`` bytes or 1 MiB, with any Content-Encoding of gzip undone.
         What came before an error is handed out first."""
         while piece := self._body.read_some(chunk_size):
             yield piece
@@ -167,7 +168,8 @@ class StreamingResponse(_Answer):
         return self._body.read(None if isinstance(size, int) and size < 0 else size)
 
     def close(self) -> None:
-        """Reads no more. Closing again changes nothing."""
+        """Reads no more: a read in progress ends within 50 ms with an :class:`InvalidArgumentError`, as every later one
+        does. Never waits; any thread and any signal's handler may call it. Closing again changes nothing."""
         self._body.close()
 
     def __enter__(self) -> Self:

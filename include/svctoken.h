@@ -801,7 +801,7 @@ void svctoken_response_free(svctoken_response *response);
 // `callback(user_data, received, total)` is called on the thread of the call with the number of bytes that came, after
 // decoding, and of all, or a negative number where the answer does not tell: when the body begins, with 0, then at most
 // every 100 ms, and once when all came. If it returns false, the call ends with SVCTOKEN_CANCELLED. It must not leave by
-// longjmp or a C++ exception.
+// longjmp or a C++ exception. Options with a callback are for one call at a time, unless it is made for several at once.
 //
 // `release`, which may be NULL, is called with `user_data` once, when `callback` will not be called any more: when the
 // options were freed, or got another callback. Without a callback, and on failure, `user_data` is not taken and `release`
@@ -813,7 +813,7 @@ svctoken_code svctoken_options_set_progress(svctoken_options *options,
 
 // As svctoken_client_request_stream, with the body of an answer of 200 to 299 written to the file at `path`, in memory
 // that does not grow; the response has no body then. Any other answer leaves the file alone, and has up to 64 KiB of its
-// body, for svctoken_response_error to tell what they say.
+// body, for svctoken_response_check to tell what they say.
 //
 // What comes is written to a temporary file in the same folder, .NAME.(16 digits).part, which takes the place of an older
 // file when it is whole, with that one's permissions: at `path` there is never a part of a body. If the call fails, the

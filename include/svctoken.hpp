@@ -9,7 +9,7 @@
 // call do, naming it.
 //
 // OWNERSHIP. Client and Response move and do not copy; a moved-from object may only be assigned to or destroyed.
-// Config, Options and CancelToken copies share one state. What is returned by value is the caller's; a string_view is
+// Config, Options and CancelToken copies share one state, and are copied where they are moved. What is returned by value is the caller's; a string_view is
 // borrowed from its object.
 //
 // THREADS. Const members may be called by several threads at once, above all a Client's: make one and keep it.
@@ -189,6 +189,9 @@ struct Body {
 class CancelToken {
 public:
     CancelToken() : cancel_(detail::made(svctoken_cancel_new()), svctoken_cancel_free) {}
+    // Without moves: what is moved from is copied, and never empty.
+    CancelToken(const CancelToken &) = default;
+    CancelToken &operator=(const CancelToken &) = default;
 
     // Ends every call whose options hold this token, now and later, with SVCTOKEN_CANCELLED. A signal handler may call
     // it, as long as the object lives.
@@ -234,6 +237,9 @@ public:
     using milliseconds = std::chrono::milliseconds;
 
     Config() : config_(detail::made(svctoken_config_new()), svctoken_config_free) {}
+    // Without moves: what is moved from is copied, and never empty.
+    Config(const Config &) = default;
+    Config &operator=(const Config &) = default;
 
     Config &client_id(const std::string &text) { return set(svctoken_config_set_client_id, text); }
     Config &client_secret(const std::string &text) { return set(svctoken_config_set_client_secret, text); }
@@ -365,6 +371,9 @@ private:
 class Options {
 public:
     Options() : options_(detail::made(svctoken_options_new()), svctoken_options_free) {}
+    // Without moves: what is moved from is copied, and never empty.
+    Options(const Options &) = default;
+    Options &operator=(const Options &) = default;
 
     // How long the whole call may take, above zero. Default: the client's timeout.
     Options &timeout(std::chrono::milliseconds time) {
@@ -403,8 +412,8 @@ public:
     }
     // The body: what `read(buffer, size)` gives while it is sent: it puts at most `size` bytes into `buffer` and returns how
     // many, 0 at the end. Without `length` it goes in chunks. `rewind` begins anew, and returns false if it cannot; without
-    // it, what was begun to be read is not sent again. Its Content-Type, if any, is a header. What `read` throws ends the call, and comes out of it as it was;
-    // what `rewind` throws counts as false. Both are called on the thread of the call, for one call at a time. See
+    // it, what was begun to be read is not sent again. Its Content-Type, if any, is a header. What `read` throws ends the
+    // call, and comes out of it as it was; what `rewind` throws counts as false. Both are called on the thread of the call, for one call at a time. See
     // svctoken_options_set_body_callback.
     Options &body_from(std::function<std::size_t(char *, std::size_t)> read,
                        std::optional<std::uint64_t> length = std::nullopt, std::function<bool()> rewind = {}) {
@@ -416,19 +425,27 @@ public:
         if (code == SVCTOKEN_OK) owned.release();
         return *this;
     }
-    // As body_from, of what is left of a stream, and from there again if it can seek. The stream must outlive the call.
+    // As body_from, of what is left of a stream, for one call. If it can seek, its length is known without being told, and
+    // what was begun to be read is sent again from there. A stream that failed before, as one of a file that could not be
+    // opened, is a std::ios_base::failure of the call. The stream must outlive the call; its buffer is read, not its state.
     Options &body_from(std::istream &stream, std::optional<std::uint64_t> length = std::nullopt) {
         const auto read = [&stream](char *buffer, std::size_t size) {
-            stream.read(buffer, static_cast<std::streamsize>(size));
-            if (stream.bad()) throw std::ios_base::failure("the body's stream failed");
-            return static_cast<std::size_t>(stream.gcount());
+            if (stream.bad() || (stream.fail() && !stream.eof())) {
+                throw std::ios_base::failure("the body's stream failed before it was read");
+            }
+            return static_cast<std::size_t>(stream.rdbuf()->sgetn(buffer, static_cast<std::streamsize>(size)));
         };
-        const auto start = stream.tellg();
-        if (start == std::istream::pos_type(-1)) return body_from(read, length);
-        return body_from(read, length, [&stream, start] {
-            stream.clear();
-            return static_cast<bool>(stream.seekg(start));
-        });
+        const auto nowhere = std::istream::pos_type(std::istream::off_type(-1));
+        const auto seek = [&stream](std::istream::off_type to, std::ios_base::seekdir from) {
+            return stream.rdbuf()->pubseekoff(to, from, std::ios_base::in);
+        };
+        const auto start = stream.good() ? seek(0, std::ios_base::cur) : nowhere;
+        if (start == nowhere) return body_from(read, length);
+        const auto end = seek(0, std::ios_base::end);
+        const auto rewind = [&stream, start] { return stream.rdbuf()->pubseekpos(start, std::ios_base::in) == start; };
+        if (end == nowhere || !rewind()) return body_from(read, length);
+        const auto left = end < start ? 0 : static_cast<std::uint64_t>(end - start);
+        return body_from(read, length.value_or(left), rewind);
     }
     // A body of JSON text, copied, as application/json.
     Options &json(std::string_view text) { return body(text, "application/json"); }

@@ -150,6 +150,31 @@ static void uploads(const svctoken::Client &client) {
     auto response = client.request("PUT", "/echo", svctoken::Options().body_from(stream).header("Content-Type", "text/x-s"));
     CHECK(response.text().find("\"from here\"") != std::string::npos && response.text().find("text/x-s") != std::string::npos);
 
+    for (const bool throws : {false, true}) {
+        std::istringstream whole("12345");
+        if (throws) whole.exceptions(std::ios::failbit | std::ios::badbit);
+        svctoken::Options options;
+        options.body_from(whole);
+        response = client.request("PUT", "/echo", options);
+        CHECK(response.text().find("\"12345\"") != std::string::npos);
+        CHECK(response.text().find("[\"content-length\",\"5\"]") != std::string::npos);
+        // Read to its end, it is no body any more.
+        CHECK(error_of([&] { client.request("PUT", "/echo", options); }).code() == SVCTOKEN_INVALID_ARGUMENT);
+    }
+    std::ifstream missing("/nowhere/file");
+    bool failed = false;
+    try {
+        client.request("PUT", "/echo", svctoken::Options().body_from(missing));
+    } catch (const std::ios_base::failure &) {
+        failed = true;
+    }
+    CHECK(failed);
+
+    svctoken::Options moved_from;
+    const svctoken::Options moved = std::move(moved_from);
+    moved_from.json("{\"moved\":true}");
+    CHECK(client.request("PUT", "/echo", moved_from).text().find("moved") != std::string::npos);
+
     int begun = 0;
     bool done = false;
     const auto read = [&done](char *buffer, std::size_t size) -> std::size_t {

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -97,7 +98,9 @@ impl PartFile {
         if before.as_ref().is_some_and(|metadata| !metadata.is_file() && !metadata.is_symlink()) {
             return Err(cannot("is something else than a file"));
         }
-        let Some(name) = target.file_name() else { return Err(cannot("names no file")) };
+        // Of a path that would be a folder's, Rust takes the last part for a name.
+        let is_folder = [&b"/"[..], b"/."].iter().any(|end| path.as_os_str().as_bytes().ends_with(end));
+        let Some(name) = target.file_name().filter(|_| !is_folder) else { return Err(cannot("names no file")) };
         let random = crypto::random_bytes::<8>()
             .ok_or_else(|| Error::new(ErrorCode::Internal, Stage::Argument, "the machine gave no random bytes"))?;
         let mut part = OsString::from(".");

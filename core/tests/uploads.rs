@@ -198,6 +198,24 @@ fn p09_interim_answers_do_not_end_the_body_they_come_into() {
 }
 
 #[test]
+fn p09_an_interim_answer_without_an_end_breaks_the_request_off() {
+    fn never_ends(served: &mut Served) {
+        served.head();
+        served.say(CONTINUE);
+        served.reader.read_exact(&mut [0; 1000]).expect("the beginning of a body");
+        served.say("HTTP/1.1 102 Processing\r\nA: ");
+        served.say(&"b".repeat(20_000));
+        served.rest();
+    }
+    let (client, server) = client_and([never_ends, never_ends]);
+    for length in [Some(MANY), None] {
+        let error = client.request("POST", "/").body_from(zeros(), length).send().expect_err("no answer");
+        assert_eq!(error.code(), ErrorCode::BadAnswer, "{error}");
+    }
+    server.join().expect("the server's part");
+}
+
+#[test]
 fn p09_what_comes_right_behind_the_permission_is_seen_before_the_body() {
     const PERMISSIONS: &str =
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\nA: b\r\n\r\n";

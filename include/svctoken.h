@@ -540,8 +540,9 @@ svctoken_code svctoken_options_set_body_file(svctoken_options *options, const ch
 // caller's.
 //
 // The server is asked first whether it wants the body (Expect: 100-continue, as for every body over 1 MiB), and given 1 s
-// to say so; if it says nothing, it is not asked again for 5 minutes. A server that answers before it has the whole body
-// gets no more of it. The call's timeout covers the sending too; it and the cancel are seen when `read` returns.
+// to say so; if it says nothing, it is not asked again for 5 minutes. A server that answers with 300 or above before it has
+// the whole body gets no more of it. The call's timeout covers the sending too; it and the cancel are seen when `read`
+// returns.
 //
 // Both are called on the thread of the call. They may use other clients or this one, and must not leave by longjmp or a
 // C++ exception. Options with a callback are for one call at a time, unless it is made for several at once, and every

@@ -10,6 +10,11 @@ const MOST: u32 = 5;
 /// What goes to another origin: nothing that could be meant for the first one alone.
 pub(crate) const HARMLESS_HEADERS: [&str; 3] = ["accept", "range", "user-agent"];
 
+/// Whether a status says where else to go, and for one method or another that is followed.
+pub(crate) fn is_redirect(status: u16) -> bool {
+    matches!(status, 301..=303 | 307 | 308)
+}
+
 /// A request that was redirected.
 pub(crate) struct Redirected<'a> {
     pub(crate) method: &'a Method,
@@ -31,7 +36,7 @@ impl Redirected<'_> {
     pub(crate) fn target(&self, answer: &Answer) -> Result<Option<Url>> {
         let reads = [Method::GET, Method::HEAD].contains(self.method);
         let is_for_this_method = match answer.status {
-            301..=303 => reads,
+            301..=303 => reads && self.repeatable,
             307 | 308 => self.repeatable,
             _ => false,
         };
@@ -163,9 +168,11 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_again_is_not_followed_with_its_body() {
         let from = url(HERE);
-        let redirected = Redirected { has_body: true, repeatable: false, ..redirected(&Method::PUT, &from) };
-        for location in ["/x", "https://b.example/x"] {
-            assert_eq!(redirected.target(&answer(307, &[location])).expect("the caller's answer"), None);
+        for (method, status) in [(Method::PUT, 307), (Method::GET, 302), (Method::GET, 308)] {
+            let redirected = Redirected { has_body: true, repeatable: false, ..redirected(&method, &from) };
+            for location in ["/x", "https://b.example/x"] {
+                assert_eq!(redirected.target(&answer(status, &[location])).expect("the caller's answer"), None);
+            }
         }
     }
 }

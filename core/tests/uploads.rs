@@ -198,6 +198,84 @@ fn p09_interim_answers_do_not_end_the_body_they_come_into() {
 }
 
 #[test]
+fn a_success_that_is_said_early_ends_no_body() {
+    const BEGIN: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const END: &str = "2\r\nok\r\n0\r\n\r\n";
+    let (client, server) = client_and([|served| {
+        served.head();
+        served.say(CONTINUE);
+        served.body(1000);
+        served.say(BEGIN);
+        assert_eq!(served.body(MANY as usize / 16 - 1000).len(), MANY as usize / 16 - 1000);
+        served.say(END);
+        // Of bytes that nobody is asked for, it may come before the first.
+        served.head();
+        served.say(BEGIN);
+        assert_eq!(served.body(1_000_000).len(), 1_000_000);
+        served.say(END);
+        served.head();
+        served.say(OK);
+    }]);
+    let upload = client.request("POST", "/").body_from(zeros().take(MANY / 16), Some(MANY / 16));
+    for response in [upload.send(), client.request("POST", "/").body(vec![0; 1_000_000]).send()] {
+        assert_eq!(response.as_ref().expect("an answer").text().expect("ASCII"), "ok");
+        check(response, 200, 1);
+    }
+    check(client.request("GET", "/").send(), 200, 1);
+    server.join().expect("the server's part");
+}
+
+#[test]
+fn p08_half_a_first_line_hides_no_cancel() {
+    let (client, server) = client_and([|served| {
+        served.head();
+        served.say("HTTP/1.1 413 Content Too Large\r\n");
+        served.rest();
+    }]);
+    let cancel = CancelToken::new();
+    let canceller = thread::spawn({
+        let cancel = cancel.clone();
+        move || {
+            thread::sleep(Duration::from_millis(200));
+            cancel.cancel();
+            Instant::now()
+        }
+    });
+    let error =
+        client.request("POST", "/").body_from(zeros(), Some(MANY)).cancel(&cancel).send().expect_err("no answer");
+    assert_eq!(error.code(), ErrorCode::Cancelled, "{error}");
+    // A busy wait would go on for what is left of the second.
+    let since = canceller.join().expect("it cancels").elapsed();
+    assert!(since < Duration::from_millis(500), "{since:?}");
+    server.join().expect("the server's part");
+}
+
+#[test]
+fn a_redirect_takes_a_body_along_only_from_its_beginning() {
+    fn reads_and_redirects(served: &mut Served) {
+        served.head();
+        served.say(CONTINUE);
+        assert_eq!(served.body(7), b"1234567");
+        served.say("HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n");
+    }
+    let (client, server) = client_and([reads_and_redirects]);
+    check(client.request("GET", "/").body_from(&b"1234567"[..], Some(7)).send(), 302, 1);
+    server.join().expect("the server's part");
+    let path = std::env::temp_dir().join(format!("svctoken-redirected-{}", std::process::id()));
+    std::fs::write(&path, "1234567").expect("a folder for temporary files");
+    let (client, server) = client_and([|served| {
+        reads_and_redirects(served);
+        served.head();
+        served.say(CONTINUE);
+        assert_eq!(served.body(7), b"1234567");
+        served.say(OK);
+    }]);
+    check(client.request("GET", "/").body_file(&path).send(), 200, 2);
+    std::fs::remove_file(&path).expect("it was written");
+    server.join().expect("the server's part");
+}
+
+#[test]
 fn p09_an_interim_answer_without_an_end_breaks_the_request_off() {
     fn never_ends(served: &mut Served) {
         served.head();

@@ -17,6 +17,17 @@ pub(super) enum Beginning {
     Answer,
 }
 
+/// Whether of an answer as much is there as ureq needs to tell it from "100 Continue": its first line, and a byte more.
+pub(super) fn has_first_line(answer: &[u8]) -> bool {
+    let end = answer.iter().position(|byte| *byte == b'\n');
+    !answer.starts_with(b"HTTP/1.") || end.is_some_and(|end| end + 1 < answer.len())
+}
+
+/// Whether an answer is of 200 to 299.
+pub(super) fn is_success(answer: &[u8]) -> bool {
+    answer.starts_with(b"HTTP/1.") && answer.get(9) == Some(&b'2')
+}
+
 pub(super) fn beginning(bytes: &[u8]) -> Beginning {
     const VERSION: &[u8] = b"HTTP/1.";
     let common = bytes.len().min(VERSION.len());
@@ -50,6 +61,17 @@ mod tests {
         ] {
             assert_eq!(beginning(text.as_bytes()), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn of_an_answer_the_first_line_tells_what_it_is() {
+        const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\nA: b\r\n";
+        for length in 12..ANSWER.len() {
+            assert_eq!(has_first_line(&ANSWER[..length]), length > "HTTP/1.1 204 No Content\r\n".len(), "{length}");
+            assert!(is_success(&ANSWER[..length]));
+        }
+        assert!(has_first_line(b"220 smtp.example") && has_first_line(b"HTTP/1.1 413\nA"));
+        assert!(!is_success(b"220 smtp.example") && !is_success(b"HTTP/1.1 302 Found\r\n"));
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) url: &'a Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<&'a [u8]>,
+    /// No idle connection is good enough.
+    pub(crate) new_connection: bool,
 }
 
 /// Whether a request of that method does the same twice as once (RFC 9110 section 9.2.2).

@@ -31,10 +31,10 @@ enum State {
 }
 
 impl BodyStream {
-    /// `wait` is that of the call: its cancel goes on to count, its time does not.
-    pub(super) fn new(body: OpenBody, wait: &Wait, limit: Option<u64>, idle: Duration) -> BodyStream {
+    /// `wait` is that of the call: its cancel goes on to count, its time does not. `count` bytes were read of it before.
+    pub(super) fn new(body: OpenBody, wait: &Wait, limit: Option<u64>, idle: Duration, count: u64) -> BodyStream {
         let state = State::Open(Box::new(Held::new(body)));
-        BodyStream { state, wait: wait.beyond_the_call(), idle, limit, count: 0 }
+        BodyStream { state, wait: wait.beyond_the_call(), idle, limit, count }
     }
 
     /// Reads what there is, waiting for the first byte; 0 is the end, also for an empty buffer.

@@ -158,6 +158,11 @@ impl<'a> Upload<'a> {
         self.length
     }
 
+    /// Whether it is known to have no bytes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == Some(0)
+    }
+
     /// Whether the body can be sent from its beginning, gone back to if need be.
     pub(crate) fn can_be_sent_again(&mut self) -> bool {
         if self.begun && self.rewind() {
@@ -195,7 +200,7 @@ impl<'a> Upload<'a> {
 
     /// Fails if a body that was said to have no bytes has one: nobody would read it.
     pub(crate) fn check_empty(&mut self, wait: &Wait) -> Result<()> {
-        if self.length != Some(0) {
+        if !self.is_empty() {
             return Ok(());
         }
         let count = self.read_source(&mut [0], wait)?;

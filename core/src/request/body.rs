@@ -73,7 +73,7 @@ impl<'a> Payload<'a> {
         match self {
             Payload::Empty => false,
             Payload::Bytes(bytes) => bytes.len() > LARGE_BODY,
-            Payload::Stream(upload) => upload.length() != Some(0),
+            Payload::Stream(upload) => !upload.is_empty(),
         }
     }
 
@@ -135,9 +135,9 @@ impl<'a> RequestBuilder<'a> {
     ///
     /// The server is asked first whether it wants the body (`Expect: 100-continue`, as for every body over 1 MiB) and
     /// given 1 s to say so; if it says nothing, it is not asked again for 5 minutes, and gets each body that is read over a
-    /// new connection. A server that answers before it has the whole body gets no more of it; that is seen when the source
-    /// gives bytes to send. Sent again, after a 401 or by the rules of retries and redirects, is only what
-    /// was not begun to be read, or can [go back](BodySource::rewind); else the answer or error is the caller's.
+    /// new connection. A server that answers with 300 or above before it has the whole body gets no more of it; that is
+    /// seen when the source gives bytes to send. Sent again, after a 401 or by the rules of retries and redirects, is only
+    /// what was not begun to be read, or can [go back](BodySource::rewind); else the answer or error is the caller's.
     ///
     /// The call's timeout covers the sending too: give a large body enough.
     pub fn body_from(self, source: impl BodySource + 'a, length: Option<u64>) -> Self {

@@ -219,7 +219,7 @@ impl<'a> RequestBuilder<'a> {
     /// Where the request goes: a path on the base's origin, or a URL of an origin that may get the token.
     fn url(&self, settings: &Settings) -> Result<Url> {
         let wrong = |why: String| Error::argument(format!("the URL {:?} {why}", url::shown(&self.target)));
-        let mut url = if self.target.contains("://") {
+        let mut url = if !self.target.starts_with('/') && self.target.contains("://") {
             let url = Url::parse(&self.target).map_err(wrong)?;
             let known =
                 settings.base_origin.iter().chain(&settings.allowed_origins).any(|origin| *origin == url.origin);

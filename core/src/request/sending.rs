@@ -13,7 +13,7 @@ use crate::http::{
     Answer, Broken, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Outgoing, Reading, header_names,
 };
 use crate::log::Outcome;
-use crate::redirect::{HARMLESS_HEADERS, Redirected};
+use crate::redirect::{self, HARMLESS_HEADERS, Redirected};
 use crate::request::body::Payload;
 use crate::response::Asked;
 use crate::retry::Policy;
@@ -49,6 +49,8 @@ pub(super) struct Sending<'a> {
     too_fresh: bool,
     /// The body sent last waited until the server wanted it, or was to.
     expects_continue: bool,
+    /// An idle connection has turned out to be dead.
+    needs_new_connection: bool,
     /// No redirect has led to another origin: after that the token is never sent, even if the next leads back.
     with_token: bool,
     /// How many requests left, or would have, had there been a connection.
@@ -72,6 +74,7 @@ impl<'a> Sending<'a> {
             http: client.http(),
             target,
             expects_continue: false,
+            needs_new_connection: false,
             wait,
             reading,
             policy,
@@ -89,7 +92,8 @@ impl<'a> Sending<'a> {
         loop {
             let answer = if self.with_token { self.answer()? } else { self.send()? };
             self.tell_of_deprecation(&answer);
-            let repeatable = !matches!(answer.status, 307 | 308) || self.target.body.can_be_sent_again();
+            // Asked only where it matters: to answer, a body goes back to its beginning.
+            let repeatable = !redirect::is_redirect(answer.status) || self.target.body.can_be_sent_again();
             let redirected = Redirected {
                 method: &self.target.method,
                 url: &self.target.url,
@@ -124,6 +128,8 @@ impl<'a> Sending<'a> {
 
     fn follow(&mut self, status: u16, url: Url) {
         self.redirects += 1;
+        // It is no failure of the server's.
+        self.tries -= 1;
         self.client.counters().redirect();
         if url.origin != self.target.url.origin {
             self.with_token = false;
@@ -196,6 +202,8 @@ impl<'a> Sending<'a> {
     fn send(&mut self) -> Result<Answer> {
         loop {
             let happened = self.exchange_with_or_without_expectation();
+            // What ended one idle connection, without a word, will have ended the others too.
+            self.needs_new_connection |= matches!(&happened, Err(broken) if broken.progress.reused);
             let left = self.wait.remaining();
             let pause = self.policy.pause(&happened, self.tries, left, crypto::random_fraction);
             let Some(pause) = pause.filter(|_| self.target.body.can_be_sent_again()) else {
@@ -253,7 +261,10 @@ impl<'a> Sending<'a> {
         }
         let headers = mem::take(&mut target.headers);
         let (body, upload) = target.body.parts();
-        let outgoing = Outgoing { method: target.method.clone(), url: &target.url, headers, body };
+        // Where nobody was asked, what is gone of a stream when it finds its connection closed may never come back.
+        let new_connection = self.needs_new_connection
+            || upload.as_ref().is_some_and(|upload| !self.expects_continue && !upload.is_empty());
+        let outgoing = Outgoing { method: target.method.clone(), url: &target.url, headers, body, new_connection };
         let happened = self.http.send_with(&outgoing, upload, self.wait, self.reading);
         target.headers = outgoing.headers;
         happened

@@ -32,7 +32,7 @@ pub(crate) fn send(
     let headers = headers(settings, request)?;
     let body = Some(request.body.reveal().as_bytes());
     let sent = http.send(
-        &Outgoing { method: Method::POST, url, headers, body },
+        &Outgoing { method: Method::POST, url, headers, body, new_connection: false },
         wait,
         Reading::Whole { limit: LARGEST_ANSWER },
     );
@@ -43,7 +43,7 @@ pub(crate) fn send(
 pub(crate) fn get(url: &Url, settings: &GrantSettings, http: &HttpClient, wait: &Wait) -> Result<Answer> {
     let headers = common_headers(settings)?;
     let sent = http.send(
-        &Outgoing { method: Method::GET, url, headers, body: None },
+        &Outgoing { method: Method::GET, url, headers, body: None, new_connection: false },
         wait,
         Reading::Whole { limit: LARGEST_ANSWER },
     );

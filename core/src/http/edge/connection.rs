@@ -149,14 +149,19 @@ impl Connection {
 
     fn send_body(&mut self, amount: usize) -> Result<Option<Cut>> {
         let wait = current_wait();
-        if !in_current(|exchange| exchange.large_body) {
-            return self.stream.write_all(&self.buffers.output()[..amount], &wait).map(|()| None);
-        }
         let mut sent = 0;
         let mut has_spoken = !self.buffers.input().is_empty();
         loop {
+            // What is small is there before anybody would answer.
+            if !self.awaits_head || !in_current(|exchange| exchange.large_body) {
+                return self.stream.write_all(&self.buffers.output()[sent..amount], &wait).map(|()| None);
+            }
             if has_spoken && self.has_answered(&wait)? {
                 self.begin_answer();
+                // A success may be said before the body was read, and go on as it comes.
+                if interim::is_success(self.buffers.input()) {
+                    continue;
+                }
                 return Ok(Some(Cut::Answered));
             }
             if sent == amount {
@@ -203,7 +208,8 @@ impl Connection {
         let mut is_wanted = false;
         loop {
             match interim::beginning(self.buffers.input()) {
-                Beginning::Answer => {
+                // ureq would ask again and again for the rest of the line.
+                Beginning::Answer if interim::has_first_line(self.buffers.input()) => {
                     self.begin_answer();
                     return Ok(true);
                 }
@@ -216,10 +222,10 @@ impl Connection {
                     self.put_before_input(0, interim::CONTINUE);
                     return Ok(true);
                 }
-                Beginning::Unclear if self.buffers.input().len() > LARGEST_HEAD => {
+                _ if self.buffers.input().len() > LARGEST_HEAD => {
                     return Err(ureq::Error::LargeResponseHeader(self.buffers.input().len(), LARGEST_HEAD));
                 }
-                Beginning::Unclear => match self.receive(&expectation) {
+                Beginning::Answer | Beginning::Unclear => match self.receive(&expectation) {
                     Ok(0) => {
                         let what = format!("{} closed the connection instead of an answer", self.stream.peer());
                         return Err(other(Error::new(ErrorCode::ConnectionLost, Stage::Receiving, what)));

@@ -7,6 +7,7 @@
 
 mod connection;
 mod current;
+mod gunzip;
 mod open_body;
 
 use std::io::{self, Read};
@@ -95,7 +96,7 @@ impl HttpClient {
     }
 
     /// As [`send`](HttpClient::send), with a body that is read while it is sent, in place of the request's own. A server
-    /// that answers before it has all of it gets no more.
+    /// that answers with 300 or above before it has all of it gets no more.
     pub(crate) fn send_with(
         &self,
         outgoing: &Outgoing<'_>,
@@ -110,12 +111,9 @@ impl HttpClient {
                 Broken { error, progress: Progress { left, ..Progress::default() } }
             });
         }
-        let longest_idle = match &upload {
-            // Where nobody was asked, what is gone of the body when it finds its connection closed may never come back.
-            Some(upload) if upload.length() != Some(0) && !outgoing.headers.contains_key(header_names::EXPECT) => {
-                Duration::ZERO
-            }
-            _ if is_idempotent(&outgoing.method) => IDLE_FOR,
+        let longest_idle = match &outgoing.method {
+            _ if outgoing.new_connection => Duration::ZERO,
+            method if is_idempotent(method) => IDLE_FOR,
             _ => IDLE_FOR_ONCE_ONLY,
         };
         let large_body = upload.is_some() || outgoing.body.is_some_and(|body| body.len() > OUTPUT_BUFFER);
@@ -136,7 +134,9 @@ impl HttpClient {
         *request.method_mut() = outgoing.method.clone();
         *request.uri_mut() = to_uri(outgoing.url)?;
         *request.headers_mut() = outgoing.headers.clone();
-        request.headers_mut().entry(header_names::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
+        // A part of what is encoded cannot be decoded alone.
+        let encodings = if outgoing.headers.contains_key(header_names::RANGE) { "identity" } else { "gzip" };
+        request.headers_mut().entry(header_names::ACCEPT_ENCODING).or_insert(HeaderValue::from_static(encodings));
         let forwarder = self.proxies.forwarder(&outgoing.url.origin);
         if let Some(proxy) = forwarder {
             request.headers_mut().extend(proxy_authorization(proxy));
@@ -168,13 +168,15 @@ impl HttpClient {
         if status == 417 && outgoing.headers.contains_key(header_names::EXPECT) {
             self.expectations.failed(&outgoing.url.origin);
         }
-        let mut open = OpenBody::new(body, &head.headers, outgoing.url);
+        let mut open = OpenBody::new(body, head.status, &head.headers, outgoing.url);
         match reading {
             Reading::Whole { limit } => Ok(Answer::whole(status, head.headers, open.read_whole(limit)?)),
             Reading::Stream { limit, idle } => {
                 open.check_length(limit.unwrap_or(u64::MAX))?;
-                let body = open.read_up_to(if head.status.is_success() { 0 } else { READ_AHEAD })?;
-                let rest = Some(Box::new(BodyStream::new(open, wait, limit, idle)));
+                let most = if head.status.is_success() { 0 } else { READ_AHEAD.min(limit.unwrap_or(u64::MAX)) };
+                let body = open.read_up_to(most)?;
+                let stream = BodyStream::new(open, wait, limit, idle, body.len() as u64);
+                let rest = Some(Box::new(stream));
                 Ok(Answer { status, headers: head.headers, body, rest })
             }
         }

@@ -1,18 +1,17 @@
 //! The body of an answer, over the connection it came by.
 
-use std::io::{self, BufRead, BufReader, Read};
-use std::mem;
+use std::io::{self, Read};
 use std::time::Duration;
 
-use flate2::bufread::MultiGzDecoder;
-use ureq::http::HeaderMap;
-use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use ureq::http::{HeaderMap, StatusCode};
 use ureq::{Body, BodyReader};
 
 use crate::config::url::{Origin, Url};
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::http::edge::current::{InCall, in_current};
-use crate::http::edge::{BUFFER, IDLE_FOR, from_ureq};
+use crate::http::edge::gunzip::Gunzip;
+use crate::http::edge::{IDLE_FOR, from_ureq};
 use crate::wait::Wait;
 
 /// A promised length is believed up to here; beyond it memory is taken as the bytes come.
@@ -32,39 +31,34 @@ pub(crate) struct OpenBody {
 /// A body's Content-Encoding, undone.
 enum Decoding {
     AsItIs(BodyReader<'static>),
-    /// Encoded, and nothing was read yet: an answer without a body may still say how it would have been encoded.
-    NotBegun(BufReader<BodyReader<'static>>),
-    Gzip(Box<MultiGzDecoder<BufReader<BodyReader<'static>>>>),
-    Ended,
+    Gzip(Box<Gunzip<BodyReader<'static>>>),
 }
 
 impl Read for Decoding {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Decoding::NotBegun(reader) = self {
-            let is_empty = reader.fill_buf()?.is_empty();
-            *self = match mem::replace(self, Decoding::Ended) {
-                Decoding::NotBegun(reader) if !is_empty => Decoding::Gzip(Box::new(MultiGzDecoder::new(reader))),
-                _ => Decoding::Ended,
-            };
-        }
         match self {
             Decoding::AsItIs(reader) => reader.read(buffer),
             Decoding::Gzip(reader) => reader.read(buffer),
-            Decoding::NotBegun(_) | Decoding::Ended => Ok(0),
         }
     }
 }
 
 impl OpenBody {
-    pub(super) fn new(body: Body, headers: &HeaderMap, url: &Url) -> OpenBody {
-        let encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| is_gzip(encoding.as_bytes()));
+    /// The body of an answer with this status and these headers.
+    pub(super) fn new(body: Body, status: StatusCode, headers: &HeaderMap, url: &Url) -> OpenBody {
+        // A part is no gzip by itself: it is the caller's as it came, who asked for it.
+        let is_part = status == StatusCode::PARTIAL_CONTENT;
+        let encoded = !is_part && headers.get(CONTENT_ENCODING).is_some_and(|encoding| is_gzip(encoding.as_bytes()));
         // Of a body that is encoded, the length tells nothing about what it becomes.
         let is_empty = headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
         let length = body.content_length().or(is_empty.then_some(0)).filter(|_| !encoded);
         // ureq's limit is inclusive; the byte too many is ours to find.
         let reader = body.into_with_config().limit(u64::MAX).reader();
         let decoding = match encoded {
-            true => Decoding::NotBegun(BufReader::with_capacity(BUFFER, reader)),
+            true => {
+                let is_framed = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+                Decoding::Gzip(Box::new(Gunzip::new(reader, !is_framed)))
+            }
             false => Decoding::AsItIs(reader),
         };
         OpenBody { decoding, length, origin: url.origin.clone(), failed: None }
@@ -127,9 +121,7 @@ impl OpenBody {
         let _in_call = InCall::with(wait, IDLE_FOR);
         let reader: &mut dyn Read = match &mut self.decoding {
             Decoding::AsItIs(reader) => reader,
-            Decoding::NotBegun(reader) => reader.get_mut(),
-            Decoding::Gzip(reader) => reader.get_mut().get_mut(),
-            Decoding::Ended => return,
+            Decoding::Gzip(reader) => reader.source(),
         };
         // Whoever left does not care; a body that does not end in time takes its connection with it.
         let _ = io::copy(&mut reader.take(most), &mut io::sink());

@@ -103,11 +103,14 @@ impl Dialer {
     fn reach(&self, origin: &Origin, peer: &str, wait: &Wait) -> Result<Stream> {
         let host = origin.bare_host();
         let addresses = self.names.resolve(host, origin.port, wait)?;
-        let socket = Socket::connect(&addresses, peer, wait).inspect_err(|error| {
+        let (socket, address) = Socket::connect(&addresses, peer, wait).inspect_err(|error| {
             if error.code() == ErrorCode::ConnectFailed {
                 self.names.forget(host, origin.port);
             }
         })?;
+        if addresses.first() != Some(&address) {
+            self.names.prefer(host, origin.port, address);
+        }
         Ok(Stream::Plain(socket))
     }
 }

@@ -33,14 +33,21 @@ struct Names {
 type UnderWay = HashMap<Name, Weak<LookUp>>;
 
 impl Names {
-    fn learn(&mut self, name: Name, addresses: &[SocketAddr]) {
+    /// Keeps the addresses, and puts the one that is preferred first.
+    fn learn(&mut self, name: Name, addresses: &mut Vec<SocketAddr>) {
         if addresses.is_empty() {
             return;
         }
         if self.known.len() >= MOST_NAMES {
             self.known.clear();
         }
-        self.known.insert(name, Known { addresses: addresses.to_vec(), since: Instant::now() });
+        let preferred = self.known.get(&name).and_then(|known| known.preferred);
+        let mut known = Known { addresses: addresses.clone(), since: Instant::now(), preferred: None };
+        if let Some(address) = preferred {
+            known.prefer(address);
+            addresses.clone_from(&known.addresses);
+        }
+        self.known.insert(name, known);
     }
 }
 
@@ -48,6 +55,17 @@ impl Names {
 struct Known {
     addresses: Vec<SocketAddr>,
     since: Instant,
+    /// Comes first, because it answered when those before it did not.
+    preferred: Option<SocketAddr>,
+}
+
+impl Known {
+    fn prefer(&mut self, address: SocketAddr) {
+        if let Some(place) = self.addresses.iter().position(|known| *known == address) {
+            self.addresses[..=place].rotate_right(1);
+            self.preferred = Some(address);
+        }
+    }
 }
 
 struct LookUp {
@@ -105,8 +123,8 @@ impl Resolver {
         let look_up = Arc::new(LookUp { done: Event::new(), outcome: OnceLock::new() });
         let (asked, shared, names) = (name.clone(), look_up.clone(), self.names.clone());
         background::spawn("svctoken-name", move || {
-            let outcome = find(&asked);
-            if let Ok(addresses) = &outcome {
+            let mut outcome = find(&asked);
+            if let Ok(addresses) = &mut outcome {
                 lock(&names).learn(asked, addresses);
             }
             let _ = shared.outcome.set(outcome);
@@ -120,6 +138,13 @@ impl Resolver {
         })?;
         under_way.insert(name.clone(), Arc::downgrade(&look_up));
         Ok(look_up)
+    }
+
+    /// Puts an address first that answered when those before it did not.
+    pub(crate) fn prefer(&self, host: &str, port: u16, address: SocketAddr) {
+        if let Some(known) = lock(&self.names).known.get_mut(&(host.to_string(), port)) {
+            known.prefer(address);
+        }
     }
 
     /// Drops what is known of a host, because none of its addresses answered.
@@ -186,5 +211,26 @@ mod tests {
         assert_eq!(resolver.resolve_by(fails, name(), &wait).expect("the last known"), found);
         resolver.forget("api.example", 443);
         assert!(resolver.resolve_by(fails, name(), &wait).is_err());
+    }
+
+    #[test]
+    fn what_answered_in_the_place_of_others_comes_first_as_long_as_it_is_there() {
+        let resolver = Resolver::default();
+        let wait = Wait::of("timeout", Duration::from_secs(10));
+        let address = |last| SocketAddr::from(([192, 0, 2, last], 443));
+        let three = |_: &Name| Ok([1, 2, 3].map(|last| SocketAddr::from(([192, 0, 2, last], 443))).to_vec());
+        let without = |_: &Name| Ok([2, 1].map(|last| SocketAddr::from(([192, 0, 2, last], 443))).to_vec());
+        let grow_old = || {
+            let old = Instant::now().checked_sub(KEPT_FOR).expect("a machine that has been up for half a minute");
+            lock(&resolver.names).known.get_mut(&name()).expect("known").since = old;
+        };
+        assert_eq!(resolver.resolve_by(three, name(), &wait).expect("found"), [1, 2, 3].map(address));
+        resolver.prefer("api.example", 443, address(3));
+        resolver.prefer("api.example", 443, address(9));
+        assert_eq!(resolver.resolve_by(three, name(), &wait).expect("known"), [3, 1, 2].map(address));
+        grow_old();
+        assert_eq!(resolver.resolve_by(three, name(), &wait).expect("found anew"), [3, 1, 2].map(address));
+        grow_old();
+        assert_eq!(resolver.resolve_by(without, name(), &wait).expect("found anew"), [2, 1].map(address));
     }
 }

@@ -22,12 +22,12 @@ pub(crate) struct Socket {
     bytes_written: u64,
 }
 
-/// What one address gets at least before the next is tried, while the time allows it.
-const LEAST_PER_ADDRESS: Duration = Duration::from_secs(1);
+/// What one address gets at least before the next is tried, while the time allows it: twice round the world.
+const LEAST_PER_ADDRESS: Duration = Duration::from_millis(400);
 
 impl Socket {
-    /// Connects to the first address that answers.
-    pub(crate) fn connect(addresses: &[SocketAddr], peer: &str, wait: &Wait) -> Result<Socket> {
+    /// Connects to the first address that answers, and says which.
+    pub(crate) fn connect(addresses: &[SocketAddr], peer: &str, wait: &Wait) -> Result<(Socket, SocketAddr)> {
         let mut failures = Vec::new();
         for (tried, address) in addresses.iter().enumerate() {
             let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
@@ -37,7 +37,8 @@ impl Socket {
                 if left == 1 { wait.clone() } else { wait.limited("this address's share of connect_timeout", share) };
             match connect_one(*address, &one) {
                 Ok(Ok(stream)) => {
-                    return Ok(Socket { stream, peer: peer.into(), more_expected: false, bytes_written: 0 });
+                    let socket = Socket { stream, peer: peer.into(), more_expected: false, bytes_written: 0 };
+                    return Ok((socket, *address));
                 }
                 Ok(Err(error)) if is_want_of_descriptors(&error) => {
                     let what = format!("no socket for a connection to {peer}: {error}");
@@ -188,7 +189,7 @@ mod tests {
         let socket = Socket::connect(&[address], "peer", &Wait::of("timeout", Duration::from_secs(10)));
         let (mut peer, _) = listener.accept().expect("connected");
         peer.write_all(&vec![0; bytes]).expect("the kernel's buffers take them");
-        (socket.expect("connected"), peer)
+        (socket.expect("connected").0, peer)
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl RedisStore {
     fn connect(&self, connections: &Connections, wait: &Wait) -> Result<Connection> {
         let RedisAddress { origin, user, password, database } = &self.0.address;
         let addresses = connections.names.resolve(origin.bare_host(), origin.port, wait)?;
-        let socket = Socket::connect(&addresses, &self.0.address.to_string(), wait)?;
+        let (socket, _) = Socket::connect(&addresses, &self.0.address.to_string(), wait)?;
         let mut stream = Stream::Plain(socket);
         if self.0.address.is_encrypted() {
             let tls = TlsSocket::handshake(stream, origin.bare_host(), &connections.trust, wait)?;

@@ -235,12 +235,18 @@ impl Wait {
             Interest::Write => PollFlags::OUT,
             Interest::ReadOrWrite => PollFlags::IN | PollFlags::OUT,
         };
-        self.poll(Some((fd, flags)), None).map(|_| ())
+        self.poll(&[(fd, flags)], None).map(|_| ())
+    }
+
+    /// Waits until one of the sockets has been connected or refused, at most `patience`.
+    pub(crate) fn any_connected(&self, sockets: &[BorrowedFd<'_>], patience: Option<Duration>) -> Result<(), Stop> {
+        let fds: Vec<_> = sockets.iter().map(|socket| (*socket, PollFlags::OUT)).collect();
+        self.poll(&fds, patience).map(|_| ())
     }
 
     /// Waits for `event`, at most `patience`; false when patience ran out first.
     pub(crate) fn event(&self, event: &Event, patience: Option<Duration>) -> Result<bool, Stop> {
-        self.poll(Some((event.fd(), PollFlags::IN)), patience)
+        self.poll(&[(event.fd(), PollFlags::IN)], patience)
     }
 
     /// Waits until `outcome` is there, woken by `event`; where no descriptor was left for one, by looking often.
@@ -258,10 +264,10 @@ impl Wait {
 
     /// Sleeps for `duration`, or until the wait is over.
     pub(crate) fn sleep(&self, duration: Duration) -> Result<(), Stop> {
-        self.poll(None, Some(duration)).map(|_| ())
+        self.poll(&[], Some(duration)).map(|_| ())
     }
 
-    fn poll(&self, fd: Option<(BorrowedFd<'_>, PollFlags)>, patience: Option<Duration>) -> Result<bool, Stop> {
+    fn poll(&self, fds: &[(BorrowedFd<'_>, PollFlags)], patience: Option<Duration>) -> Result<bool, Stop> {
         let patient_until = patience.map(far_enough);
         let cancel_event = self.cancel.as_ref().and_then(|cancel| cancel.0.event.as_ref());
         let blind = self.interrupt.is_some() || (self.cancel.is_some() && cancel_event.is_none());
@@ -285,10 +291,7 @@ impl Wait {
             let rounded = if left.is_zero() { left } else { left + Duration::from_micros(500) };
             #[cfg(test)]
             let rounded = crate::simulation::wait(left).map_or(rounded, |()| Duration::ZERO);
-            let mut fds = [const { None }; 2];
-            fds[0] = fd.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
-            fds[1] = cancel_event.map(|event| PollFd::from_borrowed_fd(event.fd(), PollFlags::IN));
-            match poll_some(fds, rounded) {
+            match poll_some(fds, cancel_event.map(Event::fd), rounded) {
                 Ok(Ready { event: true, .. }) => return Ok(true),
                 // Without the flag it was set in the other process of a fork, which shares the descriptor.
                 Ok(Ready { cancel: true, .. }) => return Err(Stop::Cancelled),
@@ -305,37 +308,41 @@ impl Wait {
     }
 }
 
-/// Which of two descriptors are ready.
+/// What is ready.
 struct Ready {
+    /// One of what is waited for.
     event: bool,
     cancel: bool,
 }
 
-/// Polls the descriptors that are there: the event's and the cancel token's.
-fn poll_some(fds: [Option<PollFd<'_>>; 2], timeout: Duration) -> Result<Ready, Errno> {
+/// Polls what is waited for and the cancel token's descriptor; no more than one and that without an allocation.
+fn poll_some(
+    fds: &[(BorrowedFd<'_>, PollFlags)],
+    cancel: Option<BorrowedFd<'_>>,
+    timeout: Duration,
+) -> Result<Ready, Errno> {
     let timeout = Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
     };
-    let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-    match fds {
-        [Some(event), Some(cancel)] => {
-            let mut both = [event, cancel];
-            poll(&mut both, Some(&timeout))?;
-            Ok(Ready { event: is_ready(&both[0]), cancel: is_ready(&both[1]) })
-        }
-        [Some(event), None] => {
-            let mut one = [event];
-            poll(&mut one, Some(&timeout))?;
-            Ok(Ready { event: is_ready(&one[0]), cancel: false })
-        }
-        [None, Some(cancel)] => {
-            let mut one = [cancel];
-            poll(&mut one, Some(&timeout))?;
-            Ok(Ready { event: false, cancel: is_ready(&one[0]) })
-        }
-        [None, None] => poll(&mut [], Some(&timeout)).map(|_| Ready { event: false, cancel: false }),
+    let cancel = cancel.map(|fd| (fd, PollFlags::IN));
+    let ready = |polled: &mut [PollFd<'_>]| {
+        poll(polled, Some(&timeout))?;
+        let (events, cancel) = polled.split_at(fds.len());
+        let any = |polled: &[PollFd<'_>]| polled.iter().any(|fd| !fd.revents().is_empty());
+        Ok(Ready { event: any(events), cancel: any(cancel) })
+    };
+    match (fds, &cancel) {
+        ([], None) => ready(&mut []),
+        ([one], None) => ready(&mut [polled(one)]),
+        ([], Some(cancel)) => ready(&mut [polled(cancel)]),
+        ([one], Some(cancel)) => ready(&mut [polled(one), polled(cancel)]),
+        (many, cancel) => ready(&mut many.iter().chain(cancel).map(polled).collect::<Vec<_>>()),
     }
+}
+
+fn polled<'fd>((fd, flags): &(BorrowedFd<'fd>, PollFlags)) -> PollFd<'fd> {
+    PollFd::from_borrowed_fd(*fd, *flags)
 }
 
 /// `length` from now, a year at most: no clock overflows, and nobody waits longer.

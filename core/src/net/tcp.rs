@@ -1,13 +1,14 @@
 //! TCP connections that wait only in `poll`, so that a deadline and a cancel end every wait.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
 
 use crate::error::{Error, ErrorCode, Result, Stage};
 use crate::wait::{Interest, Stop, Wait};
@@ -22,37 +23,52 @@ pub(crate) struct Socket {
     bytes_written: u64,
 }
 
-/// What one address gets at least before the next is tried, while the time allows it: twice round the world.
-const LEAST_PER_ADDRESS: Duration = Duration::from_millis(400);
+/// How long an address has before the next is tried beside it (RFC 8305 section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
 
 impl Socket {
-    /// Connects to the first address that answers, and says which.
+    /// Connects to the address that answers first, and says which: each is tried when the one before it has failed, or said
+    /// nothing for 250 ms.
     pub(crate) fn connect(addresses: &[SocketAddr], peer: &str, wait: &Wait) -> Result<(Socket, SocketAddr)> {
+        let mut left = addresses.iter();
+        let mut pending: Vec<(SocketAddr, TcpStream)> = Vec::new();
         let mut failures = Vec::new();
-        for (tried, address) in addresses.iter().enumerate() {
-            let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-            let share = (wait.remaining() / left).max(LEAST_PER_ADDRESS);
-            let doing = format!("connecting to {peer} ({address})");
-            let one =
-                if left == 1 { wait.clone() } else { wait.limited("this address's share of connect_timeout", share) };
-            match connect_one(*address, &one) {
-                Ok(Ok(stream)) => {
-                    let socket = Socket { stream, peer: peer.into(), more_expected: false, bytes_written: 0 };
-                    return Ok((socket, *address));
+        loop {
+            if let Some(address) = left.next() {
+                match begin_to_connect(*address) {
+                    Ok(stream) => pending.push((*address, stream)),
+                    Err(error) if is_want_of_descriptors(&error) && pending.is_empty() => {
+                        let what = format!("no socket for a connection to {peer}: {error}");
+                        return Err(Error::new(ErrorCode::Internal, Stage::Connecting, what));
+                    }
+                    Err(error) => failures.push(format!("{address}: {error}")),
                 }
-                Ok(Err(error)) if is_want_of_descriptors(&error) => {
-                    let what = format!("no socket for a connection to {peer}: {error}");
-                    return Err(Error::new(ErrorCode::Internal, Stage::Connecting, what));
+            }
+            let is_last = left.as_slice().is_empty();
+            if pending.is_empty() && is_last {
+                let what = format!("no connection to {peer} ({})", failures.join("; "));
+                return Err(Error::new(ErrorCode::ConnectFailed, Stage::Connecting, what));
+            }
+            if pending.is_empty() {
+                continue;
+            }
+            let sockets: Vec<_> = pending.iter().map(|(_, stream)| stream.as_fd()).collect();
+            wait.any_connected(&sockets, (!is_last).then_some(HEAD_START)).map_err(|stop| {
+                let silent = pending.iter().map(|(address, _)| address.to_string());
+                let tried: Vec<_> = silent.chain(failures.iter().cloned()).collect();
+                stop.into_error(Stage::Connecting, &format!("connecting to {peer} ({})", tried.join("; ")))
+            })?;
+            for (address, stream) in mem::take(&mut pending) {
+                match is_connected(&stream) {
+                    Ok(true) => {
+                        let socket = Socket { stream, peer: peer.into(), more_expected: false, bytes_written: 0 };
+                        return Ok((socket, address));
+                    }
+                    Ok(false) => pending.push((address, stream)),
+                    Err(error) => failures.push(format!("{address}: {error}")),
                 }
-                Ok(Err(error)) => failures.push(format!("{address}: {error}")),
-                Err(stop) if stop == Stop::Cancelled || left == 1 || wait.check().is_err() => {
-                    return Err(stop.into_error(Stage::Connecting, &doing));
-                }
-                Err(_) => failures.push(format!("{address}: no answer")),
             }
         }
-        let what = format!("no connection to {peer} ({})", failures.join("; "));
-        Err(Error::new(ErrorCode::ConnectFailed, Stage::Connecting, what))
     }
 
     /// Reads what there is, waiting for the first byte; 0 is the end of the stream.
@@ -149,38 +165,34 @@ fn is_want_of_descriptors(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).into_iter().any(|limit| error.raw_os_error() == Some(limit))
 }
 
-/// The outer error is the wait's end, the inner one the network's.
-fn connect_one(
-    address: SocketAddr,
-    wait: &Wait,
-) -> std::result::Result<std::result::Result<TcpStream, io::Error>, Stop> {
-    wait.check()?;
+fn begin_to_connect(address: SocketAddr) -> io::Result<TcpStream> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = match socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP)) {
-        Ok(socket) => socket,
-        Err(error) => return Ok(Err(error.into())),
-    };
+    let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
     match rustix::net::connect(&socket, &address) {
-        Ok(()) => {}
-        Err(Errno::INPROGRESS | Errno::INTR) => {
-            wait.ready(socket.as_fd(), Interest::Write)?;
-            match sockopt::socket_error(&socket) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) | Err(error) => return Ok(Err(error.into())),
-            }
-        }
-        Err(error) => return Ok(Err(error.into())),
+        Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(socket.into()),
+        Err(error) => Err(error.into()),
     }
-    let stream = TcpStream::from(socket);
-    // A request is written whole: holding back its last packet only costs time.
-    Ok(stream.set_nodelay(true).map(|()| stream))
+}
+
+/// Fails if it will never be.
+fn is_connected(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        // A request is written whole: holding back its last packet only costs time.
+        Ok(_) => stream.set_nodelay(true).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::TcpListener;
+    use std::os::fd::OwnedFd;
 
     /// A connection to a peer that has sent `bytes` zeros.
     fn connected(bytes: usize) -> (Socket, TcpStream) {
@@ -190,6 +202,58 @@ mod tests {
         let (mut peer, _) = listener.accept().expect("connected");
         peer.write_all(&vec![0; bytes]).expect("the kernel's buffers take them");
         (socket.expect("connected").0, peer)
+    }
+
+    /// An address where nobody is, and one that says nothing, as its queue is full.
+    struct Addresses {
+        refused: SocketAddr,
+        silent: SocketAddr,
+        _queue: (OwnedFd, Vec<TcpStream>),
+    }
+
+    fn addresses() -> Addresses {
+        let refused = TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr()).expect("a free port");
+        let listening = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::TCP));
+        let listening = listening.expect("a socket");
+        rustix::net::bind(&listening, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        rustix::net::listen(&listening, 0).expect("a queue for one");
+        let name = rustix::net::getsockname(&listening).expect("bound");
+        let silent = SocketAddr::try_from(name).expect("an IP address");
+        let mut queued = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&silent, Duration::from_millis(200)) {
+            queued.push(stream);
+            assert!(queued.len() < 10, "the queue has no end");
+        }
+        Addresses { refused, silent, _queue: (listening, queued) }
+    }
+
+    #[test]
+    fn p09_silent_addresses_are_not_waited_for() {
+        let Addresses { refused, silent, _queue } = addresses();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let good = listener.local_addr().expect("bound");
+        let wait = Wait::of("timeout", Duration::from_secs(20));
+        for before in [&[][..], &[refused], &[silent], &[silent, refused, silent, refused], &[silent; 5]] {
+            let addresses = [before, &[good, silent]].concat();
+            let (socket, address) = Socket::connect(&addresses, "peer", &wait).expect("connected");
+            assert_eq!(address, good);
+            assert_eq!(socket.stream.peer_addr().expect("connected"), good);
+        }
+        assert!(wait.remaining() > Duration::from_secs(10), "much longer than a head start each");
+    }
+
+    #[test]
+    fn the_error_tells_what_became_of_each_address() {
+        let Addresses { refused, silent, _queue } = addresses();
+        let connect = |addresses: &[SocketAddr]| {
+            let wait = Wait::of("connect_timeout", Duration::from_millis(600));
+            Socket::connect(addresses, "peer", &wait).expect_err("nobody answers")
+        };
+        let error = connect(&[silent, refused, silent]);
+        assert_eq!(error.code(), ErrorCode::Timeout);
+        assert!(error.what().contains(&format!("({silent}; {silent}; {refused}: ")), "{error}");
+        let error = connect(&[refused, refused]);
+        assert_eq!(error.code(), ErrorCode::ConnectFailed);
     }
 
     #[test]

@@ -247,8 +247,8 @@ async function downloaded(client, method, url, then, { download, progressStop, m
 
 /** What a call came to, with the memory that it took if that is to be measured, and with `more` facts. */
 async function measured(measure, call, more = () => []) {
-  const begin = measure ? memory('VmRSS') : 0
-  const facts = () => [...more(), ...(measure ? [['growth_kib', memory('VmHWM') - begin]] : [])]
+  const growth = measure ? memoryGrowth() : () => []
+  const facts = () => [...more(), ...growth()]
   try {
     return [...await call(), ...facts()]
   } catch (cause) {
@@ -264,9 +264,22 @@ class Streamed extends Error {
   }
 }
 
-/** A number of /proc/self/status, in KiB; the peak is forgotten when the present is asked. */
+/** What was resident at most in any call before, in KiB: what V8 allowed itself once it gives back and takes again. */
+let mostResident = 0
+
+/** A function that tells by how much the resident memory has grown since. */
+function memoryGrowth() {
+  // The peak begins anew.
+  writeFileSync('/proc/self/clear_refs', '5')
+  const before = Math.max(memory('VmRSS'), mostResident)
+  return () => {
+    mostResident = Math.max(mostResident, memory('VmHWM'))
+    return [['growth_kib', mostResident - before]]
+  }
+}
+
+/** A number of /proc/self/status, in KiB. */
 function memory(name) {
-  if (name === 'VmRSS') writeFileSync('/proc/self/clear_refs', '5')
   return Number(readFileSync('/proc/self/status', 'utf8').match(new RegExp(`^${name}:\\s+(\\d+)`, 'm'))[1])
 }
 
@@ -282,10 +295,8 @@ async function readStream(client, method, url, then, { stopAfter, cancelAfter, m
   const pieces = []
   let length = 0
   let matches = true
-  const begin = measure ? memory('VmRSS') : 0
-  const measured = () => [
-    ['streamed', length], ...(measure ? [['matches', matches], ['growth_kib', memory('VmHWM') - begin]] : []),
-  ]
+  const growth = measure ? memoryGrowth() : () => []
+  const measured = () => [['streamed', length], ...(measure ? [['matches', matches], ...growth()] : [])]
   try {
     for await (const piece of response) {
       if (measure) matches &&= PATTERN.subarray(length % 251, length % 251 + piece.length).equals(piece)
